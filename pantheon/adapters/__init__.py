@@ -1,0 +1,1 @@
+"""The drivers behind the ports: SQLite, HTTP, llama.cpp, git, files, keys, clock."""

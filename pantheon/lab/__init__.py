@@ -1,0 +1,1 @@
+"""Measurement of servers and agents. Nothing the night needs lives here."""

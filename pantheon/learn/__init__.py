@@ -1,0 +1,1 @@
+"""Traces, rewards and training. Nothing the night needs lives here."""

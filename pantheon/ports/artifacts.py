@@ -1,0 +1,37 @@
+"""The seam to the folder of evidence."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class ArtifactSink(Protocol):
+    """The artifacts of one attempt: append-only, each file written once or line by line, never replaced."""
+
+    @property
+    def folder(self) -> str:
+        """The attempt's folder, relative to the artifacts root."""
+        ...
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Write one artifact whole. Raises ``ArtifactError`` when it exists with other bytes."""
+        ...
+
+    async def append(self, name: str, line: bytes) -> None:
+        """Add one line (without its newline) to an artifact."""
+        ...
+
+    async def seal(self) -> Mapping[str, str]:
+        """Make everything durable and return name -> SHA-256 of all artifacts so far."""
+        ...
+
+
+class ArtifactStore(Protocol):
+    """All artifacts of all nights."""
+
+    async def open_attempt(self, night: str, task: str, node: str, attempt: int) -> ArtifactSink:
+        """Create the folder of one attempt. Raises ``ArtifactError`` when it exists."""
+        ...
+
+    async def put_night_file(self, night: str, name: str, data: bytes) -> str:
+        """Write a file of the night as a whole (report, configuration); returns its absolute path."""
+        ...

@@ -1,0 +1,103 @@
+"""The seams to git: the files of one work tree, and the repository of commits behind it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+
+class TreeFiles(Protocol):
+    """The files of one work tree, as tools see them. Paths are relative POSIX paths.
+
+    Every method is synchronous and bounded; the engine calls tools in a thread.
+    Each raises ``ToolError`` for a path outside the tree, a symbolic link on the way, anything that is not a
+    regular file, and a file over a size ceiling.
+    """
+
+    def list_files(self) -> tuple[str, ...]:
+        """Return the path of every regular file, sorted."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Tell whether something is at ``path``."""
+        ...
+
+    def read_bytes(self, path: str, *, max_bytes: int = 1_000_000) -> bytes:
+        """Return the whole content of a file."""
+        ...
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Create or replace a file, keeping its mode."""
+        ...
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file; an existing target is an error."""
+        ...
+
+
+class WorkTree(Protocol):
+    """A leased work tree that stands at one commit."""
+
+    @property
+    def files(self) -> TreeFiles:
+        """Its files."""
+        ...
+
+    async def commit(self, message: str) -> str:
+        """Return the commit that holds the tree as it is now; the starting commit when nothing changed."""
+        ...
+
+
+class Repository(Protocol):
+    """Commits of the user's repository plus the night's own, never the user's work tree or index."""
+
+    async def resolve(self, revision: str) -> str:
+        """Return the full id of a commit. Raises ``GitError`` when there is none."""
+        ...
+
+    def work_tree(self, commit: str) -> AbstractAsyncContextManager[WorkTree]:
+        """Lease a pooled work tree at ``commit``; it returns to the pool on exit, cleaned."""
+        ...
+
+    async def diff(self, base: str, head: str) -> bytes:
+        """Return the whole textual diff between two commits, binary files and renames included."""
+        ...
+
+    async def changed_paths(self, base: str, head: str) -> tuple[tuple[str, str], ...]:
+        """Return (status letter, path) of every path that differs, without rename detection."""
+        ...
+
+    async def merge(self, commits: Sequence[str]) -> str:
+        """Return a commit that merges ``commits``, the first when all are equal.
+
+        Raises:
+            MergeConflictError: they do not merge.
+        """
+        ...
+
+    async def read_file(self, commit: str, path: str) -> bytes | None:
+        """Return a file's content at a commit; None when it is not there or not a regular file."""
+        ...
+
+    async def list_files(self, commit: str) -> tuple[str, ...]:
+        """Return the paths of every regular file at a commit, sorted."""
+        ...
+
+    async def commit_tree_of(self, commit: str, parent: str, message: str) -> str:
+        """Return a new commit with the tree of ``commit`` on top of ``parent``."""
+        ...
+
+    async def trailers(self, commit: str) -> Mapping[str, str]:
+        """Return the trailers of a commit's message."""
+        ...
+
+    async def branch(self, name: str) -> str | None:
+        """Return the commit a branch of the user's repository points to, None when there is none."""
+        ...
+
+    async def publish(self, branch: str, new: str, old: str | None) -> None:
+        """Copy ``new`` into the user's repository and move ``branch`` from ``old`` to it, compare-and-swap.
+
+        Raises:
+            GitError: the branch is not at ``old``.
+        """
+        ...

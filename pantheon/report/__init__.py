@@ -1,0 +1,1 @@
+"""The read model over store and artifacts, and its HTML and JSON forms."""

@@ -1,0 +1,1 @@
+"""The `pantheon` command, one module per verb."""

@@ -1,0 +1,1 @@
+"""The typed, idempotent, bounded operations that agents and flows may call."""
