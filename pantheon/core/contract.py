@@ -1,0 +1,38 @@
+"""Contracts: JSON Schemas for what goes into an agent and what comes out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+from pydantic import Field, model_validator
+
+from pantheon.core.model import Frozen
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+
+
+def schema_problems(schema: Mapping[str, Any], value: Any) -> tuple[str, ...]:
+    """Return what is wrong with ``value``, one short sentence per problem, ordered by place."""
+    found = jsonschema.Draft202012Validator(schema).iter_errors(value)
+    return tuple(
+        f"{'.'.join(str(part) for part in error.absolute_path) or 'the object'}: {error.message[:200]}"
+        for error in sorted(found, key=lambda error: [str(part) for part in error.absolute_path])
+    )
+
+
+class Contract(Frozen):
+    """A JSON Schema, itself checked when it is read."""
+
+    schema_: Mapping[str, Any] = Field(default=ANY_OBJECT, alias="schema")
+
+    @model_validator(mode="after")
+    def _valid_schema(self) -> "Contract":
+        try:
+            jsonschema.Draft202012Validator.check_schema(self.schema_)
+        except jsonschema.SchemaError as error:
+            raise ValueError(f"not a JSON Schema: {error.message}") from error
+        return self
+
+    def problems(self, value: Any) -> tuple[str, ...]:
+        """Return what is wrong with ``value``; empty when it fulfils the contract."""
+        return schema_problems(self.schema_, value)

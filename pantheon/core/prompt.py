@@ -1,0 +1,107 @@
+"""The thick prompt: chat turns from an agent, a task and what its tools said, byte for byte reproducible.
+
+Order, so that a server can reuse its prefix cache: role and constraints, tool cards, conventions (the system
+turn); worked examples as earlier turns; then the target, which every agent and reviewer of one task shares;
+and last what varies: acceptance tests, the question, the last N results.
+
+The template is jinja2 in its sandbox with two blocks, ``system`` and ``question``. Repository content is put
+in as data between markers that it cannot close.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pantheon.core.agent import Agent
+from pantheon.core.canonical import digest_value
+from pantheon.core.chat import Message
+from pantheon.core.errors import ConfigError
+from pantheon.core.model import Frozen
+from pantheon.core.task import Task
+
+_MARKER = re.compile(r"</?\s*(note|result)\s*>", re.IGNORECASE)
+
+
+class Exchange(Frozen):
+    """One past step: what the model answered and what came of it."""
+
+    answer: str
+    result: str
+
+
+def fence(label: str, text: str) -> str:
+    """Put untrusted text between ``<label>`` markers; markers inside it are defused."""
+    return f"<{label}>\n{_MARKER.sub(lambda found: found.group().replace('<', '‹'), text)}\n</{label}>"
+
+
+def opening_turns(agent: Agent, task: Task, cards: Sequence[str]) -> tuple[Message, ...]:
+    """Return the system turn and the worked examples: the prefix that all tasks of an agent share.
+
+    Raises:
+        ConfigError: the agent's template is wrong.
+    """
+    question = render_block(agent, "question", task, example=True)
+    turns = [Message(role="system", content=render_block(agent, "system", task, cards=cards))]
+    for example in agent.examples:
+        turns.append(Message(role="user", content=f"{fence('note', example.user)}\n\n{question}"))
+        turns.append(Message(role="assistant", content=_one_line({"finalize": example.answer})))
+    return tuple(turns)
+
+
+def step_messages(
+    agent: Agent, task: Task, cards: Sequence[str], target: str, history: Sequence[Exchange]
+) -> tuple[Message, ...]:
+    """Return the messages of the next step.
+
+    Args:
+        agent: specification, template and examples.
+        task: whose goal and acceptance tests the question may name.
+        cards: tool cards, in the order of the specification.
+        target: the target's excerpt, untrusted.
+        history: the steps so far; only the last ``keep_results`` of them are shown.
+    """
+    question = render_block(agent, "question", task)
+    turns = [
+        *opening_turns(agent, task, cards),
+        Message(role="user", content=f"{fence('note', target)}\n\n{question}"),
+    ]
+    keep = agent.spec.limits.keep_results
+    for exchange in history[-keep:] if keep else ():
+        turns.append(Message(role="assistant", content=exchange.answer))
+        turns.append(Message(role="user", content=fence("result", exchange.result)))
+    return tuple(turns)
+
+
+def render_block(agent: Agent, block: str, task: Task, **values: Any) -> str:
+    """Render one block of an agent's template. Raises ``ConfigError`` naming the agent and the block."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
+    )
+    where = f"agents/{agent.spec.name}/prompt.md"
+    known: dict[str, Any] = {"goal": task.goal, "accept": task.accept, "cards": (), "example": False}
+    try:
+        template = environment.from_string(agent.prompt)
+        if block not in template.blocks:
+            raise ConfigError(f"{where}: the block {block!r} is missing")
+        context = template.new_context({**known, **values})
+        return "".join(template.blocks[block](context)).strip()
+    except TemplateError as error:
+        raise ConfigError(f"{where}: block {block!r}: {error}") from error
+
+
+def prompt_digest(messages: Sequence[Message]) -> str:
+    """Return the SHA-256 of the messages' canonical form."""
+    return digest_value([message.model_dump() for message in messages])
+
+
+def prompt_text(messages: Sequence[Message]) -> str:
+    """Return the messages as one readable text, for ``llm_prompt.txt``."""
+    return "".join(f"=== {message.role} ===\n{message.content}\n" for message in messages)
+
+
+def _one_line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
