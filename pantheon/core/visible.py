@@ -7,7 +7,7 @@ Invariants:
 
 Escaping for HTML (``<``, ``&``, quotes) is the template's work and comes after this.
 
-Accepted trade-off: emoji joined by U+200D fall apart into their parts, which is better than an invisible letter.
+Accepted trade-off: emoji joined by U+200D fall apart, which is better than an invisible letter.
 """
 
 import re

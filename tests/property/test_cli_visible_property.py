@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from pantheon.core.visible import visible
 
+DIRECTIONS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
+
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_nothing_that_acts_leaves(text: str) -> None:
