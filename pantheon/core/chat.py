@@ -83,6 +83,8 @@ class ChatReply(Frozen):
     usage: Usage = Field(default_factory=Usage)
     timings: Timings = Field(default_factory=Timings)
     tokens: tuple[TokenAlternatives, ...] = ()
+    tries: int = Field(default=1, ge=1)
+    """HTTP requests it took, transient faults included."""
 
 
 class CallRecord(Frozen):
@@ -97,5 +99,3 @@ class CallRecord(Frozen):
     reply: ChatReply | None = None
     error: str | None = None
     """Code and message of the error, when there was no reply."""
-    tries: int = 1
-    """HTTP requests it took, transient faults included."""

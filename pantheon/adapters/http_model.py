@@ -1,0 +1,192 @@
+"""An OpenAI-compatible chat endpoint over httpx: llama.cpp, vLLM, LM Studio, by URL or Unix socket.
+
+Invariants:
+- only the address that was checked (loopback literal, Unix socket, or one that policy names) is connected to;
+  no proxy from the environment, no redirect, no cookie, no ``.netrc``;
+- every call has a deadline; transient faults (no connection, a broken one, 429, 5xx) are tried again inside
+  it, everything else is an error at once;
+- answers are streamed, so that the time to the first token is measured and a cancelled call stops the server;
+- what the server may send is bounded in bytes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from pantheon.adapters.chat_stream import StreamedReply
+from pantheon.core.chat import ChatReply, ChatRequest
+from pantheon.core.errors import (
+    ModelError,
+    ModelLostError,
+    ModelOutputError,
+    ModelOverloadedError,
+    ModelTimeoutError,
+)
+
+MAX_LINE_BYTES = 1_000_000
+MAX_REPLY_BYTES = 16_000_000
+MAX_TRIES = 6
+
+
+class HttpModelClient:
+    """``ports.model.ModelClient`` over one endpoint.
+
+    Args:
+        name: name of the endpoint, for records.
+        base_url: ``http://host:port`` as ``core.locality`` approved it.
+        uds: path of a Unix socket to connect to instead of the URL's host.
+        model: name to ask for; empty lets the server's only model answer.
+        max_connections: calls at once; more wait for a connection.
+    """
+
+    def __init__(
+        self, name: str, *, base_url: str, uds: str | None = None, model: str = "", max_connections: int = 16
+    ) -> None:
+        self._name = name
+        self._model = model
+        transport = httpx.AsyncHTTPTransport(
+            uds=uds,
+            trust_env=False,
+            retries=0,
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        )
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=10.0),
+        )
+
+    @property
+    def endpoint(self) -> str:
+        return self._name
+
+    async def chat(self, request: ChatRequest, *, deadline_s: float) -> ChatReply:
+        try:
+            async with asyncio.timeout(deadline_s):
+                async for attempt in AsyncRetrying(
+                    stop=stop_after_attempt(MAX_TRIES),
+                    wait=wait_random_exponential(multiplier=0.2, max=8),
+                    retry=retry_if_exception_type((ModelLostError, ModelOverloadedError)),
+                    reraise=True,
+                ):
+                    with attempt:
+                        reply = await self._chat_once(request)
+                        tries = attempt.retry_state.attempt_number
+                return reply.model_copy(update={"tries": tries})
+        except TimeoutError as error:
+            raise ModelTimeoutError(
+                f"endpoint {self._name} did not finish within {deadline_s:.0f} s",
+                hint="Raise the agent's call_timeout_s, or look at the server's load.",
+            ) from error
+
+    async def model_name(self, *, deadline_s: float) -> str:
+        try:
+            async with asyncio.timeout(deadline_s):
+                response = await self._http.get("/v1/models")
+        except TimeoutError as error:
+            raise ModelTimeoutError(
+                f"endpoint {self._name} did not list its models within {deadline_s:.0f} s"
+            ) from error
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+        self._refuse_status(response.status_code, response.content)
+        try:
+            return str(response.json()["data"][0]["id"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise ModelOutputError(f"endpoint {self._name}: /v1/models is not a list of models") from error
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _chat_once(self, request: ChatRequest) -> ChatReply:
+        reply = StreamedReply(self._name, started=time.monotonic())
+        try:
+            body = self._body(request)
+            async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+                if response.status_code != 200:
+                    self._refuse_status(response.status_code, await _read_some(response))
+                async for line in _bounded_lines(response, self._name):
+                    if reply.feed(line, now=time.monotonic()):
+                        break
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+        return reply.finish(now=time.monotonic())
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "messages": [message.model_dump() for message in request.messages],
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self._model:
+            body["model"] = self._model
+        if request.response_schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": dict(request.response_schema)},
+            }
+        if request.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        return body
+
+    def _refuse_status(self, status: int, content: bytes) -> None:
+        if status == 200:
+            return
+        said = content[:300].decode("utf-8", "replace")
+        if 300 <= status < 400:
+            raise ModelOutputError(
+                f"endpoint {self._name} answered with a redirect ({status})",
+                hint="A local server has no reason to send requests elsewhere; nothing was sent there.",
+            )
+        if status in (429, 503):
+            raise ModelOverloadedError(f"endpoint {self._name} is overloaded ({status}): {said}")
+        if status >= 500:
+            raise ModelLostError(f"endpoint {self._name} failed ({status}): {said}")
+        raise ModelOutputError(f"endpoint {self._name} refused the request ({status}): {said}")
+
+    def _lost(self, error: httpx.HTTPError) -> ModelError:
+        return ModelLostError(f"endpoint {self._name} cannot be reached: {type(error).__name__}: {error}")
+
+
+async def _read_some(response: httpx.Response) -> bytes:
+    found = b""
+    async for chunk in response.aiter_bytes():
+        found += chunk
+        if len(found) > 4_096:
+            break
+    return found
+
+
+async def _bounded_lines(response: httpx.Response, name: str) -> AsyncIterator[bytes]:
+    """Yield the lines of a response; raise when a line or the whole is too long."""
+    pending, total = b"", 0
+    async for chunk in response.aiter_bytes():
+        total += len(chunk)
+        pending += chunk
+        *lines, pending = pending.split(b"\n")
+        if total > MAX_REPLY_BYTES or len(pending) > MAX_LINE_BYTES:
+            raise ModelOutputError(f"endpoint {name} sent more than any answer can be long")
+        for line in lines:
+            yield line.rstrip(b"\r")
+    if pending:
+        yield pending
