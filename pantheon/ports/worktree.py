@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class ChangedPath(NamedTuple):
+    """One path that differs between two commits."""
+
+    status: str
+    """``A`` added, ``M`` changed, ``D`` deleted, ``T`` another type."""
+    path: str
+    mode: str
+    """In the newer commit: ``100644``, ``100755``, ``120000`` (link), ``160000`` (repository), ``000000``."""
 
 
 class TreeFiles(Protocol):
@@ -62,8 +72,8 @@ class Repository(Protocol):
         """Return the whole textual diff between two commits, binary files and renames included."""
         ...
 
-    async def changed_paths(self, base: str, head: str) -> tuple[tuple[str, str], ...]:
-        """Return (status letter, path) of every path that differs, without rename detection."""
+    async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
+        """Return every path that differs, without rename detection."""
         ...
 
     async def merge(self, commits: Sequence[str]) -> str:
@@ -86,6 +96,14 @@ class Repository(Protocol):
         """Return a new commit with the tree of ``commit`` on top of ``parent``."""
         ...
 
+    async def tree_of(self, commit: str) -> str:
+        """Return the id of a commit's tree."""
+        ...
+
+    async def find_landed(self, branch: str, base: str, trailer: str, value: str) -> str | None:
+        """Return the commit of ``branch`` since ``base`` whose trailer has this value, else None."""
+        ...
+
     async def trailers(self, commit: str) -> Mapping[str, str]:
         """Return the trailers of a commit's message."""
         ...
@@ -94,8 +112,14 @@ class Repository(Protocol):
         """Return the commit a branch of the user's repository points to, None when there is none."""
         ...
 
-    async def publish(self, branch: str, new: str, old: str | None) -> None:
+    async def publish(self, branch: str, new: str, *, old: str | None, base: str) -> None:
         """Copy ``new`` into the user's repository and move ``branch`` from ``old`` to it, compare-and-swap.
+
+        Args:
+            branch: short name of the night's branch.
+            new: a commit on top of ``old``.
+            old: where the branch must be now; None when it must not exist.
+            base: commit of the user's repository that the branch grew from.
 
         Raises:
             GitError: the branch is not at ``old``.

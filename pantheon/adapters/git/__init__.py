@@ -1,0 +1,1 @@
+"""git through its plumbing, on a git directory and configuration of Pantheon's own."""

@@ -1,0 +1,152 @@
+"""The files of one work tree on disk, reached without following a link out of it.
+
+Every path is walked part by part from the tree's own directory descriptor with ``O_NOFOLLOW``, so that a link
+that is swapped in between two system calls is refused, not followed.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pantheon.core.errors import ToolError
+from pantheon.core.task import check_relative_path
+
+MAX_WRITE_BYTES = 8_000_000
+
+
+class DiskTree:
+    """``ports.worktree.TreeFiles`` over a folder.
+
+    Args:
+        root: the folder; it must exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def list_files(self) -> tuple[str, ...]:
+        found = []
+        for folder, folders, names in os.walk(self._root):
+            folders[:] = [name for name in folders if name != ".git"]
+            base = Path(folder)
+            for name in names:
+                path = base / name
+                if path.is_symlink() or not path.is_file():
+                    continue
+                found.append(path.relative_to(self._root).as_posix())
+        return tuple(sorted(found))
+
+    def exists(self, path: str) -> bool:
+        with self._folder_of(path, create=False, missing_ok=True) as (folder, name):
+            if folder is None:
+                return False
+            try:
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def read_bytes(self, path: str, *, max_bytes: int = 1_000_000) -> bytes:
+        with self._folder_of(path, create=False) as (folder, name):
+            try:
+                handle = os.open(
+                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+                )
+            except OSError as error:
+                raise _refused(path, error) from error
+            with os.fdopen(handle, "rb") as file:
+                _check_regular(path, os.fstat(handle))
+                data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ToolError(f"{path}: larger than {max_bytes} bytes")
+        return data
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        if len(data) > MAX_WRITE_BYTES:
+            raise ToolError(f"{path}: {len(data)} bytes are more than a tool may write")
+        with self._folder_of(path, create=True) as (folder, name):
+            temporary = f".{name[:100]}.pantheon-new"
+            try:
+                mode = self._mode(folder, name, path)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                handle = os.open(temporary, flags, mode, dir_fd=folder)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError as error:
+                raise _refused(path, error) from error
+
+    def move(self, source: str, target: str) -> None:
+        if self.exists(target):
+            raise ToolError(f"{target}: already exists")
+        with (
+            self._folder_of(source, create=False) as (from_folder, from_name),
+            self._folder_of(target, create=True) as (to_folder, to_name),
+        ):
+            try:
+                _check_regular(source, os.stat(from_name, dir_fd=from_folder, follow_symlinks=False))
+                os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+            except OSError as error:
+                raise _refused(source, error) from error
+
+    @contextmanager
+    def _folder_of(
+        self, path: str, *, create: bool, missing_ok: bool = False
+    ) -> Iterator[tuple[int | None, str]]:
+        """Yield a descriptor of the folder that holds ``path`` and the last part of the path."""
+        try:
+            check_relative_path(path)
+        except ValueError as error:
+            raise ToolError(f"{path[:80]!r}: {error}") from error
+        *folders, name = path.split("/")
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        current: int | None = os.open(self._root, flags)
+        try:
+            for part in folders:
+                assert current is not None
+                if create:
+                    _make_folder(part, current)
+                try:
+                    below = os.open(part, flags, dir_fd=current)
+                except FileNotFoundError as error:
+                    if not missing_ok:
+                        raise _refused(path, error) from error
+                    below = None
+                except OSError as error:
+                    raise _refused(path, error) from error
+                os.close(current)
+                current = below
+                if current is None:
+                    break
+            yield current, name
+        finally:
+            if current is not None:
+                os.close(current)
+
+    def _mode(self, folder: int | None, name: str, path: str) -> int:
+        try:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return 0o644
+        _check_regular(path, found)
+        return stat.S_IMODE(found.st_mode)
+
+
+def _make_folder(part: str, parent: int) -> None:
+    try:
+        os.mkdir(part, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return
+
+
+def _check_regular(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ToolError(f"{path}: not a regular file")
+    if found.st_nlink != 1:
+        raise ToolError(f"{path}: has other hard links")
+
+
+def _refused(path: str, error: OSError) -> ToolError:
+    return ToolError(f"{path}: {error.strerror or error}")

@@ -1,0 +1,211 @@
+"""The night's repository on real git: the user's side stays exactly as it was."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.git.repository import NightRepository
+from pantheon.core.errors import GitError, MergeConflictError, ToolError
+from pantheon.testing.clock import FakeClock
+
+
+def git(root: Path, *args: str) -> str:
+    """Run git as the user would, with a neutral configuration."""
+    return subprocess.run(
+        ["git", "-c", "user.name=U", "-c", "user.email=u@localhost", *args],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
+    ).stdout
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    root = tmp_path / "user"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "a.md").write_bytes(b"alpha\r\nbeta\n")
+    (root / "sub").mkdir()
+    (root / "sub" / "b.md").write_bytes(b"one\ntwo\nthree\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "start")
+    return root
+
+
+async def open_repository(root: Path, tmp_path: Path) -> NightRepository:
+    return await NightRepository.open(root, tmp_path / "state", trees=2, clock=FakeClock())
+
+
+async def change(repository: NightRepository, commit: str, path: str, data: bytes) -> str:
+    async with repository.work_tree(commit) as tree:
+        tree.files.write_bytes(path, data)
+        return await tree.commit(f"change {path}")
+
+
+async def test_commit_holds_exact_bytes_and_the_user_sees_nothing(user: Path, tmp_path: Path) -> None:
+    """Candidate commits leave refs, index, status and objects of the user's repository alone."""
+    (user / "a.md").write_bytes(b"dirty")
+    before = (git(user, "status", "--porcelain"), git(user, "show-ref"), (user / ".git/index").read_bytes())
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    head = await change(repository, base, "sub/b.md", b"one\r\n2\n")
+    assert await repository.read_file(head, "sub/b.md") == b"one\r\n2\n"
+    assert await repository.read_file(head, "a.md") == b"alpha\r\nbeta\n"
+    assert [tuple(c) for c in await repository.changed_paths(base, head)] == [("M", "sub/b.md", "100644")]
+    assert before == (
+        git(user, "status", "--porcelain"),
+        git(user, "show-ref"),
+        (user / ".git/index").read_bytes(),
+    )
+    assert (user / "a.md").read_bytes() == b"dirty"
+
+
+async def test_unchanged_tree_commits_to_its_start(user: Path, tmp_path: Path) -> None:
+    """A reader's output commit is its input commit."""
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    async with repository.work_tree(base) as tree:
+        assert await tree.commit("nothing") == base
+
+
+async def test_pool_reuses_trees_and_cleans_what_an_attempt_left(user: Path, tmp_path: Path) -> None:
+    """Nothing of one attempt is seen by the next one in the same tree, ignored files included."""
+    repository = await NightRepository.open(user, tmp_path / "state", trees=1, clock=FakeClock())
+    base = await repository.resolve("HEAD")
+    async with repository.work_tree(base) as tree:
+        tree.files.write_bytes(".gitignore", b"*.tmp\n")
+        tree.files.write_bytes("left.tmp", b"x")
+        tree.files.write_bytes("a.md", b"spoilt")
+    async with repository.work_tree(base) as tree:
+        assert tree.files.list_files() == ("a.md", "sub/b.md")
+        assert tree.files.read_bytes("a.md") == b"alpha\r\nbeta\n"
+
+
+async def test_torn_index_heals(user: Path, tmp_path: Path) -> None:
+    """A killed git (stale lock, torn index) costs a fresh checkout, not the night."""
+    repository = await NightRepository.open(user, tmp_path / "state", trees=1, clock=FakeClock())
+    base = await repository.resolve("HEAD")
+    async with repository.work_tree(base):
+        pass
+    (tmp_path / "state/trees/00.index").write_bytes(b"torn")
+    (tmp_path / "state/trees/00.index.lock").write_bytes(b"")
+    async with repository.work_tree(base) as tree:
+        assert tree.files.list_files() == ("a.md", "sub/b.md")
+
+
+async def test_merge_joins_and_conflicts(user: Path, tmp_path: Path) -> None:
+    """Disjoint changes join; changes to one line are a named conflict."""
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    left = await change(repository, base, "a.md", b"alpha\r\nleft\n")
+    right = await change(repository, base, "sub/b.md", b"right\ntwo\nthree\n")
+    joined = await repository.merge([left, right])
+    assert await repository.read_file(joined, "a.md") == b"alpha\r\nleft\n"
+    assert await repository.read_file(joined, "sub/b.md") == b"right\ntwo\nthree\n"
+    assert await repository.merge([base, left]) == left
+    other = await change(repository, base, "a.md", b"alpha\r\nother\n")
+    with pytest.raises(MergeConflictError, match=r"a\.md"):
+        await repository.merge([left, other])
+
+
+async def test_publish_is_compare_and_swap(user: Path, tmp_path: Path) -> None:
+    """The branch moves only from where it is believed to be, and only when nobody works on it."""
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    first = await change(repository, base, "a.md", b"1\n")
+    second = await change(repository, first, "a.md", b"2\n")
+    await repository.publish("pantheon/night-x", first, old=None, base=base)
+    assert git(user, "rev-parse", "pantheon/night-x").strip() == first
+    with pytest.raises(GitError):
+        await repository.publish("pantheon/night-x", second, old=base, base=base)
+    with pytest.raises(GitError):
+        await repository.publish("pantheon/night-x", second, old=None, base=base)
+    await repository.publish("pantheon/night-x", second, old=first, base=base)
+    assert git(user, "show", "pantheon/night-x:a.md") == "2\n"
+    assert git(user, "fsck", "--no-dangling") == ""
+    git(user, "checkout", "-q", "pantheon/night-x")
+    with pytest.raises(GitError, match="checked out"):
+        await repository.publish("pantheon/night-x", first, old=second, base=base)
+
+
+async def test_hostile_repository_runs_nothing(user: Path, tmp_path: Path) -> None:
+    """Hooks, filters, drivers, monitors and attributes of the repository never run; git alone would run them."""
+    marker = tmp_path / "marker"
+    script = user / "evil.sh"
+    script.write_text(f"#!/bin/sh\ntouch {marker}\ncat\n")
+    script.chmod(0o755)
+    for hook in ("post-checkout", "reference-transaction", "pre-commit", "post-index-change"):
+        target = user / ".git/hooks" / hook
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(f"#!/bin/sh\ntouch {marker}\n")
+        target.chmod(0o755)
+    (user / ".gitattributes").write_text("*.md filter=evil diff=evil merge=evil\na.md -diff\n")
+    git(user, "add", ".gitattributes")
+    git(user, "commit", "-q", "--no-verify", "-m", "attributes")
+    for key in ("filter.evil.clean", "filter.evil.smudge", "diff.evil.textconv", "core.fsmonitor"):
+        git(user, "config", key, str(script))
+    git(user, "status")
+    assert marker.exists(), "the control: plain git runs the repository's code"
+    marker.unlink()
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    head = await change(repository, base, "a.md", b"changed\n")
+    assert b"+changed" in await repository.diff(base, head)
+    other = await change(repository, base, "a.md", b"other\n")
+    with pytest.raises(MergeConflictError):
+        await repository.merge([head, other])
+    await repository.publish("pantheon/night-y", head, old=None, base=base)
+    assert not marker.exists()
+
+
+async def test_tree_files_refuse_every_way_out(user: Path, tmp_path: Path) -> None:
+    """Paths, links, hard links and special files that lead elsewhere are refused."""
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    async with repository.work_tree(base) as tree:
+        root = tmp_path / "state/trees/00"
+        (root / "link").symlink_to(secret)
+        (root / "folder").symlink_to(tmp_path)
+        os.link(secret, root / "hard")
+        os.mkfifo(root / "fifo")
+        for path in ("link", "folder/secret", "hard", "fifo", "../../secret", str(secret), "a\0b", "~/x", ""):
+            with pytest.raises(ToolError):
+                tree.files.read_bytes(path)
+        for path in ("folder/new", "../new", ".git/config", "link/x"):
+            with pytest.raises(ToolError):
+                tree.files.write_bytes(path, b"x")
+        assert not (tmp_path / "new").exists()
+        tree.files.write_bytes("sub/deep/er.md", b"fine")
+        with pytest.raises(ToolError, match="already exists"):
+            tree.files.move("a.md", "sub/b.md")
+
+
+async def test_cancelled_git_leaves_no_process(user: Path, tmp_path: Path) -> None:
+    """Cancelling a lease gives the tree back to the pool."""
+    repository = await NightRepository.open(user, tmp_path / "state", trees=1, clock=FakeClock())
+    base = await repository.resolve("HEAD")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), repository.work_tree(base):
+            await asyncio.sleep(5)
+    async with asyncio.timeout(10), repository.work_tree(base) as tree:
+        assert tree.files.exists("a.md")
+
+
+async def test_landed_commit_is_found_by_its_trailer(user: Path, tmp_path: Path) -> None:
+    """The trailer tells a restarted night that a change has landed."""
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    head = await change(repository, base, "a.md", b"1\n")
+    landed = await repository.commit_tree_of(head, base, "Title\n\nPantheon-Task: b/t1\n")
+    assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t1") is None
+    await repository.publish("pantheon/night-x", landed, old=None, base=base)
+    assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t1") == landed
+    assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t2") is None
+    assert (await repository.trailers(landed))["Pantheon-Task"] == "b/t1"
