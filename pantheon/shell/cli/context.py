@@ -1,0 +1,66 @@
+"""What every command shares: where it was started, the settings given as flags, and the common options.
+
+A command looks like this::
+
+    @click.command("status")
+    @json_option
+    @session_option
+    def command(session: Session, as_json: bool) -> int | None: ...
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:  # pydantic is imported when a project is read, not for ``--help``
+    from pantheon.shell.config import Project, UserPaths
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command line."""
+
+    start: Path
+    """Folder given by ``-C``, else the current one."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key of the configuration -> text, from ``--set``."""
+
+    def project(self) -> "Project":
+        """Read the configuration around ``start``. Raises ``ConfigError`` and ``LocalityError``."""
+        from pantheon.shell.config import load_project
+
+        return load_project(self.start, self.overrides)
+
+    def user_paths(self) -> "UserPaths":
+        """Return the folders of this user that lie outside every project."""
+        from pantheon.shell.config import find_user_paths
+
+        return find_user_paths()
+
+
+session_option = click.make_pass_decorator(Session)
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON with stable keys.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+def parse_settings(settings: Sequence[str]) -> Mapping[str, str]:
+    """Return dotted key -> text of every ``KEY=VALUE``. Raises ``UsageError`` for anything else."""
+    pairs = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise click.UsageError(f"--set {setting}: say KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end on a fresh event loop. An interrupt cancels it first."""
+    import asyncio  # 20 ms that ``--help`` does not need
+
+    return asyncio.run(main())

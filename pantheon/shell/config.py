@@ -1,0 +1,195 @@
+"""The configuration: ``pantheon.toml``, the environment and flags, merged once into one frozen value.
+
+Invariants:
+- every field has a default, and its unit in its name or its sentence;
+- precedence is flags, then ``PANTHEON_SECTION_FIELD``, then the file, then defaults;
+- an error names where the wrong value came from (file, variable or flag) and its key;
+- folders lie inside the project, also after symbolic links are followed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pantheon.core.errors import ConfigError
+from pantheon.core.model import Frozen
+from pantheon.core.task import RelativePath
+from pantheon.shell.environment import PREFIX, base_folder, environment
+from pantheon.shell.settings import merge_settings
+
+FILE = "pantheon.toml"
+Slots = Annotated[int, Field(ge=1, le=1024)]
+
+
+class Folders(Frozen):
+    """Folders, relative to the project's root."""
+
+    agents: RelativePath = "agents"
+    flows: RelativePath = "flows"
+    policies: RelativePath = "policies"
+    queue: RelativePath = "queue"
+    artifacts: RelativePath = "artifacts"
+    state: RelativePath = ".pantheon"
+    """Database, work trees and locks; never committed."""
+
+
+class EndpointConfig(Frozen):
+    """The model server that the night talks to."""
+
+    kind: Literal["embedded", "openai"] = "embedded"
+    """``embedded`` starts llama.cpp in a child process; ``openai`` uses a server that runs already."""
+    url: str = "http://127.0.0.1:8000"
+    """For ``openai``: the address before ``/v1``; must be local."""
+    uds: str = ""
+    """For ``openai``: absolute path of the server's Unix socket; wins over ``url``."""
+    model: str = ""
+    """For ``openai``: the name the server knows the model by; empty asks the server."""
+    context_tokens: int = Field(default=8_192, ge=512, le=1_048_576)
+    """For ``openai``: context of one request, in tokens."""
+    slots: Slots = 2
+    """For ``openai``: requests that are in flight at once."""
+
+    @model_validator(mode="after")
+    def _absolute_socket(self) -> "EndpointConfig":
+        if self.uds and (not self.uds.startswith("/") or "\0" in self.uds or len(self.uds.encode()) > 107):
+            raise ValueError("uds: an absolute path of at most 107 bytes")
+        return self
+
+
+class ServerConfig(Frozen):
+    """The embedded server."""
+
+    threads: int = Field(default=0, ge=0, le=1024)
+    """Threads; 0 takes one per physical core."""
+    slots: Slots = 2
+    """Requests that are decoded at once."""
+    context_tokens: int = Field(default=8_192, ge=512, le=1_048_576)
+    """Context that the slots share, in tokens."""
+    cache_ram_mib: int = Field(default=512, ge=0, le=1_048_576)
+    """Memory for prompt prefixes that left their slot, in MiB; 0 keeps none."""
+
+
+class NightConfig(Frozen):
+    """How a night is run."""
+
+    slots: dict[str, Slots] = Field(default_factory=lambda: {"model": 1, "cpu": 2, "git": 1})
+    """Resource -> how many nodes may hold it at once."""
+    lease_s: int = Field(default=120, ge=10, le=3_600)
+    """Seconds a running node stays claimed without a sign of life."""
+    branch_prefix: str = Field(default="pantheon/night-", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,80}$")
+    """The night's branch is this plus the night's id."""
+
+    @field_validator("slots", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = (pair.partition("=") for pair in value.split(","))
+        return {name.strip(): number for name, _, number in pairs}
+
+
+class Config(Frozen):
+    """All of ``pantheon.toml``."""
+
+    model: str = Field(default="qwen2.5-coder-1.5b", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """For ``embedded``: the model's name in the catalogue (``pantheon models``)."""
+    folders: Folders = Field(default_factory=Folders)
+    endpoint: EndpointConfig = Field(default_factory=EndpointConfig)
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    night: NightConfig = Field(default_factory=NightConfig)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A configured repository: the resolved configuration and absolute paths."""
+
+    root: Path
+    config: Config
+    agents: Path
+    flows: Path
+    policies: Path
+    queue: Path
+    artifacts: Path
+    state: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.state / "pantheon.db"
+
+
+@dataclass(frozen=True)
+class UserPaths:
+    """What belongs to the user and not to a project."""
+
+    keys: Path
+    """Folder of the signing key; outside every repository."""
+    models: Path
+    """Folder of the verified model files."""
+
+    @property
+    def signing_key(self) -> Path:
+        """The private key that signs batches and attempts."""
+        return self.keys / "night.ed25519"
+
+
+def find_user_paths(env: Mapping[str, str] | None = None) -> UserPaths:
+    """Return the user's folders by the XDG rules; ``PANTHEON_MODELS_DIR`` overrides the models' folder."""
+    variables = environment() if env is None else env
+    models = variables.get("PANTHEON_MODELS_DIR", "")
+    return UserPaths(
+        keys=base_folder("XDG_CONFIG_HOME", ".config") / "pantheon" / "keys",
+        models=Path(models).absolute()
+        if models
+        else base_folder("XDG_CACHE_HOME", ".cache") / "pantheon" / "models",
+    )
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest folder, from ``start`` upwards, that holds ``pantheon.toml``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    here = start.resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise ConfigError(f"no {FILE} in {here} or above it", hint="Make one with: pantheon init")
+
+
+def load_project(
+    start: Path, overrides: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
+) -> Project:
+    """Read the configuration that holds for a folder.
+
+    Args:
+        start: where to begin to look for ``pantheon.toml``.
+        overrides: dotted key -> text, from flags.
+        env: the environment; None reads the process's own.
+
+    Raises:
+        ConfigError: no project, or a wrong value; the message names its source and key.
+    """
+    root = find_root(start)
+    try:
+        data = (root / FILE).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{root / FILE}: cannot be read: {error.strerror}") from error
+    variables = environment() if env is None else env
+    config = merge_settings(Config, FILE, data, variables, overrides or {}, prefix=PREFIX)
+    places = {name: _inside(root, name, path) for name, path in config.folders.model_dump().items()}
+    return Project(root=root, config=config, **places)
+
+
+def _inside(root: Path, name: str, path: str) -> Path:
+    place = root / path
+    if not place.resolve().is_relative_to(root):
+        raise ConfigError(
+            f"{FILE}: folders.{name}: {path} leads out of {root}",
+            hint="A folder of the project may not be a symbolic link to somewhere else.",
+        )
+    return place

@@ -1,0 +1,35 @@
+"""The only module that reads the process's environment. Cheap to import."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PREFIX = "PANTHEON_"
+RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR"})
+"""Variables with the prefix that name no field of the configuration."""
+
+
+def environment() -> Mapping[str, str]:
+    """Return a copy of the environment as it is now."""
+    return dict(os.environ)
+
+
+def debug_wanted() -> bool:
+    """Tell whether ``PANTHEON_DEBUG`` asks for tracebacks."""
+    return os.environ.get("PANTHEON_DEBUG", "") not in ("", "0")
+
+
+def colour_forbidden() -> bool:
+    """Tell whether ``NO_COLOR`` is set, or the terminal calls itself dumb."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def base_folder(variable: str, fallback: str) -> Path:
+    """Return an XDG base folder.
+
+    Args:
+        variable: ``XDG_CONFIG_HOME`` and its kin; a relative value is ignored, as the specification demands.
+        fallback: path under the home folder.
+    """
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / fallback
