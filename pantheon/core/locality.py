@@ -42,7 +42,7 @@ class Endpoint(Frozen):
     """A literal address in its canonical spelling, IPv6 without brackets."""
     port: int = Field(ge=1, le=65_535)
     base_path: str = ""
-    """Path before ``/v1`` (which is taken off when written): empty, or starts with a slash, ends without one."""
+    """Path before ``/v1``: empty, or with a slash in front and none at the end."""
 
     @property
     def base_url(self) -> str:

@@ -1,0 +1,95 @@
+"""Policies: what the owner of the repository lets a night do, as values.
+
+Invariants:
+- a policy is read whole or refused: an unknown key or a wrong value is an error, never a default;
+- every number has its unit in its name or its sentence.
+
+Source: DESIGN.md, sections 5 ("A policy"), 9 and 10.
+"""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+
+from pantheon.core.errors import ConfigError, LocalityError
+from pantheon.core.locality import check_local_network
+from pantheon.core.model import Frozen
+from pantheon.core.toml import parse_toml
+from pantheon.core.validation import explain
+
+NIGHT_FILE, GATE_FILE, SLO_FILE = "night.toml", "gate.toml", "slo.toml"
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(check_local_network(text))
+    except LocalityError as error:
+        raise ValueError(error.message) from error
+
+
+class NightBudget(Frozen):
+    """Ceilings of a whole night; reaching one ends the night with work left (exit code 5)."""
+
+    wall_s: int = Field(default=28_800, ge=60, le=604_800)
+    """Seconds after which nothing new starts."""
+    output_tokens: int = Field(default=2_000_000, ge=1_000)
+    """Tokens that all models together may write."""
+
+
+class EnvironmentPolicy(Frozen):
+    """What child processes of the night see of the environment."""
+
+    allow: tuple[Variable, ...] = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
+    """Names that are passed on; everything else is dropped."""
+
+
+class NightPolicy(Frozen):
+    """``policies/night.toml``."""
+
+    local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), max_length=16)
+    """Private networks in CIDR notation that a model server may be in; empty: this machine only."""
+    budget: NightBudget = Field(default_factory=NightBudget)
+    environment: EnvironmentPolicy = Field(default_factory=EnvironmentPolicy)
+
+
+class GatePolicy(Frozen):
+    """``policies/gate.toml``: what a change must be before reviewers' verdicts count at all."""
+
+    reviewers: int = Field(default=2, ge=2, le=8)
+    """Distinct reviewers that must all pass a change."""
+    max_files: int = Field(default=40, ge=1, le=10_000)
+    """Files that one change may touch."""
+    max_changed_lines: int = Field(default=400, ge=1, le=1_000_000)
+    """Added and removed lines of one change together."""
+    max_diff_bytes: int = Field(default=200_000, ge=1_000, le=50_000_000)
+    """A larger diff is denied, not cut."""
+
+
+class SloPolicy(Frozen):
+    """``policies/slo.toml``: what the owner expects of a good night; missing it is said, never hidden."""
+
+    accepted_share: Share = 0.7
+    """Least share of tasks accepted, of those that were offered and had something to do."""
+    attempt_p95_s: float = Field(default=300, gt=0)
+    """Most seconds that 95 of 100 attempts take."""
+    infrastructure_share: Share = 0.02
+    """Most attempts that end crashed or interrupted, as a share."""
+
+
+P = TypeVar("P", NightPolicy, GatePolicy, SloPolicy)
+
+
+def load_policy(model: type[P], file_name: str, data: bytes) -> P:
+    """Read one policy file.
+
+    Raises:
+        ConfigError: wrong TOML or a wrong value; every problem is named with file and key.
+    """
+    where = f"policies/{file_name}"
+    try:
+        return model.model_validate(parse_toml(where, data))
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{where}: {line}" for line in explain(error))) from error
