@@ -1,0 +1,122 @@
+"""Artifacts on disk: one folder an attempt, files written once or line by line, never replaced.
+
+``<root>/<night>/<task>/<node>/<attempt>/NAME``. A name is one of the known artifact names; a file is created
+with ``O_EXCL``, so that evidence cannot be overwritten, not even by a second process.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pantheon.core.errors import ArtifactError
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+
+
+class FolderSink:
+    """``ports.artifacts.ArtifactSink`` over one folder."""
+
+    def __init__(self, root: Path, folder: str) -> None:
+        self._root = root
+        self._folder = folder
+        self._digests: dict[str, hashlib._Hash] = {}
+        self._appended: set[str] = set()
+
+    @property
+    def folder(self) -> str:
+        return self._folder
+
+    async def put(self, name: str, data: bytes) -> None:
+        if name in self._digests:
+            raise ArtifactError(f"{self._folder}/{name} is already written")
+        await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL)
+        self._digests[name] = hashlib.sha256(data)
+
+    async def append(self, name: str, line: bytes) -> None:
+        if b"\n" in line:
+            raise ArtifactError(f"{self._folder}/{name}: a line holds no newline")
+        first = name not in self._digests
+        if not first and name not in self._appended:
+            raise ArtifactError(f"{self._folder}/{name} is already written")
+        data = line + b"\n"
+        await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL if first else os.O_APPEND)
+        self._appended.add(name)
+        self._digests.setdefault(name, hashlib.sha256()).update(data)
+
+    async def seal(self) -> Mapping[str, str]:
+        await asyncio.to_thread(self._sync)
+        return {name: digest.hexdigest() for name, digest in sorted(self._digests.items())}
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ArtifactError(f"{name!r} is not the name of an artifact")
+        return self._root / self._folder / name
+
+    def _write(self, path: Path, data: bytes, flag: int) -> None:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag, 0o644)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
+
+    def _sync(self) -> None:
+        folder = self._root / self._folder
+        try:
+            for path in [*(folder / name for name in self._digests), folder]:
+                handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be made durable: {error.strerror}") from error
+
+
+class ArtifactFolder:
+    """``ports.artifacts.ArtifactStore`` over one root folder.
+
+    Args:
+        root: the folder of all nights; made when it is missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def open_attempt(self, night: str, task: str, node: str, attempt: int) -> FolderSink:
+        parts = [night, task.replace("/", "-"), node, f"{attempt:03}"]
+        for part in parts:
+            if not _PART.fullmatch(part):
+                raise ArtifactError(f"{part!r} cannot be part of an artifact's path")
+        folder = "/".join(parts)
+        try:
+            await asyncio.to_thread(os.makedirs, self._root / folder)
+        except FileExistsError as error:
+            raise ArtifactError(f"{folder} exists already; attempts are never overwritten") from error
+        except OSError as error:
+            raise ArtifactError(f"{self._root / folder} cannot be made: {error.strerror}") from error
+        return FolderSink(self._root, folder)
+
+    async def put_night_file(self, night: str, name: str, data: bytes) -> str:
+        if not _PART.fullmatch(night) or not _NAME.fullmatch(name):
+            raise ArtifactError(f"{night}/{name} is not the name of a night's file")
+        path = self._root / night / name
+        try:
+            await asyncio.to_thread(_replace, path, data)
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
+        return str(path)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
