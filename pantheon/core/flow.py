@@ -35,8 +35,8 @@ class FlowNode(Frozen):
     """Name of the tool that is called once."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the tool; ``$target`` and its kin are resolved per task."""
-    gate: Literal["decide", "merge"] | None = None
-    """``decide`` turns evidence into a decision, ``merge`` lands an allowed change."""
+    gate: Literal["check", "decide", "merge"] | None = None
+    """``check`` runs deterministic checks, ``decide`` weighs the evidence, ``merge`` lands what was allowed."""
     needs: tuple[str, ...] = ()
     when: str | None = None
     """Glob over the task's first target; a node it does not match is passed over."""
