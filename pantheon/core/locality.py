@@ -87,10 +87,10 @@ def check_local_network(text: str) -> Network:
     try:
         network = ip_network(text, strict=True)
     except ValueError as error:
-        raise LocalityError(f"local_networks: {text!r} is not a network: {error}") from error
+        raise LocalityError(f"{text!r} is not a network: {error}") from error
     if not any(network.version == outer.version and _inside(network, outer) for outer in _PRIVATE):
         raise LocalityError(
-            f"local_networks: {text!r} is not a private network",
+            f"{text!r} is not a private network",
             hint="Allowed are networks inside " + ", ".join(str(outer) for outer in _PRIVATE) + ".",
         )
     return network
