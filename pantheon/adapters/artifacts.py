@@ -36,13 +36,10 @@ class FolderSink:
         await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL)
         self._digests[name] = hashlib.sha256(data)
 
-    async def append(self, name: str, line: bytes) -> None:
-        if b"\n" in line:
-            raise ArtifactError(f"{self._folder}/{name}: a line holds no newline")
+    async def append(self, name: str, data: bytes) -> None:
         first = name not in self._digests
         if not first and name not in self._appended:
             raise ArtifactError(f"{self._folder}/{name} is already written")
-        data = line + b"\n"
         await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL if first else os.O_APPEND)
         self._appended.add(name)
         self._digests.setdefault(name, hashlib.sha256()).update(data)

@@ -16,8 +16,8 @@ class ArtifactSink(Protocol):
         """Write one artifact whole. Raises ``ArtifactError`` when it exists with other bytes."""
         ...
 
-    async def append(self, name: str, line: bytes) -> None:
-        """Add one line (without its newline) to an artifact."""
+    async def append(self, name: str, data: bytes) -> None:
+        """Add bytes to the end of an artifact that only ``append`` writes."""
         ...
 
     async def seal(self) -> Mapping[str, str]:

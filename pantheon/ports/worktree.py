@@ -1,6 +1,6 @@
 """The seams to git: the files of one work tree, and the repository of commits behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -104,8 +104,8 @@ class Repository(Protocol):
         """Return the commit of ``branch`` since ``base`` whose trailer has this value, else None."""
         ...
 
-    async def trailers(self, commit: str) -> Mapping[str, str]:
-        """Return the trailers of a commit's message."""
+    async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:
+        """Return the values of one trailer over all commits after ``base`` up to ``head``, oldest first."""
         ...
 
     async def branch(self, name: str) -> str | None:

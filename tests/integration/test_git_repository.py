@@ -208,4 +208,4 @@ async def test_landed_commit_is_found_by_its_trailer(user: Path, tmp_path: Path)
     await repository.publish("pantheon/night-x", landed, old=None, base=base)
     assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t1") == landed
     assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t2") is None
-    assert (await repository.trailers(landed))["Pantheon-Task"] == "b/t1"
+    assert await repository.trailer_values(base, landed, "Pantheon-Task") == ("b/t1",)

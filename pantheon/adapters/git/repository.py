@@ -7,7 +7,7 @@ never written, and a branch that is checked out anywhere is refused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -122,10 +122,10 @@ class NightRepository:
     async def tree_of(self, commit: str) -> str:
         return await self._own.text("rev-parse", f"{commit}^{{tree}}")
 
-    async def trailers(self, commit: str) -> Mapping[str, str]:
-        out = await self._own.text("log", "-1", "--format=%(trailers:only,unfold)", commit)
-        pairs = (line.partition(": ") for line in out.splitlines() if ": " in line)
-        return {key: value for key, _, value in pairs}
+    async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:
+        shown = f"--format=%(trailers:key={key},valueonly,unfold)"
+        out = await self._own.text("log", "--reverse", "--topo-order", shown, f"{base}..{head}")
+        return tuple(line for line in out.split("\n") if line)
 
     async def find_landed(self, branch: str, base: str, trailer: str, value: str) -> str | None:
         head = await self.branch(branch)

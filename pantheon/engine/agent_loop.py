@@ -1,0 +1,290 @@
+"""The shell around the loop automaton: asks the model, calls tools, applies the output.
+
+All decisions are ``core.loop.advance``'s. This module turns what happened into events and commands into I/O,
+and records every call and every tool result on the way.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pantheon.core.agent import Agent, DeclaredCall
+from pantheon.core.answer import answer_schema, read_answer
+from pantheon.core.chat import ChatRequest, Sampling
+from pantheon.core.errors import (
+    ConfigError,
+    ModelError,
+    ModelOutputError,
+    ModelTimeoutError,
+    PantheonError,
+    ToolError,
+)
+from pantheon.core.loop import (
+    AskModel,
+    Began,
+    CalledTool,
+    Command,
+    End,
+    Event,
+    Finalized,
+    LoopLimits,
+    LoopOutcome,
+    LoopState,
+    OutputRefused,
+    OutputTaken,
+    RunTool,
+    Stopped,
+    TakeOutput,
+    ToolFailed,
+    ToolReturned,
+    advance,
+)
+from pantheon.core.operation import Operation
+from pantheon.core.prompt import Exchange, prompt_digest, step_messages
+from pantheon.core.references import resolve_args
+from pantheon.core.task import Task
+from pantheon.engine.evidence import Evidence
+from pantheon.ports.clock import Clock
+from pantheon.ports.model import ModelClient
+from pantheon.tools.registry import Registry, ToolContext, ToolResult
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """How a loop ended and what it leaves."""
+
+    outcome: LoopOutcome
+    cause: str
+    """Why, for people; empty when finalized."""
+    output: Mapping[str, Any] | None
+    operations: tuple[Operation, ...]
+    server_fault: bool = False
+    """Whether the server, not the work, ended it."""
+
+
+@dataclass
+class AgentLoop:
+    """One agent at work on one task.
+
+    Args:
+        agent: who works.
+        task: on what.
+        attempt: number of the attempt; from the second on the agent draws with some temperature, because the
+            same draw would fail the same way.
+        client: the model.
+        tools: the registry.
+        context: what tools get to see.
+        evidence: where everything is recorded.
+        clock: for durations.
+    """
+
+    agent: Agent
+    task: Task
+    attempt: int
+    client: ModelClient
+    tools: Registry
+    context: ToolContext
+    evidence: Evidence
+    clock: Clock
+    _target: str = ""
+    _history: list[Exchange] = field(default_factory=list)
+    _operations: list[Operation] = field(default_factory=list)
+    _answer: str = ""
+    _cause: str = ""
+    _server_fault: bool = False
+
+    async def run(self) -> LoopResult:
+        """Work until the automaton ends.
+
+        Cancellation:
+            Re-raised at once; what was recorded stays recorded, the work tree is the caller's to look after.
+        """
+        state = LoopState(limits=self._limits())
+        output: Mapping[str, Any] | None = None
+        event = await self._prefetch()
+        while True:
+            state, command = advance(state, event)
+            self.evidence.tally.steps, self.evidence.tally.failures = state.steps, state.failures
+            if isinstance(command, End):
+                break
+            if isinstance(command, TakeOutput):
+                output = command.output
+            event = await self._carry_out(command)
+        finalized = command.outcome is LoopOutcome.FINALIZED
+        return LoopResult(
+            outcome=command.outcome,
+            cause="" if finalized else self._cause or f"ended by {command.outcome}",
+            output=output if finalized else None,
+            operations=tuple(self._operations),
+            server_fault=self._server_fault,
+        )
+
+    def _limits(self) -> LoopLimits:
+        own, budget = self.agent.spec.limits, self.task.budget
+        return LoopLimits(
+            max_steps=min(own.max_steps, budget.max_steps),
+            max_failures=min(own.max_failures, budget.max_failures),
+            max_tokens=min(own.max_tokens, budget.max_tokens),
+            step_tokens=own.step_tokens,
+        )
+
+    async def _carry_out(self, command: Command) -> Event:
+        match command:
+            case AskModel():
+                return await self._ask(command)
+            case RunTool():
+                return await self._run_tool(command)
+            case TakeOutput():
+                return await self._take_output(command)
+            case End():
+                raise AssertionError("an ended loop has nothing to carry out")
+
+    async def _prefetch(self) -> Event:
+        """Make the declared calls whose results open the conversation."""
+        if wrong := self.agent.spec.input.problems(self.task.model_dump(mode="json")):
+            self._cause = f"the task does not fulfil {self.agent.label}'s input contract: {wrong[0]}"
+            return Stopped(outcome=LoopOutcome.REFUSED)
+        texts = []
+        for declared in self.agent.spec.prefetch:
+            try:
+                result = await self._call(0, declared.tool, resolve_args(declared.args, self.task))
+            except (ToolError, ConfigError) as error:
+                self._cause = f"{declared.tool}: {error.message}"
+                return Stopped(outcome=LoopOutcome.REFUSED)
+            texts.append(result.text)
+        self._target = "\n\n".join(texts)
+        return Began()
+
+    async def _ask(self, command: AskModel) -> Event:
+        spec = self.agent.spec
+        tools = {} if command.finalize_only else {t: self.tools.args_schema(t) for t in spec.tools}
+        messages = step_messages(
+            self.agent, self.task, [self.tools.card(name) for name in spec.tools], self._target, self._history
+        )
+        request = ChatRequest(
+            messages=messages,
+            sampling=self._sampling(command.max_tokens),
+            response_schema=answer_schema(spec.output.schema_, tools, finalize_only=command.finalize_only),
+            prefix_key=prompt_digest(messages[:-1]) if not self._history else "",
+        )
+        try:
+            record = await self.evidence.chat(
+                self.client,
+                request,
+                purpose=f"step {self.evidence.tally.steps}",
+                deadline_s=float(spec.limits.call_timeout_s),
+            )
+        except ModelOutputError as error:
+            self._cause = error.message
+            return Stopped(outcome=LoopOutcome.REFUSED)
+        except ModelTimeoutError as error:
+            self._cause = error.message
+            return Stopped(outcome=LoopOutcome.TIMEOUT)
+        except ModelError as error:
+            self._cause, self._server_fault = error.message, True
+            return Stopped(outcome=LoopOutcome.SERVER_LOST)
+        assert record.reply is not None
+        self._answer = record.reply.text
+        event = read_answer(
+            record.reply.text,
+            output=spec.output.schema_,
+            tools=sorted(tools),
+            tokens=record.reply.usage.completion_tokens,
+            cut=record.reply.finish_reason == "length",
+        )
+        if not isinstance(event, CalledTool | Finalized):
+            self._remember_failure(event.problem)
+        return event
+
+    def _sampling(self, max_tokens: int) -> Sampling:
+        drawn = self.agent.spec.sampling
+        again = self.attempt - 1
+        return Sampling(
+            temperature=min(drawn.temperature + 0.3 * again, 1.0),
+            top_p=drawn.top_p,
+            seed=drawn.seed + again,
+            max_tokens=max_tokens,
+        )
+
+    async def _run_tool(self, command: RunTool) -> Event:
+        try:
+            result = await self._call(self.evidence.tally.steps, command.tool, command.args)
+        except ToolError as error:
+            self._remember_failure(error.message)
+            return ToolFailed()
+        self._history.append(Exchange(answer=self._answer, result=result.text))
+        return ToolReturned()
+
+    async def _take_output(self, command: TakeOutput) -> Event:
+        for declared in self.agent.spec.apply:
+            try:
+                args = resolve_args(declared.args, self.task, command.output)
+                await self._call(self.evidence.tally.steps, declared.tool, args)
+            except (ToolError, ConfigError) as error:
+                self._remember_failure(error.message)
+                return OutputRefused()
+        return OutputTaken()
+
+    async def _call(self, step: int, tool: str, args: Mapping[str, Any]) -> ToolResult:
+        return await call_tool(
+            self.tools, tool, args, self.context, self.evidence, self.clock,
+            step=step, operations=self._operations,
+        )  # fmt: skip
+
+    def _remember_failure(self, problem: str) -> None:
+        self._cause = problem
+        self._history.append(Exchange(answer=self._answer, result=f"Refused: {problem} Answer again."))
+
+
+async def call_tool(
+    tools: Registry,
+    name: str,
+    args: Mapping[str, Any],
+    context: ToolContext,
+    evidence: Evidence,
+    clock: Clock,
+    *,
+    step: int,
+    operations: list[Operation],
+) -> ToolResult:
+    """Call one tool in a thread, inside its time limit, and record it.
+
+    Args:
+        tools: the registry.
+        name: the tool.
+        args: its arguments, not yet validated.
+        context: what it gets to see.
+        evidence: where the call is recorded.
+        clock: for its duration.
+        step: step of the loop, 0 for calls the model did not ask for.
+        operations: a writing call that changed something is added here.
+
+    Raises:
+        ToolError: the tool refused its arguments or could not do its work.
+    """
+    tool = tools.get(name)
+    started = clock.monotonic()
+
+    async def record(result: str | None, error: PantheonError | None) -> None:
+        await evidence.tool_call(
+            step=step, tool=name, args=args, result=result, error=error,
+            elapsed_s=clock.monotonic() - started,
+        )  # fmt: skip
+
+    try:
+        async with asyncio.timeout(tool.timeout_s):
+            result = await asyncio.to_thread(tools.call, name, dict(args), context)
+    except TimeoutError as error:
+        late = ToolError(f"{name} did not finish within {tool.timeout_s} s")
+        await record(None, late)
+        raise late from error
+    except ToolError as error:
+        await record(None, error)
+        raise
+    await record(result.text, None)
+    if tool.writes and result.changed:
+        operations.append(
+            Operation(tool=name, args=dict(args) | dict(result.data.get("args", {})), changed=result.changed)
+        )
+    return result

@@ -1,0 +1,71 @@
+"""What the use cases of a night work with: the ports and the content in force, in one frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pantheon.core.agent import Agent
+from pantheon.core.flow import Flow
+from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.task import Task
+from pantheon.ports.artifacts import ArtifactStore
+from pantheon.ports.clock import Clock
+from pantheon.ports.model import ModelClient
+from pantheon.ports.signer import Signer
+from pantheon.ports.store import Store
+from pantheon.ports.worktree import Repository
+from pantheon.tools.registry import Registry
+
+
+@dataclass(frozen=True)
+class Content:
+    """The declared content in force: what a night pins."""
+
+    agents: Mapping[str, Agent]
+    flows: Mapping[str, Flow]
+    gate_policy: GatePolicy
+    night_policy: NightPolicy
+    digests: Mapping[str, Mapping[str, str]]
+    """``agents``, ``flows``, ``policies`` -> name -> SHA-256."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Ports and content of one night."""
+
+    store: Store
+    repository: Repository
+    artifacts: ArtifactStore
+    signer: Signer
+    clock: Clock
+    model: ModelClient
+    tools: Registry
+    content: Content
+
+
+@dataclass(frozen=True)
+class NightContext:
+    """The night under way."""
+
+    id: str
+    branch: str
+    base_commit: str
+    owner: str
+    """Names this process in leases."""
+    lease_s: float
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """One node about to be executed."""
+
+    night: NightContext
+    task_key: str
+    task: Task
+    node: str
+    attempt: int
+    base_commit: str
+    """Where the task's change starts."""
+    input_commit: str
+    """The merge of the commits of the nodes it needs."""
+    upstream: Mapping[str, Mapping[str, object]]
+    """Node id -> output of every node of the task that came before."""
