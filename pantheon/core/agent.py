@@ -9,20 +9,24 @@ Source: DESIGN.md, section 5 ("An agent").
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.contract import Contract
+from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.model import Frozen
 from pantheon.core.toml import parse_text, parse_toml
 from pantheon.core.validation import explain
 
 NAME_PATTERN = r"^[a-z][A-Za-z0-9._-]{0,63}$"
-SPEC_FILE, PROMPT_FILE, EXAMPLES_FILE = "agent.toml", "prompt.md", "examples.jsonl"
+SPEC_FILE, PROMPT_FILE = "agent.toml", "prompt.md"
+EXAMPLES_FILE, DECOYS_FILE = "examples.jsonl", "decoys.jsonl"
+
+M = TypeVar("M", bound=Frozen)
 
 
 class Runtime(Frozen):
@@ -108,6 +112,9 @@ class AgentSpec(Frozen):
     """Made on ``finalize`` with the output; an error goes back to the model as a failure."""
     question: tuple[Question, ...] = ()
     """For reviewers."""
+    shares_prefix_of: str = Field(default="", pattern=r"^([a-z][A-Za-z0-9._-]{0,63})?$")
+    """For reviewers: the worker whose system turn and examples open the prompt too, so that the server's prefix
+    cache serves both; empty opens with the reviewer's own."""
     label_mass_floor: float = Field(default=0.5, ge=0, le=1)
     """For reviewers: below this probability on both labels together the model did not answer."""
     input: Contract = Field(default_factory=Contract)
@@ -123,11 +130,13 @@ class AgentSpec(Frozen):
 
 
 class Agent(Frozen):
-    """A specification with its prompt template and examples."""
+    """A specification with its prompt template, examples and decoys."""
 
     spec: AgentSpec
     prompt: str
     examples: tuple[Example, ...] = ()
+    decoys: tuple[Metadata, ...] = ()
+    """For reviewers: metadata of things that no repository is likely to hold, to contrast with."""
     digest: str
     """SHA-256 over the folder's files."""
 
@@ -167,24 +176,29 @@ def load_agent(folder: str, files: Mapping[str, bytes]) -> Agent:
     return Agent(
         spec=spec,
         prompt=parse_text(f"agents/{folder}/{PROMPT_FILE}", files[PROMPT_FILE]),
-        examples=_examples(folder, files.get(EXAMPLES_FILE, b""), spec.output),
+        examples=_examples(folder, files, spec.output),
+        decoys=tuple(item for _, item in _lines(folder, DECOYS_FILE, files, Metadata)),
         digest=digest_bytes(b"".join(f"{n}\0{digest_bytes(b)}\n".encode() for n, b in sorted(files.items()))),
     )
 
 
-def _examples(folder: str, data: bytes, contract: Contract) -> tuple[Example, ...]:
-    where = f"agents/{folder}/{EXAMPLES_FILE}"
+def _examples(folder: str, files: Mapping[str, bytes], contract: Contract) -> tuple[Example, ...]:
     examples = []
-    for number, line in enumerate(parse_text(where, data).split("\n"), start=1):
+    for number, example in _lines(folder, EXAMPLES_FILE, files, Example):
+        if wrong := contract.problems(example.answer):
+            raise ConfigError(f"agents/{folder}/{EXAMPLES_FILE}:{number}: answer: {wrong[0]}")
+        examples.append(example)
+    return tuple(examples)
+
+
+def _lines(folder: str, name: str, files: Mapping[str, bytes], model: type[M]) -> Iterator[tuple[int, M]]:
+    where = f"agents/{folder}/{name}"
+    for number, line in enumerate(parse_text(where, files.get(name, b"")).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            example = Example.model_validate(json.loads(line))
+            yield number, model.model_validate(json.loads(line))
         except ValidationError as error:
             raise ConfigError(f"{where}:{number}: {explain(error)[0]}") from error
         except json.JSONDecodeError as error:
             raise ConfigError(f"{where}:{number}: not JSON: {error.msg}") from error
-        if wrong := contract.problems(example.answer):
-            raise ConfigError(f"{where}:{number}: answer: {wrong[0]}")
-        examples.append(example)
-    return tuple(examples)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pantheon.core.agent import Agent, DeclaredCall
+from pantheon.core.agent import Agent
 from pantheon.core.answer import answer_schema, read_answer
 from pantheon.core.chat import ChatRequest, Sampling
 from pantheon.core.errors import (

@@ -1,0 +1,148 @@
+"""A reviewer at work: contrastive questions about one change, each in both orders, over one shared prefix.
+
+The reviewer has no tools and sees only the target as it was before the change, the proposal and decoys. What it
+cannot answer denies; nothing here ever guesses a pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pantheon.core.agent import Agent, Question
+from pantheon.core.chat import ChatRequest, Message, Sampling
+from pantheon.core.decoys import Metadata, choose_decoys
+from pantheon.core.errors import ModelError
+from pantheon.core.prompt import fence, opening_turns
+from pantheon.core.review import Contrast, Reading, Review, conclude, contrast, question_text, read_letter
+from pantheon.core.task import Task
+from pantheon.engine.evidence import Evidence
+from pantheon.ports.model import ModelClient
+
+ALTERNATIVES = 20
+
+
+@dataclass(frozen=True)
+class UnderReview:
+    """One change as a reviewer sees it."""
+
+    base: str
+    head: str
+    tree: str
+    target: str
+    """Whole text of the target before the change."""
+    excerpt: str
+    """What of it goes into the prompt."""
+    proposal: Metadata
+    neighbours: Sequence[Metadata]
+    """Metadata of other things in the repository; what could fit the target is left out."""
+
+
+@dataclass
+class Reviewer:
+    """One reviewer on one change.
+
+    Args:
+        agent: the reviewer.
+        opening: the agent whose opening turns are used: the reviewer itself, or the worker it shares with.
+        cards: tool cards of ``opening``.
+        task: the task, for the template.
+        client: the model.
+        evidence: where calls are recorded.
+    """
+
+    agent: Agent
+    opening: Agent
+    cards: Sequence[str]
+    task: Task
+    client: ModelClient
+    evidence: Evidence
+
+    async def run(self, change: UnderReview) -> Review:
+        """Ask every question and return the verdict.
+
+        Raises:
+            ModelTimeoutError, ModelLostError, ModelOverloadedError: the server failed; there is no verdict.
+        """
+        prefix = opening_turns(self.opening, self.task, self.cards)
+        contrasts: list[Contrast] = []
+        unanswered: list[str] = []
+        expected = 0
+        for question in self.agent.spec.question:
+            proposal = change.proposal.text(question.field)
+            decoys = self._decoys(question, proposal, change)
+            expected += question.decoys
+            if len(decoys) < question.decoys:
+                unanswered.append(f"{question.id}: only {len(decoys)} of {question.decoys} decoys were found")
+            for number, decoy in enumerate(decoys, start=1):
+                found = await self._compare(prefix, change.excerpt, question, proposal, decoy, number)
+                if found is None:
+                    unanswered.append(f"{question.id}: neither letter was among the likely answers")
+                else:
+                    contrasts.append(found)
+        spec = self.agent.spec
+        return conclude(
+            reviewer=spec.name,
+            version=spec.version,
+            base=change.base,
+            head=change.head,
+            tree=change.tree,
+            contrasts=contrasts,
+            expected=expected,
+            mass_floor=spec.label_mass_floor,
+            unanswered=unanswered,
+        )
+
+    def _decoys(self, question: Question, proposal: str, change: UnderReview) -> tuple[str, ...]:
+        known = [*change.neighbours, *self.agent.decoys]
+        return choose_decoys(
+            proposal,
+            change.target,
+            (item.text(question.field) for item in known),
+            count=question.decoys,
+            salt=f"{self.task.id}/{self.agent.spec.name}/{question.id}",
+        )
+
+    async def _compare(
+        self,
+        prefix: Sequence[Message],
+        excerpt: str,
+        question: Question,
+        proposal: str,
+        decoy: str,
+        number: int,
+    ) -> Contrast | None:
+        readings: list[Reading] = []
+        for order, first, second in (("AB", proposal, decoy), ("BA", decoy, proposal)):
+            turn = f"{fence('note', excerpt)}\n\n{question_text(question, first, second)}"
+            reading = await self._read(
+                [*prefix, Message(role="user", content=turn)], f"{question.id} decoy {number} order {order}"
+            )
+            if reading is None:
+                return None
+            readings.append(reading)
+        return contrast(question, proposal, decoy, readings[0], readings[1], self.agent.spec.label_mass_floor)
+
+    async def _read(self, messages: Sequence[Message], purpose: str) -> Reading | None:
+        spec = self.agent.spec
+        request = ChatRequest(
+            messages=tuple(messages),
+            sampling=Sampling(temperature=0.0, seed=spec.sampling.seed, max_tokens=1),
+            top_logprobs=ALTERNATIVES,
+        )
+        record = await self.evidence.chat(
+            self.client, request, purpose=purpose, deadline_s=float(spec.limits.call_timeout_s)
+        )
+        self.evidence.tally.steps += 1
+        if record.reply is None or not record.reply.tokens:
+            raise ModelError(
+                f"endpoint {self.client.endpoint} reports no log-probabilities",
+                hint="Reviewers need logprobs; llama.cpp and vLLM report them, see pantheon doctor.",
+            )
+        return read_letter(record.reply.tokens[0])
+
+
+def metadata_of(fields: Mapping[str, object]) -> Metadata | None:
+    """Return front matter as metadata; None when it has not all of title, description and tags."""
+    title, description, tags = (fields.get(key) for key in ("title", "description", "tags"))
+    if not isinstance(title, str) or not isinstance(description, str) or not isinstance(tags, list):
+        return None
+    return Metadata(title=title, description=description, tags=tuple(str(tag) for tag in tags))
