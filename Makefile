@@ -1,0 +1,75 @@
+# Every habit of this repository. `make` alone lists them.
+# PYTHON=/path/to/python3.11 chooses the interpreter.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SMALL_MODEL := qwen2.5-coder-0.5b
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev models night clean-night test check format lint bench clean distclean
+.DELETE_ON_ERROR:
+
+help: ## list the habits
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+setup: $(VENV)/.installed ## make the virtual environment and install Pantheon into it
+setup-dev: $(VENV)/.installed-dev ## the same, with what tests and checks need
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "No Python found. Install Python 3.11 or newer, or say PYTHON=/path/to/python3." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11. Say PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || \
+	  { echo "venv failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PIP) install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	@echo "Installing Pantheon and what it needs; this takes a minute." >&2
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
+	@echo "Installing Pantheon, what it needs and what its tests need; this takes a minute." >&2
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+models: setup ## fetch and verify the small model that the tests use
+	@$(BIN)/pantheon models pull $(SMALL_MODEL)
+
+night: setup ## one whole night over the sample notes: model, repository, queue, night, report
+	@$(BIN)/pantheon models pull
+	@samples/first_night.sh $(BIN)/pantheon .night/repository
+
+clean-night: ## forget the sample repository, so that the next `make night` starts over
+	rm -rf .night
+
+test: setup-dev models ## everything: checks and all tests, the small model and a browser included
+	@.ci/system-packages
+	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: setup-dev format lint ## before a commit: format, lint, types, import direction, fast tests
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/property
+
+format: setup-dev ## format the code
+	$(BIN)/ruff format .
+
+lint: setup-dev ## ruff, mypy --strict, import direction
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev ## run every benchmark and print its table
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove caches and build results
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find pantheon tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean clean-night ## clean, and remove the virtual environment
+	rm -rf $(VENV)
