@@ -4,12 +4,12 @@ The same schema constrains a server that can (``response_format``), stands in th
 and is checked here in both cases, because a constrained server can still stop in mid-answer.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pantheon.core.contract import schema_problems
 from pantheon.core.loop import Answered, CalledTool, Finalized
+from pantheon.core.strict_json import parse_json
 
 MAX_ANSWER_CHARS = 200_000
 
@@ -64,7 +64,7 @@ def read_answer(
     if len(text) > MAX_ANSWER_CHARS:
         return wrong("the answer is too long")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         return wrong(f"not one JSON object: {str(error)[:120]}")
     if not isinstance(value, dict):
@@ -91,14 +91,3 @@ def _choice(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         "required": [key],
         "additionalProperties": False,
     }
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return value

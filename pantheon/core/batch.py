@@ -1,0 +1,83 @@
+"""A batch: the lines of one enqueue, frozen and signed together.
+
+Same content, same name. A label is part of the name, so that the same lines can be queued a second time on
+purpose.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from pantheon.core.model import Frozen
+from pantheon.core.statement import BATCH_PREDICATE, Statement, make_statement
+
+
+class Pins(Frozen):
+    """Digests of what was in force when a batch was frozen."""
+
+    flows: Mapping[str, str] = Field(default_factory=dict)
+    agents: Mapping[str, str] = Field(default_factory=dict)
+    policies: Mapping[str, str] = Field(default_factory=dict)
+    model: str = ""
+    """SHA-256 of the embedded model's file, or empty for another server's."""
+
+    def drift(self, now: "Pins") -> tuple[str, ...]:
+        """Return what differs between these pins and ``now``, as short sentences."""
+        changes = []
+        for room in ("flows", "agents", "policies"):
+            before, after = getattr(self, room), getattr(now, room)
+            for name in sorted(set(before) | set(after)):
+                if before.get(name) != after.get(name):
+                    state = (
+                        "is gone" if name not in after else "is new" if name not in before else "has changed"
+                    )
+                    changes.append(f"{room}/{name} {state}")
+        if self.model != now.model:
+            changes.append("the model is another one")
+        return tuple(changes)
+
+
+class BatchClaim(Frozen):
+    """What a batch's attestation says."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the frozen file."""
+    lines: int = Field(ge=1)
+    label: str = Field(default="", max_length=100)
+    enqueued_at: str
+    """RFC 3339, UTC."""
+    base_commit: str
+    pins: Pins
+    version: str
+    """Pantheon's version."""
+
+    @property
+    def name(self) -> str:
+        """The batch's name: 12 digits."""
+        return batch_name(self.digest, self.label)
+
+
+def batch_name(digest: str, label: str = "") -> str:
+    """Return the 12 digits a batch goes by: of its content's digest, or of digest and label."""
+    if not label:
+        return digest[:12]
+    return hashlib.sha256(f"{digest}\0{label}".encode()).hexdigest()[:12]
+
+
+def batch_statement(claim: BatchClaim) -> bytes:
+    """Return the statement that is signed."""
+    predicate: dict[str, Any] = claim.model_dump(mode="json", exclude={"digest"})
+    return make_statement({f"{claim.name}.jsonl": claim.digest}, BATCH_PREDICATE, predicate)
+
+
+def read_claim(statement: Statement) -> BatchClaim:
+    """Read a batch's claim back. Raises ``ValueError`` when the statement is about something else."""
+    if statement.predicate_type != BATCH_PREDICATE or len(statement.subject) != 1:
+        raise ValueError("not the statement of a batch")
+    subject = statement.subject[0]
+    claim = BatchClaim.model_validate({**statement.predicate, "digest": subject.digest.get("sha256", "")})
+    if subject.name != f"{claim.name}.jsonl":
+        raise ValueError(f"the statement names {subject.name!r}, not {claim.name}.jsonl")
+    return claim

@@ -1,0 +1,126 @@
+"""DSSE envelopes: signatures over exact bytes together with their type.
+
+Invariants:
+- what is verified is the bytes that were signed; they are parsed only afterwards;
+- ``keyid`` is a hint and decides nothing: signatures are counted by distinct public keys;
+- reading is strict: standard base64, no unknown field, no key twice, a ceiling on size.
+
+Source: DSSE v1.0.2 (protocol and envelope).
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import Field, ValidationError
+
+from pantheon.core.canonical import canonical_bytes, digest_value
+from pantheon.core.errors import SignatureError, VerificationError
+from pantheon.core.model import Frozen
+from pantheon.core.strict_json import parse_json
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MAX_ENVELOPE_BYTES = 4_000_000
+
+
+class EnvelopeSignature(Frozen):
+    """One signature."""
+
+    keyid: str = Field(min_length=1)
+    sig: str = Field(min_length=1)
+    """Standard base64."""
+
+
+class Envelope(Frozen):
+    """A payload with its signatures."""
+
+    payload: str
+    """Standard base64."""
+    payload_type: str = Field(alias="payloadType", min_length=1)
+    signatures: tuple[EnvelopeSignature, ...] = Field(min_length=1)
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical JSON of the envelope, one line."""
+        return canonical_bytes(self.model_dump(mode="json", by_alias=True))
+
+
+def key_id(public_key: bytes) -> str:
+    """Return the id of an Ed25519 public key: SHA-256 over its canonical description."""
+    return digest_value({"keytype": "ed25519", "keyval": {"public": public_key.hex()}, "scheme": "ed25519"})
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Return the pre-authentication encoding: the bytes that are signed."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def seal(payload: bytes, signatures: Iterable[tuple[str, bytes]]) -> Envelope:
+    """Return an envelope around a statement.
+
+    Args:
+        payload: the statement's bytes.
+        signatures: (key id, 64-byte signature over ``pae(PAYLOAD_TYPE, payload)``).
+    """
+    return Envelope(
+        payload=base64.b64encode(payload).decode(),
+        payloadType=PAYLOAD_TYPE,
+        signatures=tuple(
+            EnvelopeSignature(keyid=key, sig=base64.b64encode(signature).decode())
+            for key, signature in signatures
+        ),
+    )
+
+
+def parse_envelope(data: bytes) -> Envelope:
+    """Read an envelope strictly. Raises ``VerificationError`` for anything else."""
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise VerificationError(f"an envelope of {len(data)} bytes is larger than {MAX_ENVELOPE_BYTES}")
+    try:
+        return Envelope.model_validate(parse_json(data))
+    except (ValueError, RecursionError, ValidationError) as error:
+        raise VerificationError(f"not an envelope: {error}") from error
+
+
+def open_envelope(envelope: Envelope, trusted: Iterable[bytes], *, threshold: int = 1) -> bytes:
+    """Return the payload when enough distinct trusted keys signed it.
+
+    Args:
+        envelope: as parsed.
+        trusted: raw Ed25519 public keys, 32 bytes each.
+        threshold: number of distinct keys that must have signed.
+
+    Raises:
+        SignatureError: too few good signatures, or a payload of another type.
+        VerificationError: the base64 is malformed.
+    """
+    payload = _decode(envelope.payload)
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise SignatureError(f"the payload is of type {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}")
+    signed = pae(envelope.payload_type, payload)
+    signatures = [_decode(signature.sig) for signature in envelope.signatures]
+    good = {key for key in set(trusted) if any(_verifies(key, one, signed) for one in signatures)}
+    if len(good) < max(threshold, 1):
+        raise SignatureError(f"{len(good)} of {max(threshold, 1)} trusted keys have signed this")
+    return payload
+
+
+def _verifies(key: bytes, signature: bytes, signed: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _decode(text: Any) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise VerificationError(f"not standard base64: {error}") from error
+    if base64.b64encode(data).decode() != text:
+        raise VerificationError("not canonical base64")
+    return data
