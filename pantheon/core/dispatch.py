@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pantheon.core.model import Frozen
 
+
 class Candidate(Frozen):
     """A ready node."""
 
@@ -26,6 +27,7 @@ class Candidate(Frozen):
     """Slots it needs."""
     begun: bool = False
     """Whether an agent of its task has run already."""
+
 
 def plan_dispatch(ready: Sequence[Candidate], free: Mapping[str, int]) -> tuple[str, ...]:
     """Return the keys of the nodes to start now, in order.
@@ -43,6 +45,7 @@ def plan_dispatch(ready: Sequence[Candidate], free: Mapping[str, int]) -> tuple[
                     left[name] -= cost
             chosen.append(candidate.key)
     return tuple(chosen)
+
 
 def _urgency(candidate: Candidate) -> tuple[int, bool, float, int]:
     return (-candidate.priority, not candidate.begun, -candidate.rank, candidate.order)

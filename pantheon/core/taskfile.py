@@ -24,6 +24,7 @@ from pantheon.core.validation import explain
 MAX_LINE_BYTES = 1_048_576
 MAX_PROBLEMS = 1_000
 _BLANK = re.compile(rb"[ \t]*")
+_TOO_LONG = f"line: longer than {MAX_LINE_BYTES} bytes"
 
 
 @dataclass
@@ -46,45 +47,26 @@ class TaskFileReader:
     def feed(self, line: bytes) -> Task | None:
         """Take the next line, without its newline; return its task, or None for a blank or a wrong line."""
         self._line += 1
-        if len(line) > MAX_LINE_BYTES:
-            self.too_long()
-            return None
-        if self._line == 1 and line.startswith(b"\xef\xbb\xbf"):
-            return self._wrong("line", "starts with a byte order mark; save the file as UTF-8 without one")
-        if line.endswith(b"\r"):
-            return self._wrong("line", "ends in a carriage return; convert the file with: sed -i 's/\\r$//'")
         if _BLANK.fullmatch(line):
             return None
         try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return self._wrong("line", f"not UTF-8 at byte {error.start + 1}")
-        try:
-            value = parse_json(text)
-        except (ValueError, RecursionError) as error:
-            return self._wrong("line", f"not JSON: {error}")
-        if not isinstance(value, dict):
-            return self._wrong("line", "a task is a JSON object")
-        try:
-            task = Task.model_validate(value, strict=False)
-        except (ValidationError, ValueError) as error:
-            lines = explain(error) if isinstance(error, ValidationError) else (f"line: {error}",)
-            for problem in lines:
+            task = self._parse(line)
+        except ValidationError as error:
+            for problem in explain(error):
                 self._report(problem.removeprefix("value: "))
+            return None
+        except (ValueError, RecursionError) as error:
+            self._report(f"line: {error}")
             return None
         if not self._remember(task):
             return None
         self.tasks += 1
         return task
 
-    def too_long(self) -> None:
-        """Report the current line as longer than a line may be."""
-        self._wrong("line", f"longer than {MAX_LINE_BYTES} bytes")
-
     def skip_long(self) -> None:
         """Take a line that was too long to hold and was dropped while it was read."""
         self._line += 1
-        self.too_long()
+        self._report(_TOO_LONG)
 
     def refuse(self, where: str, why: str) -> None:
         """Report a problem of the line that was fed last."""
@@ -100,6 +82,25 @@ class TaskFileReader:
         if not self.problem_count:
             self._refuse_cycle()
         return tuple(self.problems)
+
+    def _parse(self, line: bytes) -> Task:
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(_TOO_LONG.removeprefix("line: "))
+        if self._line == 1 and line.startswith(b"\xef\xbb\xbf"):
+            raise ValueError("starts with a byte order mark; save the file as UTF-8 without one")
+        if line.endswith(b"\r"):
+            raise ValueError("ends in a carriage return; convert the file with: sed -i 's/\\r$//'")
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
+        try:
+            value = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise ValueError("a task is a JSON object")
+        return Task.model_validate(value)
 
     def _remember(self, task: Task) -> bool:
         first = self._lines.setdefault(task.id, self._line)
@@ -123,9 +124,6 @@ class TaskFileReader:
             circle = list(reversed(error.args[1]))
             line = min(self._lines[task] for task in circle)
             self._report("needs: tasks need each other in a circle: " + " -> ".join(circle), line)
-
-    def _wrong(self, where: str, why: str) -> None:
-        self._report(f"{where}: {why}")
 
     def _report(self, problem: str, line: int | None = None) -> None:
         self.problem_count += 1
