@@ -59,8 +59,10 @@ class NightState(StrEnum):
 class BatchRecord(Frozen):
     """One frozen file of the queue."""
 
+    name: str
+    """12 digits; unique (see ``core.batch.batch_name``)."""
     digest: str
-    """SHA-256 of the frozen lines; the first 12 digits name the batch."""
+    """SHA-256 of the frozen lines."""
     label: str = ""
     lines: int = Field(ge=0)
     enqueued_at: datetime
@@ -74,6 +76,7 @@ class TaskRecord(Frozen):
     key: str
     """``<batch digest12>/<task id>``: unique in the store."""
     batch: str
+    """Name of the batch."""
     line: str
     """The task's canonical line."""
     package: str = ""
