@@ -4,11 +4,33 @@ Every function imports what it builds when it is called, so that a quick command
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pantheon.adapters.git.listing import ListedFile
+from pantheon.adapters import probes as probes
+from pantheon.adapters.git import listing as listing
 from pantheon.adapters.layout import PlacedFile
-from pantheon.shell.config import FILE, Folders, Project, load_project
+from pantheon.core.agent import Agent, load_agent
+from pantheon.core.canonical import digest_bytes
+from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.core.flow import Flow, load_flow
+from pantheon.core.locality import check_endpoint_url
+from pantheon.core.policy import (
+    GATE_FILE,
+    NIGHT_FILE,
+    SLO_FILE,
+    GatePolicy,
+    NightPolicy,
+    SloPolicy,
+    load_policy,
+)
+from pantheon.ports.signer import Signer
+from pantheon.shell.config import FILE, Folders, Project, UserPaths, load_project
+
+if TYPE_CHECKING:
+    from pantheon.adapters.http_model import HttpModelClient
+    from pantheon.engine.services import Content
 
 
 def initial_files(folders: Folders) -> Mapping[str, bytes]:
@@ -44,10 +66,9 @@ def lay_out_repository(
         GitError: ``start`` is in no repository.
         ConfigError: the existing configuration is wrong, or something is in the way.
     """
-    from pantheon.adapters.git.listing import find_work_tree
     from pantheon.adapters.layout import lay_out, make_folders
 
-    root = find_work_tree(start)
+    root = listing.find_work_tree(start)
     configured = (root / FILE).is_file()
     folders = load_project(root, overrides).config.folders if configured else Folders()
     files = dict(initial_files(folders))
@@ -59,8 +80,111 @@ def lay_out_repository(
     return root, lay_out(root, files, dry_run=dry_run)
 
 
-def list_project_files(project: Project) -> tuple[ListedFile, ...]:
-    """Return the files that git tracks or would track. Raises ``GitError``."""
-    from pantheon.adapters.git.listing import list_work_tree
+@dataclass(frozen=True)
+class Policies:
+    """The three policies in force."""
 
-    return list_work_tree(project.root)
+    night: NightPolicy
+    gate: GatePolicy
+    slo: SloPolicy
+
+
+def load_policies(project: Project) -> Policies:
+    """Read the project's policies. Raises ``ConfigError`` naming file and key."""
+    from pantheon.adapters.content import read_regular
+
+    folder = project.policies
+    return Policies(
+        night=load_policy(NightPolicy, NIGHT_FILE, read_regular(folder / NIGHT_FILE)),
+        gate=load_policy(GatePolicy, GATE_FILE, read_regular(folder / GATE_FILE)),
+        slo=load_policy(SloPolicy, SLO_FILE, read_regular(folder / SLO_FILE)),
+    )
+
+
+def load_agents(project: Project) -> Mapping[str, Agent]:
+    """Read the project's agents, by name. Raises ``ConfigError``, ``LocalityError``."""
+    from pantheon.adapters.content import load_folders
+
+    agents: dict[str, Agent] = {}
+    for folder, files in load_folders(project.agents).items():
+        agent = load_agent(folder, files)
+        if agent.spec.name in agents:
+            raise ConfigError(f"agents/{folder}: a second agent is called {agent.spec.name!r}")
+        agents[agent.spec.name] = agent
+    return agents
+
+
+def load_flows(project: Project) -> Mapping[str, Flow]:
+    """Read the project's flows, by name. Raises ``ConfigError``, ``FlowError``."""
+    from pantheon.adapters.content import load_texts
+
+    flows: dict[str, Flow] = {}
+    for file, data in load_texts(project.flows, "*.toml").items():
+        flow = load_flow(file, data)
+        if flow.name in flows:
+            raise ConfigError(f"flows/{file}: a second flow is called {flow.name!r}")
+        flows[flow.name] = flow
+    return flows
+
+
+def load_content(project: Project) -> "Content":
+    """Read and validate everything a night pins. Raises ``ConfigError``, ``LocalityError``, ``FlowError``."""
+    from pantheon.adapters.content import load_texts
+    from pantheon.engine.services import Content
+
+    agents, flows, policies = load_agents(project), load_flows(project), load_policies(project)
+    texts = load_texts(project.policies, "*.toml")
+    return Content(
+        agents=agents,
+        flows=flows,
+        gate_policy=policies.gate,
+        night_policy=policies.night,
+        digests={
+            "agents": {name: agent.digest for name, agent in agents.items()},
+            "flows": {name: flow.digest for name, flow in flows.items()},
+            "policies": {name: digest_bytes(data) for name, data in texts.items()},
+        },
+    )
+
+
+def project_signer(project: Project, user: UserPaths) -> Signer:
+    """Return the user's signing key, made on first use. Raises ``SignatureError``."""
+    from pantheon.adapters.keys import FileSigner
+
+    return FileSigner.open(user.signing_key, outside=project.root)
+
+
+def connect_endpoint(project: Project) -> "HttpModelClient":
+    """Return a client for the configured server that runs already; connects when first used.
+
+    Raises:
+        LocalityError: the server is neither on this machine nor in a network that the policy names.
+    """
+    from pantheon.adapters.http_model import HttpModelClient
+
+    endpoint = project.config.endpoint
+    if endpoint.uds:
+        return HttpModelClient(
+            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model
+        )
+    approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
+    return HttpModelClient(approved.base_url, base_url=approved.base_url, model=endpoint.model)
+
+
+async def ask_model_name(project: Project, *, deadline_s: float) -> str:
+    """Return what the configured server says it serves. Raises ``LocalityError``, ``ModelError``."""
+    client = connect_endpoint(project)
+    try:
+        return await client.model_name(deadline_s=deadline_s)
+    finally:
+        await client.aclose()
+
+
+def find_embedded_version() -> str:
+    """Return the version of the embedded engine. Raises ``PreflightError`` when it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("xllamacpp")
+    except PackageNotFoundError as error:
+        raise PreflightError("the embedded engine is not installed", hint="pip install xllamacpp") from error

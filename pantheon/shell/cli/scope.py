@@ -34,14 +34,14 @@ def command(
     """
     from pantheon.core.errors import ConfigError
     from pantheon.core.scope import GOALS, match_paths, scope_tasks, why_unfit
-    from pantheon.shell.wiring import list_project_files
+    from pantheon.shell.wiring import listing
 
     wanted = goal or GOALS.get(kind)
     if wanted is None:
         raise ConfigError(f"the kind {kind!r} has no goal of its own", hint="Say one with --goal TEXT.")
     project = session.project()
     own = [f"/{folder}/" for folder in project.config.folders.model_dump().values()]
-    listed = list_project_files(project)
+    listed = listing.list_work_tree(project.root)
     kinds = {file.path: file.kind for file in listed}
     matched = match_paths(kinds, globs, excluded)
     targets = []
