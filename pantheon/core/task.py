@@ -39,6 +39,8 @@ def check_relative_path(path: str) -> str:
     return path
 
 
+Whole = Annotated[int, Field(strict=True)]
+"""An integer that is no boolean, no text and no number with a fraction of zero."""
 RelativePath = Annotated[str, AfterValidator(check_relative_path)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
@@ -46,13 +48,13 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 class Budget(Frozen):
     """Ceilings of one task's agents; reaching one is an outcome, not an error."""
 
-    max_steps: int = Field(default=8, ge=1, le=100)
+    max_steps: Whole = Field(default=8, ge=1, le=100)
     """Model turns in one attempt."""
-    max_failures: int = Field(default=2, ge=0, le=20)
+    max_failures: Whole = Field(default=2, ge=0, le=20)
     """Turns that may fail (schema, tool) before the attempt ends."""
-    timeout_s: int = Field(default=600, ge=1, le=86_400)
+    timeout_s: Whole = Field(default=600, ge=1, le=86_400)
     """Wall time of one attempt, in seconds."""
-    max_tokens: int = Field(default=8_000, ge=16, le=1_000_000)
+    max_tokens: Whole = Field(default=8_000, ge=16, le=1_000_000)
     """Output tokens of one attempt."""
 
 
@@ -71,9 +73,11 @@ class Task(Frozen):
     """The files the task may change."""
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     """Free parameters for the flow."""
-    needs: tuple[str, ...] = Field(default=(), max_length=256)
+    needs: tuple[Annotated[str, StringConstraints(pattern=ID_PATTERN)], ...] = Field(
+        default=(), max_length=256
+    )
     """Ids of tasks of the same batch that must be accepted first."""
-    priority: int = Field(default=0, ge=-1_000, le=1_000)
+    priority: Whole = Field(default=0, ge=-1_000, le=1_000)
     """Higher goes first among tasks that are equally critical."""
     accept: tuple[ShortText, ...] = Field(default=(), max_length=32)
     """Acceptance tests, as sentences."""

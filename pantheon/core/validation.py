@@ -2,14 +2,24 @@
 
 from pydantic import ValidationError
 
+Location = tuple[str | int, ...]
+"""Keys and places from the top down to a value; empty for the value as a whole."""
+
 
 def explain(error: ValidationError) -> tuple[str, ...]:
     """Return one ``field: what is wrong`` per problem; nested fields are joined by dots."""
-    lines = []
+    return tuple(f"{dotted(place) or 'value'}: {message}" for place, message in faults(error))
+
+
+def faults(error: ValidationError) -> tuple[tuple[Location, str], ...]:
+    """Return (where, what is wrong) per problem."""
+    found = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        field = ".".join(str(part) for part in problem["loc"]) or "value"
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = "unknown field"
-        lines.append(f"{field}: {message}")
-    return tuple(lines)
+        found.append((problem["loc"], "unknown field" if problem["type"] == "extra_forbidden" else message))
+    return tuple(found)
+
+
+def dotted(place: Location) -> str:
+    """Return a location as text: ``budget.max_steps``, ``targets.0``."""
+    return ".".join(str(part) for part in place)
