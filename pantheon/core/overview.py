@@ -42,7 +42,6 @@ class PendingBatch(Frozen):
     """A batch with tasks that no night has taken."""
 
     name: str
-    """First 12 digits of its digest."""
     label: str
     tasks: int
 
@@ -86,8 +85,8 @@ def summarise_pending(
     batches: Sequence[BatchRecord], pending: Sequence[TaskRecord]
 ) -> tuple[PendingBatch, ...]:
     """Return the batches that still have work, in queue order."""
-    counts = Counter(task.batch[:12] for task in pending)
-    known = {batch.digest[:12]: batch.label for batch in batches}
+    counts = Counter(task.batch for task in pending)
+    known = {batch.name: batch.label for batch in batches}
     return tuple(PendingBatch(name=n, label=known.get(n, ""), tasks=count) for n, count in counts.items())
 
 
@@ -139,7 +138,9 @@ def find_task(tasks: Sequence[TaskRecord], name: str) -> TaskRecord:
         ConfigError: none fits, or several do.
     """
     exact = [task for task in tasks if name in (task.key, _id(task))]
-    fitting = exact or [task for task in tasks if name and (task.key.startswith(name) or _id(task).startswith(name))]
+    fitting = exact or [
+        task for task in tasks if name and (task.key.startswith(name) or _id(task).startswith(name))
+    ]
     if not fitting:
         raise ConfigError(f"no task is called {name!r}", hint="pantheon status says what there is.")
     if len(fitting) > 1:
