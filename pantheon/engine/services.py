@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pantheon.core.agent import Agent
-from pantheon.core.flow import Flow
+from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.task import Task
 from pantheon.ports.artifacts import ArtifactStore
@@ -61,11 +62,14 @@ class NodeContext:
     night: NightContext
     task_key: str
     task: Task
-    node: str
+    flow: Flow
+    node: FlowNode
     attempt: int
     base_commit: str
     """Where the task's change starts."""
     input_commit: str
     """The merge of the commits of the nodes it needs."""
-    upstream: Mapping[str, Mapping[str, object]]
-    """Node id -> output of every node of the task that came before."""
+    upstream: Mapping[str, Mapping[str, Any]]
+    """Node id -> output of every node of the task that succeeded so far."""
+    conflict: str = ""
+    """Why the commits of the nodes it needs do not merge; empty when they do."""

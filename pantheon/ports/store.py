@@ -25,7 +25,7 @@ class Store(Protocol):
     """Durable state of every night."""
 
     async def add_batch(self, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
-        """Add a batch with its tasks; False, and no change, when its digest is known."""
+        """Add a batch with its tasks; False, and no change, when its name is known."""
         ...
 
     async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:

@@ -1,0 +1,186 @@
+"""The gatekeeper: weighs the evidence, and alone writes to the night's branch.
+
+Merging is idempotent: the task's trailer on the branch tells that a change has landed, and the branch moves by
+compare-and-swap only. Where the branch has moved on since the change was made, the change's own operations are
+replayed on top of it (ADR 0005) and the deterministic checks run again on what came out.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from pantheon.core.errors import GitError, MergeConflictError, ToolError
+from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
+from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, parse_operations
+from pantheon.core.records import AttemptOutcome, NodeState
+from pantheon.core.review import Review
+from pantheon.engine.agent_loop import call_tool
+from pantheon.engine.attempt import NodeResult, failed, succeeded
+from pantheon.engine.checks import run_checks
+from pantheon.engine.evidence import Evidence
+from pantheon.engine.services import NodeContext, Services
+from pantheon.tools.registry import ToolContext
+
+SWAP_TRIES = 5
+
+
+@dataclass
+class Gatekeeper:
+    """Decides and merges, one merge at a time.
+
+    Args:
+        services: ports and content.
+    """
+
+    services: Services
+    _merging: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def decide(self, context: NodeContext, evidence: Evidence) -> NodeResult:
+        """Weigh the checks and verdicts of a change; a denial fails the node with its reasons."""
+        change = Change(
+            base=context.base_commit,
+            head=context.input_commit,
+            tree=await self.services.repository.tree_of(context.input_commit),
+        )
+        outputs = [context.upstream[name] for name in sorted(context.upstream)]
+        report = next((r for r in (_read_report(output) for output in outputs) if r is not None), None)
+        reviews = [r for r in (_read_review(output) for output in outputs) if r is not None]
+        decision = decide(change, report, reviews, self._rules(context))
+        await evidence.log(decision.explanation)
+        output = decision.model_dump(mode="json")
+        if decision.decision == "allow":
+            return succeeded(context.input_commit, output)
+        return failed("; ".join(decision.reasons), output)
+
+    async def merge(self, context: NodeContext, evidence: Evidence) -> NodeResult:
+        """Land an allowed change on the night's branch, once."""
+        if _read_decision(context) != "allow":
+            return failed("no decision allows this change")
+        async with self._merging:
+            for _ in range(SWAP_TRIES):
+                try:
+                    return await self._land(context, evidence)
+                except MergeConflictError as error:
+                    return failed(error.message)
+                except GitError as error:
+                    # Somebody moved the branch between our look and the swap: look again.
+                    await evidence.log_error(error.message)
+                    last = error
+        return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last.message, may_pass=True)
+
+    def _rules(self, context: NodeContext) -> Rules:
+        """Return what must be there: the flow's own checks and reviewers, and no fewer than the policy's."""
+        nodes = context.flow.node
+        reviewers = [
+            node.agent
+            for node in nodes
+            if node.agent is not None and self.services.content.agents[node.agent].spec.role == "reviewer"
+        ]
+        missing = self.services.content.gate_policy.reviewers - len(set(reviewers))
+        return Rules(
+            checks=tuple(
+                name for node in nodes if node.gate == "check" for name in node.args.get("checks", ())
+            )
+            or ("checks",),
+            reviewers=(*reviewers, *(f"reviewer {n + 1} more" for n in range(max(missing, 0)))),
+        )
+
+    async def _land(self, context: NodeContext, evidence: Evidence) -> NodeResult:
+        repository, night = self.services.repository, context.night
+        landed = await repository.find_landed(night.branch, night.base_commit, TASK_TRAILER, context.task_key)
+        if landed is not None:
+            await evidence.log(f"landed before as {landed}")
+            return succeeded(landed, {"branch": night.branch, "commit": landed, "previous": None})
+        old = await repository.branch(night.branch)
+        parent = old or night.base_commit
+        if parent == context.base_commit:
+            candidate = context.input_commit
+        else:
+            candidate = await self._replay(context, evidence, parent)
+        message = await self._message(context)
+        commit = await repository.commit_tree_of(candidate, parent, message)
+        await repository.publish(night.branch, commit, old=old, base=night.base_commit)
+        await evidence.log(f"landed as {commit} on {night.branch}")
+        await evidence.sink.put("diff.patch", await repository.diff(parent, commit))
+        return succeeded(commit, {"branch": night.branch, "commit": commit, "previous": old})
+
+    async def _replay(self, context: NodeContext, evidence: Evidence, parent: str) -> str:
+        """Make the change again on top of ``parent`` and check it there.
+
+        Raises:
+            MergeConflictError: it cannot be made there, or what comes out fails a check.
+        """
+        repository = self.services.repository
+        await self._refuse_moved_target(context, parent)
+        values = await repository.trailer_values(context.base_commit, context.input_commit, TRAILER)
+        async with repository.work_tree(parent) as tree:
+            files = await asyncio.to_thread(tree.files.list_files)
+            tools = ToolContext(files=tree.files, task=context.task, tree_paths=files)
+            for operation in parse_operations(values):
+                try:
+                    await call_tool(
+                        self.services.tools, operation.tool, operation.args, tools, evidence,
+                        self.services.clock, step=0, operations=[],
+                    )  # fmt: skip
+                except ToolError as error:
+                    raise MergeConflictError(
+                        f"{operation.tool} cannot be repeated on the night's branch: {error.message}"
+                    ) from error
+            commit = await tree.commit(operation_message("Replayed", parse_operations(values)))
+        report = await run_checks(self.services, context, base=parent, head=commit)
+        if report.failures:
+            raise MergeConflictError("after the merge: " + "; ".join(report.failures))
+        return commit
+
+    async def _refuse_moved_target(self, context: NodeContext, parent: str) -> None:
+        for target in context.task.targets:
+            if await self.services.repository.read_file(parent, target) is None:
+                raise MergeConflictError(f"{target} is gone from the night's branch")
+
+    async def _message(self, context: NodeContext) -> str:
+        repository = self.services.repository
+        values = await repository.trailer_values(context.base_commit, context.input_commit, TRAILER)
+        operations = parse_operations(values)
+        titles = [str(op.args["title"]) for op in operations if "title" in op.args]
+        subject = f"{context.flow.name}: {titles[-1] if titles else context.task.goal}"
+        return operation_message(
+            subject,
+            operations,
+            pantheon_task=context.task_key,
+            pantheon_night=context.night.id,
+            pantheon_candidate=context.input_commit,
+        )
+
+
+def _read_report(output: Mapping[str, Any]) -> CheckReport | None:
+    if "checks" not in output:
+        return None
+    try:
+        return CheckReport.model_validate(output)
+    except ValidationError:
+        return None
+
+
+def _read_review(output: Mapping[str, Any]) -> Review | None:
+    if "verdict" not in output:
+        return None
+    try:
+        return Review.model_validate(output)
+    except ValidationError:
+        return None
+
+
+def _read_decision(context: NodeContext) -> str:
+    found = [
+        output
+        for name, output in context.upstream.items()
+        if context.flow.nodes()[name].gate == "decide" and "decision" in output
+    ]
+    try:
+        decisions = {Decision.model_validate(output).decision for output in found}
+    except ValidationError:
+        return "deny"
+    return "allow" if decisions == {"allow"} else "deny"
