@@ -163,3 +163,8 @@ class EventRecord(Frozen):
     name: str
     """``node.running``, ``task.accepted``, ``night.opened``."""
     details: dict[str, Any] = Field(default_factory=dict)
+
+
+def storable_text(text: str) -> str:
+    """Return ``text`` as every store can hold it: what UTF-8 has no bytes for becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

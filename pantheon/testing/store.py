@@ -1,0 +1,311 @@
+"""A store in memory that keeps the port's every promise but durability.
+
+It is written apart from the SQLite store on purpose: the two check each other.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pantheon.core import lifecycle
+from pantheon.core.errors import LeaseLostError, StoreError, TransitionError
+from pantheon.core.records import (
+    AttemptOutcome,
+    AttemptRecord,
+    AttemptResult,
+    BatchRecord,
+    EventRecord,
+    Lease,
+    NightRecord,
+    NightState,
+    NodeRecord,
+    NodeState,
+    TaskOutcome,
+    TaskRecord,
+    storable_text,
+)
+from pantheon.ports.clock import Clock
+
+INTERRUPTED = "the process that ran it is gone"
+
+
+@dataclass
+class FakeStore:
+    """``ports.store.Store`` in memory. ``fail`` makes every later call raise it."""
+
+    clock: Clock
+    fail: StoreError | None = None
+    _batches: dict[str, BatchRecord] = field(default_factory=dict)
+    _tasks: dict[str, TaskRecord] = field(default_factory=dict)
+    _nights: dict[str, NightRecord] = field(default_factory=dict)
+    _nodes: dict[tuple[str, str], NodeRecord] = field(default_factory=dict)
+    _attempts: dict[tuple[str, str], list[AttemptRecord]] = field(default_factory=dict)
+    _started: list[tuple[str, str, int]] = field(default_factory=list)
+    _leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    _events: list[EventRecord] = field(default_factory=list)
+    _token: int = 0
+    _closed: bool = False
+
+    async def add_batch(self, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
+        self._check()
+        if batch.name in self._batches:
+            return False
+        keys = {task.key for task in tasks}
+        if len(keys) != len(tasks) or not keys.isdisjoint(self._tasks):
+            raise TransitionError(f"batch {batch.name} holds a task that is known already")
+        for task in tasks:
+            if task.batch != batch.name or task.night is not None or task.outcome is not None:
+                raise TransitionError(f"task {task.key} is not a fresh task of batch {batch.name}")
+        self._batches[batch.name] = batch
+        self._tasks.update({task.key: task for task in tasks})
+        self._record("", batch.name, "batch.added", {"tasks": len(tasks)})
+        return True
+
+    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:
+        self._check()
+        if night.state is not NightState.RUNNING:
+            raise TransitionError(f"night {night.id} cannot be opened as {night.state}")
+        known = self._nights.get(night.id)
+        if known is not None and known.state is not NightState.RUNNING:
+            raise TransitionError(f"night {night.id} is {known.state}")
+        self._require(tasks, self._tasks, "task")
+        taken = [key for key in dict.fromkeys(tasks) if self._tasks[key].night is None]
+        if known is None:
+            self._nights[night.id] = night.model_copy(update={"summary": _json(night.summary)})
+        for key in taken:
+            self._tasks[key] = self._tasks[key].model_copy(update={"night": night.id})
+        if known is None or taken:
+            self._record(night.id, night.id, "night.opened", {"tasks": len(taken)})
+
+    async def close_night(self, night: str, summary: dict[str, Any]) -> None:
+        self._check()
+        summary = _json(summary)
+        known = self._night(night)
+        if known.state is NightState.CLOSED:
+            return
+        change = {"state": NightState.CLOSED, "closed_at": self.clock.now(), "summary": summary}
+        self._nights[night] = known.model_copy(update=change)
+        self._record(night, night, "night.closed")
+
+    async def add_nodes(self, nodes: Sequence[NodeRecord]) -> None:
+        self._check()
+        for node in nodes:
+            self._running_night(node.night)
+            if node.task not in self._tasks:
+                raise TransitionError(
+                    f"node {node.key} names a task that the store does not have: {node.task}"
+                )
+            if node.state not in lifecycle.INITIAL:
+                raise TransitionError(f"node {node.key} cannot be added as {node.state}")
+        for node in nodes:
+            self._nodes.setdefault((node.night, node.key), node)
+
+    async def make_ready(self, night: str, nodes: Sequence[str]) -> None:
+        self._check()
+        self._running_night(night)
+        found = [self._node(night, key) for key in dict.fromkeys(nodes)]
+        moved = [node for node in found if node.state is not NodeState.READY]
+        for node in moved:
+            if node.state is not NodeState.WAITING:
+                raise TransitionError(f"node {node.key} is {node.state}, not waiting")
+        for node in moved:
+            self._move(node, NodeState.READY)
+
+    async def claim(self, night: str, node: str, *, owner: str, lease_s: float) -> Lease:
+        self._check()
+        self._running_night(night)
+        found = self._node(night, node)
+        if found.state is not NodeState.READY:
+            raise TransitionError(f"node {node} is {found.state}, not ready")
+        now = self.clock.now()
+        self._token += 1
+        history = self._attempts.setdefault((night, node), [])
+        lease = Lease(
+            night=night,
+            node=node,
+            attempt=len(history) + 1,
+            token=self._token,
+            owner=owner,
+            expires_at=now + timedelta(seconds=lease_s),
+        )
+        history.append(AttemptRecord(**lease.model_dump(exclude={"expires_at"}), started_at=now))
+        self._started.append((night, node, lease.attempt))
+        self._leases[night, node] = lease
+        self._move(found, NodeState.RUNNING, {"attempt": lease.attempt, "token": lease.token, "owner": owner})
+        return lease
+
+    async def renew(self, lease: Lease, *, lease_s: float) -> Lease:
+        self._check()
+        self._current(lease)
+        renewed = lease.model_copy(update={"expires_at": self.clock.now() + timedelta(seconds=lease_s)})
+        self._leases[lease.night, lease.node] = renewed
+        return renewed
+
+    async def settle(self, lease: Lease, result: AttemptResult) -> None:
+        self._check()
+        result = result.model_copy(
+            update={"metrics": _json(result.metrics), "cause": storable_text(result.cause)}
+        )
+        lifecycle.advance(NodeState.RUNNING, result.node_state)
+        if self._settled_so(lease, result):
+            return
+        self._current(lease)
+        self._end_attempt(lease, result)
+
+    async def end_nodes(self, night: str, nodes: Sequence[str], state: NodeState, cause: str) -> None:
+        self._check()
+        cause = storable_text(cause)
+        if state not in lifecycle.ENDS_WITHOUT_ATTEMPT:
+            raise TransitionError(f"a node that never ran cannot end as {state}")
+        found = [self._node(night, key) for key in dict.fromkeys(nodes)]
+        moved = [node for node in found if node.state not in lifecycle.TERMINAL]
+        for node in moved:
+            if node.state is NodeState.RUNNING:
+                raise TransitionError(f"node {node.key} is running; settle its attempt instead")
+        for node in moved:
+            self._move(node, state, {"cause": cause}, cause=cause)
+
+    async def finish_task(self, night: str, task: str, outcome: TaskOutcome, cause: str) -> None:
+        self._check()
+        known = self._tasks.get(task)
+        if known is None or known.night != night:
+            raise TransitionError(f"task {task} is not one of night {night}")
+        if known.outcome is not None:
+            return
+        cause = storable_text(cause)
+        self._tasks[task] = known.model_copy(update={"outcome": outcome, "cause": cause})
+        self._record(night, task, f"task.{outcome}", {"cause": cause})
+
+    async def sweep(self, night: str, *, expired_only: bool = True) -> tuple[str, ...]:
+        self._check()
+        now = self.clock.now()
+        swept = [
+            lease
+            for _, lease in sorted(self._leases.items(), key=lambda item: item[1].token)
+            if lease.night == night and (not expired_only or lease.expires_at <= now)
+        ]
+        for lease in swept:
+            self._end_attempt(
+                lease,
+                AttemptResult(
+                    outcome=AttemptOutcome.INTERRUPTED, node_state=NodeState.READY, cause=INTERRUPTED
+                ),
+            )
+        return tuple(lease.node for lease in swept)
+
+    async def add_event(
+        self, night: str, subject: str, name: str, details: dict[str, Any] | None = None
+    ) -> None:
+        self._check()
+        self._record(night, subject, name, _json(details or {}))
+
+    async def batches(self) -> tuple[BatchRecord, ...]:
+        self._check()
+        return tuple(self._batches.values())
+
+    async def tasks(self, *, night: str | None = None, pending: bool = False) -> tuple[TaskRecord, ...]:
+        self._check()
+        return tuple(
+            task
+            for task in self._tasks.values()
+            if (night is None or task.night == night) and (not pending or task.night is None)
+        )
+
+    async def nights(self) -> tuple[NightRecord, ...]:
+        self._check()
+        return tuple(self._nights.values())
+
+    async def nodes(self, night: str) -> tuple[NodeRecord, ...]:
+        self._check()
+        return tuple(node for node in self._nodes.values() if node.night == night)
+
+    async def attempts(self, night: str) -> tuple[AttemptRecord, ...]:
+        self._check()
+        return tuple(
+            self._attempts[of, node][number - 1] for of, node, number in self._started if of == night
+        )
+
+    async def events(self, night: str, *, after: int = 0, limit: int = 1000) -> tuple[EventRecord, ...]:
+        self._check()
+        found = (event for event in self._events if event.night == night and event.seq > after)
+        return tuple(found)[: max(limit, 0)]
+
+    async def aclose(self) -> None:
+        self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed", hint="open it again")
+        if self.fail is not None:
+            raise self.fail
+
+    def _record(self, night: str, subject: str, name: str, details: dict[str, Any] | None = None) -> None:
+        self._events.append(
+            EventRecord(
+                seq=len(self._events) + 1,
+                at=self.clock.now(),
+                night=night,
+                subject=subject,
+                name=name,
+                details=details or {},
+            )
+        )
+
+    def _night(self, night: str) -> NightRecord:
+        self._require([night], self._nights, "night")
+        return self._nights[night]
+
+    def _running_night(self, night: str) -> None:
+        state = self._night(night).state
+        if state is not NightState.RUNNING:
+            raise TransitionError(f"night {night} is {state}")
+
+    def _node(self, night: str, key: str) -> NodeRecord:
+        found = self._nodes.get((night, key))
+        if found is None:
+            raise TransitionError(f"night {night} has no node {key}")
+        return found
+
+    def _require(self, keys: Sequence[str], known: dict[str, Any], what: str) -> None:
+        for key in keys:
+            if key not in known:
+                raise TransitionError(f"the store has no {what} {key}")
+
+    def _move(
+        self, node: NodeRecord, to: NodeState, details: dict[str, Any] | None = None, **change: Any
+    ) -> None:
+        lifecycle.advance(node.state, to)
+        self._nodes[node.night, node.key] = node.model_copy(update={"state": to, **change})
+        self._record(node.night, node.key, f"node.{to}", details)
+
+    def _current(self, lease: Lease) -> None:
+        current = self._leases.get((lease.night, lease.node))
+        if current is None or (current.token, current.attempt) != (lease.token, lease.attempt):
+            raise LeaseLostError(f"attempt {lease.attempt} of node {lease.node} has lost its lease")
+
+    def _settled_so(self, lease: Lease, result: AttemptResult) -> bool:
+        history = self._attempts.get((lease.night, lease.node), [])
+        return any(one.token == lease.token and one.result == result for one in history)
+
+    def _end_attempt(self, lease: Lease, result: AttemptResult) -> None:
+        history = self._attempts[lease.night, lease.node]
+        place = lease.attempt - 1
+        history[place] = history[place].model_copy(update={"ended_at": self.clock.now(), "result": result})
+        del self._leases[lease.night, lease.node]
+        self._move(
+            self._node(lease.night, lease.node),
+            result.node_state,
+            {"attempt": lease.attempt, "outcome": str(result.outcome), "cause": result.cause},
+            output_commit=result.output_commit,
+            cause=result.cause,
+        )
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"not JSON: {error}") from error
+    return copy
