@@ -10,8 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
+from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.statement import BATCH_PREDICATE, Statement, make_statement
+
+MAX_LABEL_CHARS = 100
 
 
 class Pins(Frozen):
@@ -44,11 +47,12 @@ class BatchClaim(Frozen):
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the frozen file."""
-    lines: int = Field(ge=1)
-    label: str = Field(default="", max_length=100)
-    enqueued_at: str
+    lines: int = Field(ge=1, alias="count")
+    label: str = Field(default="", max_length=MAX_LABEL_CHARS)
+    enqueued_at: str = Field(alias="enqueuedAt")
     """RFC 3339, UTC."""
-    base_commit: str
+    base_commit: str = Field(alias="baseCommit")
+    """What was checked out; empty in a repository without a commit."""
     pins: Pins
     version: str
     """Pantheon's version."""
@@ -57,6 +61,15 @@ class BatchClaim(Frozen):
     def name(self) -> str:
         """The batch's name: 12 digits."""
         return batch_name(self.digest, self.label)
+
+
+def check_label(label: str) -> str:
+    """Return the label. Raises ``ConfigError`` when it could not stand in one line of a table."""
+    if label and (label != label.strip() or not label.isprintable() or len(label) > MAX_LABEL_CHARS):
+        raise ConfigError(
+            f"--label {label[:MAX_LABEL_CHARS]!r}: 1 to {MAX_LABEL_CHARS} printable characters, no space at the ends"
+        )
+    return label
 
 
 def batch_name(digest: str, label: str = "") -> str:
@@ -68,7 +81,7 @@ def batch_name(digest: str, label: str = "") -> str:
 
 def batch_statement(claim: BatchClaim) -> bytes:
     """Return the statement that is signed."""
-    predicate: dict[str, Any] = claim.model_dump(mode="json", exclude={"digest"})
+    predicate: dict[str, Any] = claim.model_dump(mode="json", by_alias=True, exclude={"digest"})
     return make_statement({f"{claim.name}.jsonl": claim.digest}, BATCH_PREDICATE, predicate)
 
 

@@ -24,13 +24,15 @@ from pantheon.core.strict_json import parse_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_ENVELOPE_BYTES = 4_000_000
+MAX_SIGNATURES = 16
 
 
 class EnvelopeSignature(Frozen):
     """One signature."""
 
-    keyid: str = Field(min_length=1)
-    sig: str = Field(min_length=1)
+    keyid: str = Field(min_length=1, max_length=200)
+    """A hint for people; nothing is decided by it."""
+    sig: str = Field(min_length=1, max_length=200)
     """Standard base64."""
 
 
@@ -40,7 +42,7 @@ class Envelope(Frozen):
     payload: str
     """Standard base64."""
     payload_type: str = Field(alias="payloadType", min_length=1)
-    signatures: tuple[EnvelopeSignature, ...] = Field(min_length=1)
+    signatures: tuple[EnvelopeSignature, ...] = Field(min_length=1, max_length=MAX_SIGNATURES)
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON of the envelope, one line."""
@@ -95,14 +97,17 @@ def open_envelope(envelope: Envelope, trusted: Iterable[bytes], *, threshold: in
 
     Raises:
         SignatureError: too few good signatures, or a payload of another type.
-        VerificationError: the base64 is malformed.
+        VerificationError: there is no key to verify with, or the base64 is malformed.
     """
+    keys = set(trusted)
+    if not keys:
+        raise VerificationError("there is no public key to verify with")
     payload = _decode(envelope.payload)
     if envelope.payload_type != PAYLOAD_TYPE:
         raise SignatureError(f"the payload is of type {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}")
     signed = pae(envelope.payload_type, payload)
     signatures = [_decode(signature.sig) for signature in envelope.signatures]
-    good = {key for key in set(trusted) if any(_verifies(key, one, signed) for one in signatures)}
+    good = {key for key in keys if any(_verifies(key, one, signed) for one in signatures)}
     if len(good) < max(threshold, 1):
         raise SignatureError(f"{len(good)} of {max(threshold, 1)} trusted keys have signed this")
     return payload

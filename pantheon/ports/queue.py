@@ -18,11 +18,11 @@ class BatchDraft(Protocol):
         ...
 
     def add(self, line: bytes) -> None:
-        """Add one canonical line, without its newline."""
+        """Add one canonical line, without its newline. Raises ``StoreError``."""
         ...
 
     def discard(self) -> None:
-        """Forget everything; harmless after ``keep``."""
+        """Forget everything; harmless after ``keep``, and a second time."""
         ...
 
 
@@ -37,12 +37,24 @@ class QueueFolder(Protocol):
         """Put lines and envelope in place under ``name``, durably; lines first, so that an envelope implies them."""
         ...
 
+    def put_envelope(self, name: str, envelope: bytes) -> None:
+        """Give lines that are in place a new envelope, durably."""
+        ...
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all batches that have an envelope, oldest first."""
         ...
 
     def has(self, name: str) -> bool:
         """Tell whether both files of a batch are there."""
+        ...
+
+    def lines_digest(self, name: str) -> str | None:
+        """Return the SHA-256 of a batch's lines as they are now; None when there are none."""
+        ...
+
+    def lines_path(self, name: str) -> str:
+        """Return where a batch's lines are, relative to the repository."""
         ...
 
     def read_envelope(self, name: str) -> bytes:
