@@ -13,12 +13,13 @@ from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ConfigError, ModelError, ToolError
 from pantheon.core.gate import CheckReport
 from pantheon.core.loop import LoopOutcome
+from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.operation import TRAILER, Operation, follow_path, operation_message, parse_operations
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.references import resolve_args
 from pantheon.engine.agent_loop import AgentLoop, call_tool
 from pantheon.engine.attempt import NodeResult, failed, succeeded
-from pantheon.engine.checks import read_metadata, run_checks
+from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.reviewer import Reviewer, UnderReview
@@ -154,7 +155,8 @@ class NodeExecutor:
         target = context.task.targets[0] if context.task.targets else ""
         values = await repository.trailer_values(context.base_commit, context.input_commit, TRAILER)
         now = follow_path(target, parse_operations(values))
-        proposal = await read_metadata(repository, context.input_commit, now)
+        after = await repository.read_file(context.input_commit, now) if now else None
+        proposal = metadata_of(after) if after is not None else None
         before = await repository.read_file(context.base_commit, target) if target else None
         if proposal is None or before is None:
             return failed("there is nothing to review: the target has no metadata", agent=opening.label)
@@ -185,7 +187,8 @@ class NodeExecutor:
             for path in await repository.list_files(context.base_commit)
             if path.endswith(".md") and path != target
         ]
-        found = [await read_metadata(repository, context.base_commit, p) for p in paths[:MAX_NEIGHBOURS]]
+        read = [await repository.read_file(context.base_commit, path) for path in paths[:MAX_NEIGHBOURS]]
+        found = [metadata_of(data) for data in read if data is not None]
         return [metadata for metadata in found if metadata is not None]
 
     async def _tool_context(

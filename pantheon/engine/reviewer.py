@@ -4,7 +4,7 @@ The reviewer has no tools and sees only the target as it was before the change, 
 cannot answer denies; nothing here ever guesses a pass.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pantheon.core.agent import Agent, Question
@@ -138,11 +138,3 @@ class Reviewer:
                 hint="Reviewers need logprobs; llama.cpp and vLLM report them, see pantheon doctor.",
             )
         return read_letter(record.reply.tokens[0])
-
-
-def metadata_of(fields: Mapping[str, object]) -> Metadata | None:
-    """Return front matter as metadata; None when it has not all of title, description and tags."""
-    title, description, tags = (fields.get(key) for key in ("title", "description", "tags"))
-    if not isinstance(title, str) or not isinstance(description, str) or not isinstance(tags, list):
-        return None
-    return Metadata(title=title, description=description, tags=tuple(str(tag) for tag in tags))

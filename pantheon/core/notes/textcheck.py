@@ -1,0 +1,193 @@
+"""Deterministic checks of the metadata that a model proposes for a note.
+
+Small models copy the prompt, greet, stop in mid-sentence, drift into another script and invent tags. Each of
+these is a named check with a reason that can go back to the model as it is. A check never needs a model.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pantheon.core.decoys import Metadata, content_words
+from pantheon.core.visible import visible
+
+TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
+DESCRIPTION_CHARS = (30, 260)
+TAGS = (3, 8)
+TAG_CHARS = 40
+ECHO_WORDS = 5
+_GREETING = re.compile(
+    r"(sure|here('s| is| are)|certainly|of course|hello|hi\b|hey\b|hell yes|yes\b|okay|ok\b|great question|absolutely"
+    r"|exactly|alright|perfect|i'?m sorry|as an ai|this (note|document|text|file)\b)",
+    re.IGNORECASE,
+)
+_GENERIC = frozenset(
+    "a an the of and for in on to with note notes overview introduction summary document documents file text "
+    "title description idea ideas thought thoughts misc miscellaneous stuff topic topics general various some "
+    "more about project work working information details content discussion conversation untitled new draft "
+    "guide example examples sample question questions answer answers this that".split()
+)
+_DANGLING = frozenset(
+    "a an the and or but of in on at to for with by from as is are was were that which how using via including "
+    "into between their its your our be such like".split()
+)
+_PLACEHOLDER = re.compile(
+    r"\b(lorem|ipsum|placeholder|noun phrase|lower-?case topics?|insert|todo|tbd|xxx)\b|\.\.\.", re.I
+)
+_UNWANTED = re.compile(r"<[a-z/!]|https?://|[\n\r\t]|\[[^\]]*\]\(|\{\{|^\s|\s$", re.IGNORECASE)
+
+
+class Problem(NamedTuple):
+    """One failed check."""
+
+    check: str
+    """Stable name."""
+    reason: str
+    """A short sentence that says what is wrong; fit to be sent back to the model."""
+
+
+def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags in kebab-case, lower case, without repetitions, in their order."""
+    found = []
+    for tag in tags:
+        folded = unicodedata.normalize("NFKC", tag).strip().lower().lstrip("#")
+        kebab = re.sub(r"-{2,}", "-", re.sub(r"[\s_/.,:;()'\"`]+", "-", folded)).strip("-")
+        if kebab and kebab not in found:
+            found.append(kebab)
+    return tuple(found)
+
+
+def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Return what is wrong with a proposal, in a stable order; empty when nothing is.
+
+    Args:
+        proposal: title, description and tags, tags normalised.
+        note: the whole text of the note.
+        prompt_texts: what the model was shown besides the note: instructions and worked examples.
+    """
+    words = content_words(note)
+    problems: list[Problem] = []
+    for name, text in (("title", proposal.title), ("description", proposal.description)):
+        problems += _check_text(name, text, note, prompt_texts)
+    problems += _check_title(proposal.title, words)
+    problems += _check_description(proposal, words)
+    problems += _check_tags(proposal.tags, note, words)
+    return tuple(problems)
+
+
+def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) -> Iterable[Problem]:
+    if _UNWANTED.search(text) or visible(text) != text:
+        yield Problem(f"{name}-plain", f"{name}: plain text only, without markup, links or line breaks.")
+    if _GREETING.match(text):
+        yield Problem(f"{name}-greeting", f"{name}: starts like a chat answer; name the subject instead.")
+    if _PLACEHOLDER.search(text):
+        yield Problem(f"{name}-placeholder", f"{name}: holds a placeholder.")
+    if echo := _echo(text, note, prompt_texts):
+        yield Problem(f"{name}-echo", f"{name}: repeats the instructions or an example ({echo!r}).")
+    if strange := _strange_script(text, note):
+        yield Problem(f"{name}-script", f"{name}: drifts into another script ({strange!r}).")
+    last = re.sub(r"[^\w]+$", "", text).rpartition(" ")[2].lower()
+    if last in _DANGLING or text.endswith((",", "-", "(", ":", ";", "/")):
+        yield Problem(f"{name}-cut", f"{name}: breaks off at its end; write it shorter and whole.")
+    if text.count("(") != text.count(")") or text.count('"') % 2:
+        yield Problem(f"{name}-cut", f"{name}: a bracket or quote is not closed.")
+
+
+def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
+    found = title.split()
+    if (
+        not TITLE_CHARS[0] <= len(title) <= TITLE_CHARS[1]
+        or not TITLE_WORDS[0] <= len(found) <= TITLE_WORDS[1]
+    ):
+        yield Problem(
+            "title-length",
+            f"title: {TITLE_WORDS[0]} to {TITLE_WORDS[1]} words and at most {TITLE_CHARS[1]} letters.",
+        )
+    if title.endswith((".", "!", "?")):
+        yield Problem("title-end", "title: no punctuation at the end.")
+    telling = [word for word in re.findall(r"[^\W_][\w+#.-]*", title.lower()) if word not in _GENERIC]
+    if len(telling) < 2:
+        yield Problem("title-generic", "title: would fit any note; name what is special about this one.")
+    if title.count(",") >= 3:
+        yield Problem("title-list", "title: is a list of subjects; say what they have in common.")
+    own = content_words(title)
+    if own and len([w for w in own if _near(w, words)]) * 2 < len(own):
+        yield Problem("title-grounded", "title: most of its words are not in the note.")
+
+
+def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Problem]:
+    text = proposal.description
+    if not DESCRIPTION_CHARS[0] <= len(text) <= DESCRIPTION_CHARS[1]:
+        yield Problem(
+            "description-length",
+            f"description: {DESCRIPTION_CHARS[0]} to {DESCRIPTION_CHARS[1]} letters, one or two sentences.",
+        )
+    if not text.rstrip("\"')").endswith((".", "!", "?")):
+        yield Problem("description-cut", "description: end it with a full stop.")
+    if content_words(text) <= content_words(proposal.title):
+        yield Problem("description-repeats", "description: only repeats the title; say what the note tells.")
+    own = content_words(text)
+    if own and len([w for w in own if _near(w, words)]) * 5 < len(own) * 2:
+        yield Problem("description-grounded", "description: most of its words are not in the note.")
+
+
+def _check_tags(tags: Sequence[str], note: str, words: frozenset[str]) -> Iterable[Problem]:
+    if not TAGS[0] <= len(tags) <= TAGS[1]:
+        yield Problem("tags-count", f"tags: {TAGS[0]} to {TAGS[1]} different ones.")
+    lowered = note.lower()
+    for tag in tags:
+        if len(tag) > TAG_CHARS or not re.fullmatch(r"[^\W_][\w+#-]*", tag):
+            yield Problem("tags-form", f"tags: {tag[:50]!r} is not a short lower-case tag.")
+        elif all(part in _GENERIC for part in tag.split("-")):
+            yield Problem("tags-generic", f"tags: {tag!r} would fit any note.")
+        elif not _tag_grounded(tag, lowered, words):
+            yield Problem("tags-grounded", f"tags: {tag!r} is not in the note.")
+
+
+def _tag_grounded(tag: str, lowered: str, words: frozenset[str]) -> bool:
+    """Tell whether a tag is in or near the text: as it is, joined, or most of its parts."""
+    joined = tag.replace("-", "")
+    if tag in lowered or joined in re.sub(r"[\s_-]+", "", lowered):
+        return True
+    parts = [part for part in tag.split("-") if part not in _DANGLING]
+    near = [part for part in parts if part in lowered or _near(part, words)]
+    return len(near) * 2 >= len(parts) and bool(near)
+
+
+def _near(word: str, words: frozenset[str]) -> bool:
+    """Tell whether a word, or one with the same beginning, is among ``words``."""
+    stem = word[: max(4, len(word) - 3)]
+    return word in words or (len(word) >= 5 and any(other.startswith(stem) for other in words))
+
+
+def _echo(text: str, note: str, prompt_texts: Sequence[str]) -> str:
+    """Return a run of words that the text has from the prompt but not from the note."""
+    own = _words(text)
+    size = min(ECHO_WORDS, len(own))
+    if size < 3:
+        return ""
+    mine = {tuple(own[i : i + size]) for i in range(len(own) - size + 1)}
+    known = _runs(_words(note), size)
+    for prompt in prompt_texts:
+        for run in sorted(mine & _runs(_words(prompt), size)):
+            if run not in known:
+                return " ".join(run)
+    return ""
+
+
+def _runs(words: Sequence[str], size: int) -> set[tuple[str, ...]]:
+    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _strange_script(text: str, note: str) -> str:
+    known = {_script(char) for char in note if char.isalpha()} | {"LATIN"}
+    return "".join(char for char in text if char.isalpha() and _script(char) not in known)[:10]
+
+
+def _script(char: str) -> str:
+    return unicodedata.name(char, "UNKNOWN").split(" ")[0]

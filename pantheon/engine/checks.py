@@ -1,0 +1,190 @@
+"""The deterministic checks of a change: gathers what they look at, and lets the core judge.
+
+A flow names the checks it demands (``args.checks`` of its check node). Each check that is named runs; a name that
+does not exist is a failed check, never a skipped one.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pantheon.core.gate import CheckReport, CheckResult
+from pantheon.core.notes.check import check_body, check_file_name, check_front_matter, check_relinked
+from pantheon.core.notes.links import broken_links
+from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
+from pantheon.engine.services import NodeContext, Services
+from pantheon.ports.worktree import ChangedPath, Repository
+
+REGULAR = frozenset({"100644", "100755", "000000"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change as the checks look at it."""
+
+    services: Services
+    context: NodeContext
+    base: str
+    head: str
+    paths: tuple[ChangedPath, ...]
+    operations: tuple[Operation, ...]
+
+    @property
+    def repository(self) -> Repository:
+        """The commits."""
+        return self.services.repository
+
+    @cached_property
+    def renames(self) -> Mapping[str, str]:
+        """Old path -> new path of every target that was renamed."""
+        moved = {target: follow_path(target, self.operations) for target in self.context.task.targets}
+        return {old: new for old, new in moved.items() if old != new}
+
+    async def before(self, path: str) -> bytes:
+        """Return a file at the base; empty when it was not there."""
+        return await self.repository.read_file(self.base, path) or b""
+
+    async def after(self, path: str) -> bytes:
+        """Return a file at the head; empty when it is not there."""
+        return await self.repository.read_file(self.head, path) or b""
+
+
+async def run_checks(services: Services, context: NodeContext, *, base: str, head: str) -> CheckReport:
+    """Run the checks that the flow names on the change from ``base`` to ``head``."""
+    repository = services.repository
+    values = await repository.trailer_values(base, head, TRAILER)
+    change = Change(
+        services=services,
+        context=context,
+        base=base,
+        head=head,
+        paths=await repository.changed_paths(base, head),
+        operations=parse_operations(values),
+    )
+    names = [
+        name for node in context.flow.node if node.gate == "check" for name in node.args.get("checks", ())
+    ]
+    results = [await _run(name, change) for name in names]
+    return CheckReport(base=base, head=head, tree=await repository.tree_of(head), checks=tuple(results))
+
+
+async def _run(name: str, change: Change) -> CheckResult:
+    check = CHECKS.get(name)
+    if check is None:
+        return CheckResult(name=name, passed=False, reason="there is no such check")
+    return await check(change)
+
+
+async def _scope(change: Change) -> CheckResult:
+    """Only targets, their new names, and links to them elsewhere."""
+    own = {*change.context.task.targets, *change.renames.values()}
+    beside = [path for path in change.paths if path.path not in own]
+    for path in beside:
+        if path.status != "M":
+            return CheckResult(name="scope", passed=False, reason=f"{path.path}: outside the task's targets")
+    files = [(p.path, await change.before(p.path), await change.after(p.path)) for p in beside]
+    return check_relinked(files, change.renames)
+
+
+async def _kinds(change: Change) -> CheckResult:
+    """Regular text files alone: no link, no repository inside, no binary content, no new executable."""
+    for path in change.paths:
+        if path.mode not in REGULAR:
+            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: mode {path.mode}")
+        if path.status != "D" and b"\0" in await change.after(path.path):
+            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: binary content")
+    return CheckResult(name="kinds", passed=True)
+
+
+async def _size(change: Change) -> CheckResult:
+    """No more than the policy allows; a change that does nothing is none."""
+    policy = change.services.content.gate_policy
+    diff = await change.repository.diff(change.base, change.head)
+    lines = sum(line[:1] in (b"+", b"-") and line[:3] not in (b"+++", b"---") for line in diff.split(b"\n"))
+    reason = ""
+    if not change.paths:
+        reason = "nothing was changed"
+    elif len(change.paths) > policy.max_files:
+        reason = f"{len(change.paths)} files, more than {policy.max_files}"
+    elif lines > policy.max_changed_lines:
+        reason = f"{lines} lines, more than {policy.max_changed_lines}"
+    elif len(diff) > policy.max_diff_bytes:
+        reason = f"{len(diff)} bytes of diff, more than {policy.max_diff_bytes}"
+    return CheckResult(name="size", passed=not reason, reason=reason)
+
+
+async def _links(change: Change) -> CheckResult:
+    """No link leads nowhere that did not before."""
+    files_before = await change.repository.list_files(change.base)
+    files_after = await change.repository.list_files(change.head)
+    came_from = {new: old for old, new in change.renames.items()}
+    for path in change.paths:
+        if path.status == "D" or not path.path.endswith(".md"):
+            continue
+        old = came_from.get(path.path, path.path)
+        before = broken_links((await change.before(old)).decode("utf-8", "replace"), old, files_before)
+        after = broken_links(
+            (await change.after(path.path)).decode("utf-8", "replace"), path.path, files_after
+        )
+        if new := sorted(set(after) - set(before)):
+            return CheckResult(
+                name="links", passed=False, reason=f"{path.path}: {new[0]!r} leads nowhere now"
+            )
+    return await _inbound(change, files_after)
+
+
+async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
+    """No file that was not changed still links to a name that is gone."""
+    changed = {path.path for path in change.paths}
+    for path in files:
+        if path in changed or not path.endswith(".md") or not change.renames:
+            continue
+        data = await change.after(path)
+        if check_relinked([(path, data, data)], change.renames).passed is False:
+            return CheckResult(
+                name="links", passed=False, reason=f"{path}: still links to a name that is gone"
+            )
+    return CheckResult(name="links", passed=True)
+
+
+async def _front_matter(change: Change) -> CheckResult:
+    return await _each_target(
+        change, "front_matter", lambda old, new, before, after: check_front_matter(after, before)
+    )
+
+
+async def _body(change: Change) -> CheckResult:
+    return await _each_target(
+        change,
+        "body",
+        lambda old, new, before, after: check_body(before, after, old=old, new=new, renames=change.renames),
+    )
+
+
+async def _file_name(change: Change) -> CheckResult:
+    return await _each_target(change, "file_name", lambda old, new, before, after: check_file_name(new))
+
+
+async def _each_target(
+    change: Change, name: str, judge: Callable[[str, str, bytes, bytes], CheckResult]
+) -> CheckResult:
+    for old in change.context.task.targets:
+        new = change.renames.get(old, old)
+        after = await change.repository.read_file(change.head, new)
+        if after is None:
+            return CheckResult(name=name, passed=False, reason=f"{new}: is not there")
+        result = judge(old, new, await change.before(old), after)
+        if not result.passed:
+            return result
+    return CheckResult(name=name, passed=True)
+
+
+CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
+    "scope": _scope,
+    "kinds": _kinds,
+    "size": _size,
+    "links": _links,
+    "front_matter": _front_matter,
+    "body": _body,
+    "file_name": _file_name,
+}
