@@ -1,18 +1,23 @@
 """The signing key in a file: made on first use, readable by its owner alone, outside every work tree.
 
 Invariants:
-- a key file that others can read, that is a link, or that lies inside the repository is refused;
+- a key file that others can read, that is a link, or that lies inside the repository is refused, and so is a
+  folder in which others could exchange it;
 - the file appears whole or not at all, and is never overwritten;
-- beside it stands the public half as PEM, for any other verifier.
+- beside it stands the public half as PEM, for any other verifier, put right whenever the key is opened.
+
+Blocking on purpose: the key is opened before there is an event loop, or in a thread.
 """
 
 import os
+import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from pantheon.core.dsse import key_id
 from pantheon.core.errors import SignatureError
@@ -44,7 +49,10 @@ class FileSigner:
         try:
             if not os.path.lexists(path):
                 _create(path)
-            return cls(_read(path))
+            _check_folder(path.parent)
+            signer = cls(_read(path))
+            _publish(path, signer.public_key)
+            return signer
         except OSError as error:
             raise SignatureError(f"{path}: {error.strerror or error}") from error
 
@@ -67,30 +75,52 @@ def public_pem_path(path: Path) -> Path:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
+    private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
+    temporary = _temporary(path)
+    try:
+        _write_new(temporary, private, 0o600)
+        # A link, not a rename: whoever is second must not replace a key that has signed already.
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _publish(path: Path, public_key: bytes) -> None:
+    public = public_pem_path(path)
+    pem = Ed25519PublicKey.from_public_bytes(public_key).public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    _write_new(temporary, private, 0o600)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
+    if public.is_file() and not public.is_symlink() and public.read_bytes() == pem:
         return
-    finally:
-        temporary.unlink()
-    public_path = public_pem_path(path)
-    public_path.unlink(missing_ok=True)
-    _write_new(public_path, public, 0o644)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    temporary = _temporary(public)
     try:
-        os.fsync(folder)
+        _write_new(temporary, pem, 0o644)
+        temporary.replace(public)
     finally:
-        os.close(folder)
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_folder(folder: Path) -> None:
+    found = folder.stat()
+    if found.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(found.st_mode) & 0o022:
+        raise SignatureError(f"others could exchange the key in {folder}", hint=f"chmod 700 {folder}")
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
@@ -102,6 +132,8 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def _read(path: Path) -> Ed25519PrivateKey:
+    if path.is_symlink():
+        raise SignatureError(f"{path} is a symbolic link", hint="Put the key itself there.")
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
