@@ -1,0 +1,169 @@
+"""The writes, as functions on a connection inside a transaction.
+
+Each repeats the lifecycle's guard in its ``WHERE`` and looks at what came of it; a guard that did not hold raises
+and the caller's savepoint undoes the rest. Who takes times and makes JSON is the caller.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pantheon.adapters.store.rows import json_text, time_text
+from pantheon.core import lifecycle
+from pantheon.core.errors import TransitionError
+from pantheon.core.records import BatchRecord, NightRecord, NightState, NodeRecord, NodeState, TaskRecord
+
+
+def record(db: sqlite3.Connection, at: str, night: str, subject: str, name: str, details: str = "{}") -> None:
+    """Add an event."""
+    db.execute(
+        "INSERT INTO events (at, night, subject, name, details) VALUES (?, ?, ?, ?, ?)",
+        (at, night, subject, name, details),
+    )
+
+
+def add_batch(db: sqlite3.Connection, at: str, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
+    """Add a batch with its tasks; False when its name is known."""
+    added = db.execute(
+        "INSERT INTO batches (name, digest, label, lines, enqueued_at, path) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (name) DO NOTHING",
+        (batch.name, batch.digest, batch.label, batch.lines, time_text(batch.enqueued_at), batch.path),
+    )
+    if added.rowcount == 0:
+        return False
+    try:
+        db.executemany(
+            "INSERT INTO tasks (key, batch, line, package, cause) VALUES (?, ?, ?, ?, ?)",
+            ((task.key, batch.name, task.line, task.package, task.cause) for task in tasks),
+        )
+    except sqlite3.IntegrityError as error:
+        raise TransitionError(f"batch {batch.name} holds a task that is known already") from error
+    record(db, at, "", batch.name, "batch.added", json_text({"tasks": len(tasks)}))
+    return True
+
+
+def open_night(db: sqlite3.Connection, at: str, night: NightRecord, tasks: Sequence[str]) -> None:
+    """Add a night, or take up a running one, and give it the tasks that no night has."""
+    added = db.execute(
+        "INSERT INTO nights (id, state, base_commit, branch, started_at, summary) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
+        (
+            night.id,
+            NightState.RUNNING.value,
+            night.base_commit,
+            night.branch,
+            time_text(night.started_at),
+            json_text(night.summary),
+        ),
+    ).rowcount
+    require_running(db, night.id)
+    taken = 0
+    for key in dict.fromkeys(tasks):
+        moved = db.execute(
+            "UPDATE tasks SET night = ? WHERE key = ? AND night IS NULL", (night.id, key)
+        ).rowcount
+        if moved == 0 and db.execute("SELECT 1 FROM tasks WHERE key = ?", (key,)).fetchone() is None:
+            raise TransitionError(f"the store has no task {key}")
+        taken += moved
+    if added or taken:
+        record(db, at, night.id, night.id, "night.opened", json_text({"tasks": taken}))
+
+
+def close_night(db: sqlite3.Connection, at: str, night: str, summary: str) -> None:
+    """Close a running night; a closed one stays as it is."""
+    closed = db.execute(
+        "UPDATE nights SET state = 'closed', closed_at = ?, summary = ? WHERE id = ? AND state = 'running'",
+        (at, summary, night),
+    ).rowcount
+    if closed:
+        record(db, at, night, night, "night.closed")
+    else:
+        night_state(db, night)
+
+
+def add_nodes(db: sqlite3.Connection, nodes: Sequence[NodeRecord]) -> None:
+    """Add the nodes that their nights do not have."""
+    for night in dict.fromkeys(node.night for node in nodes):
+        require_running(db, night)
+    db.executemany(
+        "INSERT INTO nodes (night, key, task, node, state, needs, output_commit, cause)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (night, key) DO NOTHING",
+        (
+            (
+                node.night,
+                node.key,
+                node.task,
+                node.node,
+                node.state.value,
+                json_text(node.needs),
+                node.output_commit,
+                node.cause,
+            )
+            for node in nodes
+        ),
+    )
+
+
+def make_ready(db: sqlite3.Connection, at: str, night: str, nodes: Iterable[str]) -> None:
+    """Move waiting nodes to ready."""
+    require_running(db, night)
+    for key in dict.fromkeys(nodes):
+        moved = db.execute(
+            "UPDATE nodes SET state = 'ready' WHERE night = ? AND key = ? AND state = 'waiting'", (night, key)
+        ).rowcount
+        if moved:
+            record(db, at, night, key, "node.ready")
+        elif (state := node_state(db, night, key)) is not NodeState.READY:
+            raise TransitionError(f"node {key} is {state}, not waiting")
+
+
+def end_nodes(
+    db: sqlite3.Connection, at: str, night: str, nodes: Iterable[str], state: NodeState, cause: str
+) -> None:
+    """Move nodes that do not run to ``state``; terminal ones stay."""
+    details = json_text({"cause": cause})
+    for key in dict.fromkeys(nodes):
+        moved = db.execute(
+            "UPDATE nodes SET state = ?, cause = ? WHERE night = ? AND key = ? AND state IN ('waiting', 'ready')",
+            (state.value, cause, night, key),
+        ).rowcount
+        if moved:
+            record(db, at, night, key, f"node.{state}", details)
+        elif node_state(db, night, key) not in lifecycle.TERMINAL:
+            raise TransitionError(f"node {key} is running; settle its attempt instead")
+
+
+def finish_task(db: sqlite3.Connection, at: str, night: str, task: str, outcome: str, cause: str) -> None:
+    """Record a task's outcome; the first one stays."""
+    moved = db.execute(
+        "UPDATE tasks SET outcome = ?, cause = ? WHERE key = ? AND night = ? AND outcome IS NULL",
+        (outcome, cause, task, night),
+    ).rowcount
+    if moved:
+        record(db, at, night, task, f"task.{outcome}", json_text({"cause": cause}))
+    elif db.execute("SELECT 1 FROM tasks WHERE key = ? AND night = ?", (task, night)).fetchone() is None:
+        raise TransitionError(f"task {task} is not one of night {night}")
+
+
+def require_running(db: sqlite3.Connection, night: str) -> None:
+    """Raise ``TransitionError`` unless the night runs."""
+    if (state := night_state(db, night)) is not NightState.RUNNING:
+        raise TransitionError(f"night {night} is {state}")
+
+
+def night_state(db: sqlite3.Connection, night: str) -> NightState:
+    """Return a night's state. Raises ``TransitionError`` when the store has no such night."""
+    return NightState(_only(db, "SELECT state FROM nights WHERE id = ?", (night,), f"no night {night}"))
+
+
+def node_state(db: sqlite3.Connection, night: str, key: str) -> NodeState:
+    """Return a node's state. Raises ``TransitionError`` when the night has no such node."""
+    sql = "SELECT state FROM nodes WHERE night = ? AND key = ?"
+    return NodeState(_only(db, sql, (night, key), f"no node {key} in night {night}"))
+
+
+def _only(db: sqlite3.Connection, sql: str, parameters: tuple[Any, ...], missing: str) -> Any:
+    row = db.execute(sql, parameters).fetchone()
+    if row is None:
+        raise TransitionError(f"the store has {missing}")
+    return row[0]

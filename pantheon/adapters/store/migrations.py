@@ -1,0 +1,96 @@
+"""Brings a database to the schema that this version knows, one numbered migration and one transaction at a time.
+
+A database of a newer schema or of another program is refused and left as it is.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import aiosqlite
+
+from pantheon.core.errors import StoreError
+
+APPLICATION_ID = 0x50414E54
+"""``PANT``: marks the file as a store for ``file`` and for us."""
+
+
+def load_migrations() -> tuple[str, ...]:
+    """Return the migrations in order; number n stands at place n - 1.
+
+    Raises:
+        StoreError: the numbers have a gap; the installation is broken.
+    """
+    found = {
+        int(entry.name[:4]): entry.read_text(encoding="utf-8")
+        for entry in files("pantheon.adapters").joinpath("sql").iterdir()
+        if entry.name.endswith(".sql")
+    }
+    if not found or sorted(found) != list(range(1, len(found) + 1)):
+        raise StoreError("the store's migrations are incomplete", hint="install Pantheon again")
+    return tuple(found[number] for number in sorted(found))
+
+
+async def check_schema(connection: aiosqlite.Connection, path: Path) -> int:
+    """Return the schema's version, 0 for an empty database.
+
+    Raises:
+        StoreError: it belongs to another program or to a newer version.
+    """
+    latest = len(load_migrations())
+    application = await pragma(connection, "application_id")
+    version = int(await pragma(connection, "user_version"))
+    async with connection.execute("SELECT count(*) FROM sqlite_master") as cursor:
+        row = await cursor.fetchone()
+    empty = row is not None and row[0] == 0
+    if application != APPLICATION_ID and not (application == 0 and version == 0 and empty):
+        raise StoreError(f"{path} is a database of another program", hint="name another file for the store")
+    if version > latest:
+        raise StoreError(
+            f"the store {path} has schema {version}; this version knows up to {latest}",
+            hint="use the newer Pantheon that wrote it",
+            schema=version,
+            known=latest,
+        )
+    return version
+
+
+async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    """Apply what is missing.
+
+    Raises:
+        StoreError: as ``check_schema``.
+        sqlite3.Error: a migration failed; the database is as before it.
+    """
+    for number, script in enumerate(load_migrations(), start=1):
+        await connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Asked inside the transaction: another process may have migrated in between.
+            if await check_schema(connection, path) < number:
+                for statement in split_statements(script):
+                    await connection.execute(statement)
+                await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                await connection.execute(f"PRAGMA user_version = {number}")
+            await connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                await connection.execute("ROLLBACK")
+            raise
+
+
+def split_statements(script: str) -> Iterator[str]:
+    """Yield the statements of an SQL script."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
+
+
+async def pragma(connection: aiosqlite.Connection, name: str) -> int | str:
+    """Return the value of a pragma."""
+    async with connection.execute(f"PRAGMA {name}") as cursor:
+        row = await cursor.fetchone()
+    return 0 if row is None else row[0]

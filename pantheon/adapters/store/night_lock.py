@@ -1,0 +1,97 @@
+"""One night at a time: a lock file beside the database, held by the process that runs the night.
+
+The lock is the kernel's (``flock``), so it goes with its process however that ends. The file's text only serves
+the message to the second one.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pantheon.core.errors import StoreError
+from pantheon.ports.clock import Clock
+
+MAX_TEXT_BYTES = 4096
+
+
+def lock_path(store: Path) -> Path:
+    """Return the lock file of the store at ``store``."""
+    return store.with_name(store.name + ".lock")
+
+
+@asynccontextmanager
+async def hold_night(store: Path, clock: Clock) -> AsyncIterator[None]:
+    """Hold the right to run nights over the store at ``store``.
+
+    Raises:
+        StoreError: another process holds it (the message names it), or the lock file cannot be made.
+
+    Cancellation:
+        The right is given up.
+    """
+    descriptor = _take(lock_path(store), clock)
+    try:
+        yield
+    finally:
+        os.ftruncate(descriptor, 0)
+        os.close(descriptor)
+
+
+async def night_holder(store: Path) -> str | None:
+    """Return who holds the night over the store at ``store``, in words, or None."""
+    return await asyncio.to_thread(_holder, lock_path(store))
+
+
+def _take(path: Path, clock: Clock) -> int:
+    """Lock without waiting; a few system calls on a local file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"the lock {path} cannot be made: {error.strerror}",
+            hint="give this user the right to write there",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        text = {"pid": os.getpid(), "host": socket.gethostname(), "started": clock.now().isoformat()}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(text).encode() + b"\n", 0)
+    except BlockingIOError as error:
+        who = _describe(descriptor)
+        os.close(descriptor)
+        raise StoreError(
+            f"a night runs already over {path}: {who}", hint="wait for it, or stop that process", holder=who
+        ) from error
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(f"the lock {path} cannot be taken: {error.strerror}") from error
+    return descriptor
+
+
+def _holder(path: Path) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"the lock {path} cannot be read: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _describe(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _describe(descriptor: int) -> str:
+    try:
+        text = json.loads(os.pread(descriptor, MAX_TEXT_BYTES, 0))
+        return f"process {int(text['pid'])} on {text['host']!s:.64}, since {text['started']!s:.40}"
+    except (ValueError, KeyError, TypeError):
+        return "a process that has not said who it is"

@@ -1,0 +1,73 @@
+"""Reads through a connection of its own, so that looking never waits for writing, nor writing for looking."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from pantheon.adapters.store import rows
+from pantheon.adapters.store.failures import translated
+from pantheon.core.records import (
+    AttemptRecord,
+    BatchRecord,
+    EventRecord,
+    NightRecord,
+    NodeRecord,
+    TaskRecord,
+)
+
+CHUNK = 500
+"""Rows per visit to the database's thread; between visits the loop serves others."""
+
+
+class Reader:
+    """The port's reading half over a read-only connection.
+
+    Every method sees what was committed before it was called, as one snapshot.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    async def batches(self) -> tuple[BatchRecord, ...]:
+        """Return every batch, oldest first."""
+        return await self._fetch(rows.read_batch, rows.BATCH)
+
+    async def tasks(self, night: str | None, pending: bool) -> tuple[TaskRecord, ...]:
+        """Return tasks in queue order."""
+        where, parameters = [], []
+        if night is not None:
+            where.append("night = ?")
+            parameters.append(night)
+        if pending:
+            where.append("night IS NULL")
+        clause = f" WHERE {' AND '.join(where)}" if where else ""
+        return await self._fetch(rows.read_task, f"{rows.TASK}{clause} ORDER BY rowid", *parameters)
+
+    async def nights(self) -> tuple[NightRecord, ...]:
+        """Return every night, oldest first."""
+        return await self._fetch(rows.read_night, rows.NIGHT)
+
+    async def nodes(self, night: str) -> tuple[NodeRecord, ...]:
+        """Return a night's nodes in the order they were added."""
+        return await self._fetch(rows.read_node, rows.NODE, night)
+
+    async def attempts(self, night: str) -> tuple[AttemptRecord, ...]:
+        """Return a night's attempts in the order they were claimed."""
+        return await self._fetch(rows.read_attempt, rows.ATTEMPT, night)
+
+    async def events(self, night: str, after: int, limit: int) -> tuple[EventRecord, ...]:
+        """Return a night's events in order."""
+        return await self._fetch(rows.read_event, rows.EVENT, night, after, max(limit, 0))
+
+    async def _fetch(
+        self, read: Callable[[rows.Row], rows.Record], sql: str, *parameters: Any
+    ) -> tuple[rows.Record, ...]:
+        found: list[rows.Record] = []
+        with translated(self._path):
+            async with self._connection.execute(sql, parameters) as cursor:
+                while chunk := await cursor.fetchmany(CHUNK):
+                    found += rows.read_rows(read, [tuple(row) for row in chunk])
+        return tuple(found)
