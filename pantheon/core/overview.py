@@ -70,6 +70,8 @@ class Overview(Frozen):
     pending: tuple[PendingBatch, ...]
     night: NightOverview | None
     """The newest night, running or closed."""
+    holder: str | None = None
+    """The process that runs a night now; None when none does."""
 
 
 class TaskStory(Frozen):

@@ -3,7 +3,8 @@
 Every function imports what it builds when it is called, so that a quick command stays quick.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from pantheon.core.policy import (
     load_policy,
 )
 from pantheon.ports.signer import Signer
+from pantheon.ports.store import Store
 from pantheon.shell.config import FILE, Folders, Project, UserPaths, load_project
 
 if TYPE_CHECKING:
@@ -188,3 +190,33 @@ def find_embedded_version() -> str:
         return version("xllamacpp")
     except PackageNotFoundError as error:
         raise PreflightError("the embedded engine is not installed", hint="pip install xllamacpp") from error
+
+
+@asynccontextmanager
+async def open_project_store(project: Project, *, write: bool) -> AsyncIterator[Store]:
+    """Open the project's store for the length of a ``with``. Raises ``StoreError``."""
+    from pantheon.adapters.clock import SystemClock
+    from pantheon.adapters.store import open_store
+
+    store = await open_store(project.database, SystemClock(), write=write)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def find_night_holder(project: Project) -> str | None:
+    """Return the process that runs a night over the project now, in words."""
+    from pantheon.adapters.store import night_holder
+
+    return await night_holder(project.database)
+
+
+@asynccontextmanager
+async def look_into_store(project: Project) -> AsyncIterator[Store | None]:
+    """Open the project's store to read; None before the first batch. Raises ``StoreError``."""
+    if not project.database.exists():
+        yield None
+        return
+    async with open_project_store(project, write=False) as store:
+        yield store

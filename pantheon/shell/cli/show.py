@@ -1,0 +1,109 @@
+"""``pantheon show TASK``: what became of one task, and why."""
+
+import json
+from typing import Any
+
+import click
+
+from pantheon.core.overview import TaskStory, find_task
+from pantheon.core.records import AttemptRecord
+from pantheon.shell.cli.context import Session, json_option, run_async, session_option
+from pantheon.shell.cli.output import emit, emit_json, emit_rows
+from pantheon.shell.config import Project
+from pantheon.shell.wiring import look_into_store
+
+
+@click.command("show")
+@click.argument("task")
+@json_option
+@session_option
+def command(session: Session, task: str, as_json: bool) -> None:
+    """Tell what became of TASK, and why.
+
+    TASK is a task's id or key (batch/id), or the beginning of one that fits no other.
+    """
+    project = session.project()
+    story = run_async(lambda: read_story(project, task))
+    if as_json:
+        emit_json(_as_data(project, story))
+    else:
+        _tell(project, story)
+
+
+async def read_story(project: Project, name: str) -> TaskStory:
+    """Read one task with its nodes and attempts. Raises ``ConfigError``, ``StoreError``."""
+    async with look_into_store(project) as store:
+        record = find_task(() if store is None else await store.tasks(), name)
+        if store is None or record.night is None:
+            return TaskStory(task=record, night=None, nodes=(), attempts=())
+        nodes = tuple(node for node in await store.nodes(record.night) if node.task == record.key)
+        keys = {node.key for node in nodes}
+        attempts = tuple(one for one in await store.attempts(record.night) if one.node in keys)
+        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts)
+
+
+def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
+    return {
+        "key": story.task.key,
+        "night": story.night,
+        "outcome": story.task.outcome,
+        "cause": story.task.cause,
+        "task": json.loads(story.task.line),
+        "nodes": [node.model_dump(mode="json", exclude={"night", "task"}) for node in story.nodes],
+        "attempts": [
+            {
+                **one.model_dump(mode="json", exclude={"night", "token", "owner"}),
+                "artifacts": _artifacts(project, one),
+            }
+            for one in story.attempts
+        ],
+    }
+
+
+def _tell(project: Project, story: TaskStory) -> None:
+    record = story.task
+    line = json.loads(record.line)
+    emit(f"{record.key}: {record.outcome or ('running' if story.night else 'waits for a night')}")
+    for label, text in (
+        ("because", record.cause),
+        ("goal", line.get("goal", "")),
+        ("targets", ", ".join(line.get("targets", ()))),
+        ("night", story.night or ""),
+    ):
+        if text:
+            emit(f"  {label}: {text}")
+    if story.nodes:
+        emit("")
+        emit_rows(
+            ("node", "state", "commit", "cause"),
+            [(n.node, n.state, (n.output_commit or "")[:12], n.cause) for n in story.nodes],
+        )
+    if story.attempts:
+        emit("")
+        emit_rows(
+            ("node", "attempt", "outcome", "seconds", "artifacts"),
+            [
+                (
+                    one.node.rpartition("#")[2],
+                    one.attempt,
+                    _outcome(one),
+                    _seconds(one),
+                    _artifacts(project, one),
+                )
+                for one in story.attempts
+            ],
+        )
+
+
+def _outcome(attempt: AttemptRecord) -> str:
+    return attempt.result.outcome.value if attempt.result else "running"
+
+
+def _seconds(attempt: AttemptRecord) -> str:
+    return f"{(attempt.ended_at - attempt.started_at).total_seconds():.1f}" if attempt.ended_at else ""
+
+
+def _artifacts(project: Project, attempt: AttemptRecord) -> str:
+    if attempt.result is None or not attempt.result.artifacts:
+        return ""
+    return f"{project.config.folders.artifacts}/{attempt.result.artifacts}"

@@ -1,0 +1,79 @@
+"""``pantheon status``: what is queued, what runs, how the last night ended."""
+
+from collections.abc import Mapping
+
+import click
+
+from pantheon.core.overview import NightOverview, Overview, summarise_night, summarise_pending
+from pantheon.shell.cli.context import Session, json_option, run_async, session_option
+from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
+from pantheon.shell.config import Project
+from pantheon.shell.wiring import find_night_holder, load_policies, look_into_store
+
+
+@click.command("status")
+@json_option
+@session_option
+def command(session: Session, as_json: bool) -> None:
+    """Tell what is queued, what runs, and how the last night ended."""
+    project = session.project()
+    overview = run_async(lambda: read_overview(project))
+    if as_json:
+        emit_json(overview)
+        return
+    _tell(overview)
+
+
+async def read_overview(project: Project) -> Overview:
+    """Read the store. Raises ``StoreError``, and ``ConfigError`` for a wrong policy."""
+    slo = load_policies(project).slo
+    async with look_into_store(project) as store:
+        if store is None:
+            return Overview(pending_tasks=0, pending=(), night=None)
+        pending = await store.tasks(pending=True)
+        nights = await store.nights()
+        night = None
+        if nights:
+            last = nights[-1]
+            tasks = await store.tasks(night=last.id)
+            night = summarise_night(
+                last, tasks, await store.nodes(last.id), await store.attempts(last.id), slo
+            )
+        batches = summarise_pending(await store.batches(), pending)
+        holder = await find_night_holder(project)
+        return Overview(pending_tasks=len(pending), pending=batches, night=night, holder=holder)
+
+
+def _tell(overview: Overview) -> None:
+    if overview.pending:
+        emit(f"{overview.pending_tasks} tasks wait for a night:")
+        emit_rows(("batch", "tasks", "label"), [(b.name, b.tasks, b.label) for b in overview.pending])
+    else:
+        emit("Nothing waits for a night.")
+        say("Queue something with: pantheon enqueue FILE")
+    if overview.night is None:
+        emit("There was no night yet.")
+    else:
+        _tell_night(overview.night, overview.holder)
+
+
+def _tell_night(night: NightOverview, holder: str | None) -> None:
+    if night.closed_at is None:
+        since = f"{night.started_at:%Y-%m-%d %H:%M} UTC"
+        how = f"runs ({holder})" if holder else "was interrupted; resume it with: pantheon night"
+        emit(f"Night {night.id}, started {since}, {how}.")
+        emit(f"Nodes: {_counts(night.nodes)}")
+    else:
+        minutes = (night.closed_at - night.started_at).total_seconds() / 60
+        emit(f"Night {night.id} ended {night.closed_at:%Y-%m-%d %H:%M} UTC after {minutes:.1f} minutes.")
+    emit(f"Tasks: {_counts(night.outcomes)}")
+    for one in night.objectives:
+        if one.met is False:
+            emit(f"Objective missed: {one.name} is {one.measured:.3g}, wanted {one.wanted:.3g}")
+    if night.closed_at is not None:
+        emit(f"Branch: {night.branch}")
+        say(f"The whole story: pantheon report {night.id}")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()) or "none"
