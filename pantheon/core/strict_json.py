@@ -45,7 +45,7 @@ def parse_json(data: bytes | str) -> Any:
     """Parse one JSON text.
 
     Raises:
-        ValueError: not UTF-8, not JSON, a key that stands twice, NaN or infinity in any spelling, an integer
+        ValueError: not UTF-8, not JSON, a key that stands twice, NaN or infinity in any spelling, a number
             beyond 2^53, a lone surrogate, or nesting beyond ``MAX_DEPTH``.
     """
     value, oddities = scan_json(data.decode("utf-8") if isinstance(data, bytes) else data)
@@ -82,18 +82,24 @@ def scan_json(text: str) -> tuple[Any, tuple[Oddity, ...]]:
         odd.append(number)
         return number
 
+    def beyond(digits: str) -> str:
+        return f"{digits[:20]} is beyond 2^53, which readers of JSON round"
+
     def constant(name: str) -> _Number:
         return refuse(f"{name} is not JSON")
 
     def real(digits: str) -> float | _Number:
         value = float(digits)
-        return value if math.isfinite(value) else refuse(f"{digits[:20]} is beyond what a number can hold")
+        if not math.isfinite(value):
+            return refuse(f"{digits[:20]} is beyond what a number can hold")
+        # 1e16 is canonically written as an integer, which would be refused when it is read back.
+        return value if abs(value) <= MAX_SAFE_INTEGER else refuse(beyond(digits))
 
     def whole(digits: str) -> int | _Number:
         # The length first: turning a million digits into an integer is an attack of its own.
         if len(digits) <= 17 and abs(value := int(digits)) <= MAX_SAFE_INTEGER:
             return value
-        return refuse(f"{digits[:20]} is beyond 2^53, which readers of JSON round")
+        return refuse(beyond(digits))
 
     value = json.loads(
         text, object_pairs_hook=build, parse_constant=constant, parse_float=real, parse_int=whole

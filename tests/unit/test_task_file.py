@@ -53,6 +53,7 @@ LINES: dict[str, tuple[bytes, list[str]]] = {
     "Infinity": (b'{"kind":"a","goal":"g","inputs":{"x":[-Infinity]}}', ["1: inputs.x.0: -Infinity is not JSON"]),
     "1e400": (b'{"kind":"a","goal":"g","inputs":{"x":1e400}}', ["1: inputs.x: 1e400 is beyond"]),
     "2^53": (b'{"kind":"a","goal":"g","inputs":{"x":9007199254740992}}', ["1: inputs.x: 9007199254740992 is beyond"]),
+    "1e16": (b'{"kind":"a","goal":"g","inputs":{"x":1e16}}', ["1: inputs.x: 1e16 is beyond 2^53"]),
     "2^53 - 1": (line(inputs={"x": 9007199254740991}), []),
     "a million digits": (b'{"kind":"a","goal":"g","priority":' + b"9" * 1_000_000 + b"}", ["1: priority: 9999"]),
     "half a surrogate pair": (b'{"kind":"a","goal":"\\ud800"}', ["1: goal: half of a surrogate"]),
