@@ -36,6 +36,15 @@ def available_memory_bytes() -> int | None:
     return None
 
 
+def file_size(path: Path) -> int | None:
+    """Return the size of a regular file in bytes; None when there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def find_program(name: str) -> str | None:
     """Return where a program is on the search path."""
     return shutil.which(name)

@@ -19,6 +19,11 @@ def debug_wanted() -> bool:
     return os.environ.get("PANTHEON_DEBUG", "") not in ("", "0")
 
 
+def completion_wanted() -> bool:
+    """Tell whether a shell asks for completions."""
+    return "_PANTHEON_COMPLETE" in os.environ
+
+
 def colour_forbidden() -> bool:
     """Tell whether ``NO_COLOR`` is set, or the terminal calls itself dumb."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

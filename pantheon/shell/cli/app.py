@@ -25,7 +25,7 @@ from pantheon import __version__
 from pantheon.core.errors import ConfigError, PantheonError
 from pantheon.shell.cli.context import Session, parse_settings
 from pantheon.shell.cli.output import emit, say, to_json
-from pantheon.shell.environment import debug_wanted
+from pantheon.shell.environment import completion_wanted, debug_wanted
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -115,8 +115,11 @@ def run(arguments: Sequence[str]) -> int:
     """
     as_json = "--json" in arguments[: list(arguments).index("--") if "--" in arguments else None]
     try:
-        result = cli.main(list(arguments), prog_name="pantheon", standalone_mode=False)
+        with cli.make_context("pantheon", list(arguments)) as context:
+            result = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
     except click.ClickException as error:
         return _refuse_usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
@@ -196,4 +199,6 @@ def _confess(error: BaseException, as_json: bool) -> int:
 
 def main() -> None:
     """Run ``sys.argv`` and end the process with the command's exit code."""
+    if completion_wanted():
+        cli.main(prog_name="pantheon")
     sys.exit(run(sys.argv[1:]))

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from pantheon.core.visible import visible_line
 from pantheon.shell.cli.context import Session, session_option
 from pantheon.shell.cli.output import say, to_json
 
@@ -53,7 +54,7 @@ def command(
             if (why := reason or why_unfit(path)) is None:
                 targets.append(path)
             else:
-                say(f"left out: {path}: {why}", "warn")
+                say(f"left out: {visible_line(path)}: {why}", "warn")
     if kept := len(matched) - len(match_paths(matched, ("*",), own)):
         say(f"left out: {kept} files in Pantheon's own folders", "warn")
     if not targets:

@@ -1,0 +1,54 @@
+"""``pantheon doctor``: is tonight going to work, and what mends what is missing?"""
+
+import sys
+from collections import Counter
+
+import click
+
+from pantheon.core.errors import PantheonError, PreflightError
+from pantheon.core.visible import visible
+from pantheon.shell.checks import Finding, Grade, ask, machine_questions
+from pantheon.shell.cli.context import Session, json_option, run_async, session_option
+from pantheon.shell.cli.output import Tone, emit_json, paint, say
+from pantheon.shell.config import FILE
+from pantheon.shell.environment import environment
+from pantheon.shell.project_checks import project_questions
+
+TONES: dict[Grade, Tone] = {Grade.OK: "good", Grade.WARN: "warn", Grade.FAIL: "bad"}
+
+
+@click.command("doctor")
+@json_option
+@session_option
+def command(session: Session, as_json: bool) -> int:
+    """Tell whether tonight is going to work, and how to mend what is missing.
+
+    Exit code 3 when something would keep the night from starting.
+    """
+    findings = run_async(lambda: examine(session))
+    counts = Counter(finding.grade for finding in findings)
+    if as_json:
+        emit_json({"ready": not counts[Grade.FAIL], "checks": [vars(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            _tell(finding)
+        say(f"{counts[Grade.OK]} ok, {counts[Grade.WARN]} to look at, {counts[Grade.FAIL]} in the way")
+    return PreflightError.exit_code if counts[Grade.FAIL] else 0
+
+
+async def examine(session: Session) -> tuple[Finding, ...]:
+    """Ask everything that can be asked; without a sound configuration that is the machine only."""
+    machine = await ask(machine_questions(environment()))
+    try:
+        project = session.project()
+    except PantheonError as error:
+        return (*machine, Finding("config", Grade.FAIL, error.message, error.hint))
+    config = Finding("config", Grade.OK, str(project.root / FILE))
+    return (*machine, config, *await ask(project_questions(project, session.user_paths())))
+
+
+def _tell(finding: Finding) -> None:
+    grade = paint(f"{finding.grade:4}", TONES[finding.grade], sys.stdout)
+    sys.stdout.write(f"{grade}  {finding.check:11}  {visible(finding.message)}\n")
+    if finding.mend:
+        sys.stdout.write(f"{'':19}{visible(finding.mend)}\n")

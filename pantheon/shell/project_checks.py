@@ -1,0 +1,144 @@
+"""The questions of ``pantheon doctor`` about one project: will tonight's night find what it needs?"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
+from pantheon.shell import wiring
+from pantheon.shell.checks import Finding, Grade, Question
+from pantheon.shell.config import Project, UserPaths
+
+MIB = 1024 * 1024
+DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
+SERVER_TIMEOUT_S = 10.0
+
+
+def project_questions(project: Project, user: UserPaths) -> Mapping[str, Question]:
+    """Return the questions about a project, in the order in which their answers help."""
+    return {
+        "repository": partial(_repository, project),
+        "folders": partial(_folders, project),
+        "disk": partial(_disk, project),
+        "policies": partial(_policies, project),
+        "agents": partial(_agents, project),
+        "flows": partial(_flows, project),
+        "model": partial(_model, project, user),
+        "server": partial(_server, project),
+        "key": partial(_key, project, user),
+        "store": partial(_store, project),
+    }
+
+
+async def _repository(project: Project) -> Finding:
+    root = project.root
+    top = await asyncio.to_thread(wiring.listing.find_work_tree, root)
+    if top != root:
+        return Finding(
+            "repository", Grade.FAIL, f"pantheon.toml is in {root}, the repository begins at {top}",
+            f"Move pantheon.toml to {top}: paths in tasks are relative to the repository.",
+        )  # fmt: skip
+    head = await asyncio.to_thread(wiring.listing.head_commit, root)
+    if head is None:
+        return Finding("repository", Grade.FAIL, f"{root} has no commit", "Commit something first.")
+    return Finding("repository", Grade.OK, f"{root} at {head[:12]}")
+
+
+async def _folders(project: Project) -> Finding:
+    wanted = (project.queue, project.artifacts, project.state)
+    closed = [str(folder) for folder in wanted if not wiring.probes.is_writable(folder)]
+    if closed:
+        return Finding(
+            "folders", Grade.FAIL, f"cannot be written: {', '.join(closed)}", "Make them this user's."
+        )
+    return Finding("folders", Grade.OK, "queue, artifacts and state can be written")
+
+
+async def _disk(project: Project) -> Finding:
+    free = await asyncio.to_thread(wiring.probes.free_bytes, project.state)
+    text = f"{free // MIB} MiB free for {project.config.folders.state}"
+    if free < DISK_FAIL_BYTES:
+        return Finding("disk", Grade.FAIL, text, "Make room: a night needs at least 200 MiB.")
+    if free < DISK_WARN_BYTES:
+        return Finding("disk", Grade.WARN, text, "Large queues leave more than that.")
+    return Finding("disk", Grade.OK, text)
+
+
+async def _policies(project: Project) -> Finding:
+    await asyncio.to_thread(wiring.load_policies, project)
+    return Finding("policies", Grade.OK, "night, gate and slo are sound")
+
+
+async def _agents(project: Project) -> Finding:
+    agents = await asyncio.to_thread(wiring.load_agents, project)
+    if not agents:
+        return Finding("agents", Grade.FAIL, "there is no agent", "pantheon init")
+    return Finding("agents", Grade.OK, f"{len(agents)}, every one local: {', '.join(sorted(agents))}")
+
+
+async def _flows(project: Project) -> Finding:
+    flows = await asyncio.to_thread(wiring.load_flows, project)
+    agents = await asyncio.to_thread(wiring.load_agents, project)
+    if not flows:
+        return Finding("flows", Grade.FAIL, "there is no flow", "pantheon init")
+    for flow in flows.values():
+        for node in flow.node:
+            if node.agent is not None and node.agent not in agents:
+                return Finding(
+                    "flows", Grade.FAIL, f"flow {flow.name}, node {node.id}: there is no agent {node.agent!r}",
+                    f"Agents: {', '.join(sorted(agents)) or 'none'}",
+                )  # fmt: skip
+    return Finding("flows", Grade.OK, ", ".join(sorted(flows)))
+
+
+async def _model(project: Project, user: UserPaths) -> Finding:
+    if project.config.endpoint.kind != "embedded":
+        return Finding("model", Grade.OK, "the server brings its own")
+    entry = await asyncio.to_thread(lambda: wiring.read_catalogue(project).entry(project.config.model))
+    path = wiring.model_path(entry, user)
+    size = await asyncio.to_thread(wiring.probes.file_size, path)
+    if size != entry.size_bytes:
+        problem = (
+            "not fetched yet" if size is None else f"{path} has {size} bytes instead of {entry.size_bytes}"
+        )
+        return Finding("model", Grade.FAIL, f"{entry.name}: {problem}", f"pantheon models pull {entry.name}")
+    memory = wiring.probes.available_memory_bytes()
+    if memory is not None and memory < size * 5 // 4:
+        said = f"{entry.name} has {size // MIB} MiB, {memory // MIB} MiB of memory are free"
+        return Finding("model", Grade.WARN, said, "Close something, or choose a smaller model.")
+    return Finding("model", Grade.OK, f"{entry.name}: {path} ({size // MIB} MiB)")
+
+
+async def _server(project: Project) -> Finding:
+    endpoint = project.config.endpoint
+    if endpoint.kind == "embedded":
+        version = await asyncio.to_thread(wiring.find_embedded_version)
+        return Finding(
+            "server", Grade.OK, f"embedded llama.cpp (xllamacpp {version}), started with the night"
+        )
+    name = await wiring.ask_model_name(project, deadline_s=SERVER_TIMEOUT_S)
+    where = endpoint.uds or endpoint.url
+    if endpoint.model and endpoint.model != name:
+        said = f"{where} serves {name!r}, configured is {endpoint.model!r}"
+        return Finding("server", Grade.WARN, said, "Set endpoint.model.")
+    return Finding("server", Grade.OK, f"{where} serves {name}")
+
+
+async def _key(project: Project, user: UserPaths) -> Finding:
+    path = user.signing_key
+    problem = wiring.probes.key_problem(path, project.root)
+    if problem is not None:
+        mend = (
+            f"chmod 600 {path}" if "read by others" in problem else "Move it aside, or set XDG_CONFIG_HOME."
+        )
+        return Finding("key", Grade.FAIL, problem, mend)
+    return Finding(
+        "key", Grade.OK, str(path) if path.exists() else f"{path} will be made with the first batch"
+    )
+
+
+async def _store(project: Project) -> Finding:
+    async with wiring.look_into_store(project) as store:
+        if store is None:
+            return Finding("store", Grade.OK, "will be made with the first batch")
+        pending = await store.tasks(pending=True)
+        return Finding("store", Grade.OK, f"{len(pending)} tasks wait for a night")

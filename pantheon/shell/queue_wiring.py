@@ -1,0 +1,110 @@
+"""The queue's part of the wiring: names the adapters that ``pantheon enqueue`` and the night's start work with.
+
+Everything is imported when it is used, as in ``shell.wiring``.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from threading import Event
+from typing import TYPE_CHECKING
+
+from pantheon import __version__
+from pantheon.core.batch import Pins
+from pantheon.core.catalogue import MODELS_FILE, load_catalogue
+from pantheon.core.flow import route_task
+from pantheon.ports.queue import QueueFolder
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.wiring import open_project_store, project_signer
+
+if TYPE_CHECKING:
+    from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult, EnqueueServices
+    from pantheon.engine.services import Content
+
+
+def project_queue(project: Project) -> QueueFolder:
+    """Return the project's queue folder."""
+    from pantheon.adapters.queue_files import FileQueue
+
+    return FileQueue(project.queue, shown=project.config.folders.queue)
+
+
+def pins_in_force(project: Project, content: "Content") -> Pins:
+    """Return the digests of what is in force now. Raises ``ConfigError`` for a model nobody knows."""
+    from pantheon.adapters.content import read_regular
+
+    model = ""
+    if project.config.endpoint.kind == "embedded":
+        catalogue = load_catalogue(
+            f"{project.config.folders.policies}/{MODELS_FILE}", read_regular(project.policies / MODELS_FILE)
+        )
+        model = catalogue.entry(project.config.model).sha256
+    return Pins(
+        flows=content.digests["flows"],
+        agents=content.digests["agents"],
+        policies=content.digests["policies"],
+        model=model,
+    )
+
+
+@contextmanager
+def enqueue_request(
+    project: Project, content: "Content", source: str, *, shown: str, label: str
+) -> Iterator["EnqueueRequest"]:
+    """Open a task file for ``run_enqueue``.
+
+    Args:
+        project: the repository.
+        content: its flows and agents.
+        source: path of the file, or ``-`` for standard input.
+        shown: what messages call it.
+        label: as in ``core.batch``.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        GitError: the repository cannot be asked for its commit.
+    """
+    from pantheon.adapters.git.listing import head_commit
+    from pantheon.adapters.targets import TargetCheck
+    from pantheon.adapters.task_input import open_task_file
+    from pantheon.core.taskfile import MAX_LINE_BYTES
+    from pantheon.engine.enqueue import EnqueueRequest
+
+    flows = tuple(content.flows.values())
+    stop = Event()
+    with open_task_file(source, max_line_bytes=MAX_LINE_BYTES, stop=stop) as lines:
+        yield EnqueueRequest(
+            name=shown,
+            lines=lines,
+            label=label,
+            base_commit=head_commit(project.root) or "",
+            pins=pins_in_force(project, content),
+            version=__version__,
+            route=lambda task: route_task(task, flows).name,
+            target_problem=TargetCheck(project.root),
+            stop=stop,
+        )
+
+
+async def enqueue(project: Project, user: UserPaths, request: "EnqueueRequest") -> "EnqueueResult":
+    """Run ``engine.enqueue.run_enqueue`` over the project. Raises what it does."""
+    import asyncio
+
+    from pantheon.adapters.clock import SystemClock
+    from pantheon.engine.enqueue import EnqueueServices, run_enqueue
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[EnqueueServices]:
+        signer = await asyncio.to_thread(project_signer, project, user)
+        async with open_project_store(project, write=True) as store:
+            yield EnqueueServices(store=store, signer=signer)
+
+    return await run_enqueue(
+        request, queue=project_queue(project), open_services=open_services, clock=SystemClock()
+    )
+
+
+async def preview(project: Project, request: "EnqueueRequest") -> "EnqueueResult":
+    """Run ``engine.enqueue.preview_enqueue`` over the project. Raises what it does."""
+    from pantheon.engine.enqueue import preview_enqueue
+
+    return await preview_enqueue(request, queue=project_queue(project))
