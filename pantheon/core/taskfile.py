@@ -13,7 +13,7 @@ count as known, so that one mistake is not reported twice.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,9 +49,11 @@ class TaskFileReader:
 
     Args:
         name: the file's name, for messages.
+        object_to: what else speaks against a task, as (field, why).
     """
 
     name: str
+    object_to: Callable[[Task], Iterable[tuple[str, str]]] = lambda _: ()
     problem_count: int = 0
     """All problems, those that were not kept included."""
     tasks: int = 0
@@ -95,7 +97,11 @@ class TaskFileReader:
         except _LineError as error:
             self._report("line", str(error))
             return None
-        if task is None or not self._remember(task):
+        if task is None:
+            return None
+        before = self.problem_count
+        self._object(task)
+        if not self._remember(task) or self.problem_count != before:
             return None
         self.tasks += 1
         return task
@@ -104,10 +110,6 @@ class TaskFileReader:
         """Take a line that was too long to hold and was dropped while it was read."""
         self._line += 1
         self._report("line", _TOO_LONG)
-
-    def refuse(self, where: str, why: str) -> None:
-        """Report a problem of the line that was fed last."""
-        self._report(where, why)
 
     def finish(self) -> tuple[str, ...]:
         """Check what only the whole file shows and return all problems."""
@@ -145,11 +147,15 @@ class TaskFileReader:
             task = Task.model_validate(value)
             if not oddities:
                 return task
+            wrong = {str(path[0]) for path in odd}
         except ValidationError as error:
-            for place, message in faults(error):
+            found = faults(error)
+            for place, message in found:
                 if not any(place[:length] in odd for length in range(len(place) + 1)):
                     self._report_fault(place, message)
+            wrong = {str(place[0]) for place, _ in found if place}
         self._reserve(value)
+        self._salvage(value, wrong)
         return None
 
     def _report_fault(self, place: Location, message: str) -> None:
@@ -174,6 +180,18 @@ class TaskFileReader:
         claimed = value.get("id")
         if isinstance(claimed, str) and self._lines.setdefault(claimed, self._line) != self._line:
             self._report("id", f"{claimed!r} is already the id of line {self._lines[claimed]}")
+
+    def _salvage(self, value: Mapping[str, Any], wrong: Set[str]) -> None:
+        """Hear the objections to what is right about a wrong line, so that its author hears them now."""
+        known = {key: item for key, item in value.items() if key in Task.model_fields and key not in wrong}
+        try:
+            self._object(Task.model_validate({"goal": "any", **known}))
+        except ValidationError:
+            return
+
+    def _object(self, task: Task) -> None:
+        for where, why in self.object_to(task):
+            self._report(where, why)
 
     def _unknown_needs(self) -> Iterator[tuple[str, int, str]]:
         for task, needs in self._needs.items():

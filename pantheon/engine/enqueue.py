@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +46,14 @@ class EnqueueRequest:
     """Why a target must not be touched (a link that leads elsewhere), None when it may."""
     stop: Event = field(default_factory=Event)
     """Set when the call is cancelled; whoever gives the lines ends them then."""
+
+
+@dataclass(frozen=True)
+class EnqueueServices:
+    """What a valid task file needs to become a batch."""
+
+    store: Store
+    signer: Signer
 
 
 class EnqueueOutcome(StrEnum):
@@ -88,9 +97,19 @@ class EnqueueResult:
 
 
 async def run_enqueue(
-    request: EnqueueRequest, *, queue: QueueFolder, store: Store, signer: Signer, clock: Clock
+    request: EnqueueRequest,
+    *,
+    queue: QueueFolder,
+    open_services: Callable[[], AbstractAsyncContextManager[EnqueueServices]],
+    clock: Clock,
 ) -> EnqueueResult:
     """Validate, freeze, sign and register a task file.
+
+    Args:
+        request: the file and its circumstances.
+        queue: where batches are.
+        open_services: opened once the whole file is valid, so that a wrong file makes neither key nor database.
+        clock: the time that is signed.
 
     Raises:
         QueueError: the file has problems; all of them are listed and nothing was written.
@@ -104,27 +123,21 @@ async def run_enqueue(
     draft = await asyncio.to_thread(queue.open_draft)
     try:
         preview = await _freeze(request, draft)
-        claim = BatchClaim(
-            digest=draft.digest,
-            count=draft.lines,
-            label=request.label,
-            enqueuedAt=clock.now().isoformat(),
-            baseCommit=request.base_commit,
-            pins=request.pins,
-            version=request.version,
-        )
-        outcome, kept, drift = await asyncio.to_thread(_compare, queue, claim, signer.public_key)
-        if outcome is not EnqueueOutcome.UNCHANGED:
-            statement = batch_statement(claim)
-            signature = await signer.sign(pae(PAYLOAD_TYPE, statement))
-            envelope = seal(statement, [(signer.key_id, signature)]).to_bytes() + b"\n"
-            if outcome is EnqueueOutcome.CREATED:
-                await asyncio.to_thread(queue.keep, draft, claim.name, envelope)
-            else:
-                await asyncio.to_thread(queue.put_envelope, claim.name, envelope)
-        added = await register_batch(kept, queue=queue, store=store)
-        if added and outcome is EnqueueOutcome.UNCHANGED:
-            outcome = EnqueueOutcome.COMPLETED
+        claim = _claim(request, draft, clock.now().isoformat())
+        async with open_services() as services:
+            signer = services.signer
+            outcome, kept, drift = await asyncio.to_thread(_compare, queue, claim, signer.public_key)
+            if outcome is not EnqueueOutcome.UNCHANGED:
+                statement = batch_statement(claim)
+                signature = await signer.sign(pae(PAYLOAD_TYPE, statement))
+                envelope = seal(statement, [(signer.key_id, signature)]).to_bytes() + b"\n"
+                if outcome is EnqueueOutcome.CREATED:
+                    await asyncio.to_thread(queue.keep, draft, claim.name, envelope)
+                else:
+                    await asyncio.to_thread(queue.put_envelope, claim.name, envelope)
+            added = await register_batch(kept, queue=queue, store=services.store)
+            if added and outcome is EnqueueOutcome.UNCHANGED:
+                outcome = EnqueueOutcome.COMPLETED
     finally:
         await asyncio.to_thread(draft.discard)
     return _result(claim, queue, outcome, preview, drift)
@@ -134,15 +147,7 @@ async def preview_enqueue(request: EnqueueRequest, *, queue: QueueFolder) -> Enq
     """Validate a task file and tell what enqueueing it would do. Writes nothing. Raises ``QueueError``."""
     draft = _NoDraft()
     preview = await _freeze(request, draft)
-    claim = BatchClaim(
-        digest=draft.digest,
-        count=draft.lines,
-        label=request.label,
-        enqueuedAt="",
-        baseCommit=request.base_commit,
-        pins=request.pins,
-        version=request.version,
-    )
+    claim = _claim(request, draft, "")
     return _result(claim, queue, EnqueueOutcome.PREVIEWED, preview, ())
 
 
@@ -169,30 +174,30 @@ async def _freeze(request: EnqueueRequest, draft: BatchDraft) -> Preview:
 
 
 def _freeze_lines(request: EnqueueRequest, draft: BatchDraft) -> Preview:
-    reader = TaskFileReader(request.name)
     flows: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     packages: Counter[str] = Counter()
+
+    def object_to(task: Task) -> Iterator[tuple[str, str]]:
+        try:
+            flows[request.route(task)] += 1
+        except FlowError as error:
+            yield "flow" if task.flow is not None else "kind", error.message
+        for place, target in enumerate(task.targets):
+            if (problem := request.target_problem(target)) is not None:
+                yield f"targets.{place}", problem
+
+    reader = TaskFileReader(request.name, object_to)
     for line in request.lines:
         if request.stop.is_set():
             break
         if line is None:
             reader.skip_long()
-            continue
-        task = reader.feed(line)
-        if task is None:
-            continue
-        try:
-            flows[request.route(task)] += 1
-        except FlowError as error:
-            reader.refuse("flow" if task.flow is not None else "kind", error.message)
-        for place, target in enumerate(task.targets):
-            if (problem := request.target_problem(target)) is not None:
-                reader.refuse(f"targets.{place}", problem)
-        kinds[task.kind or ""] += 1
-        packages[task.package] += 1
-        if not reader.problem_count:
-            draft.add(task.canonical_line())
+        elif (task := reader.feed(line)) is not None:
+            kinds[task.kind or ""] += 1
+            packages[task.package] += 1
+            if not reader.problem_count:
+                draft.add(task.canonical_line())
     problems = reader.finish()
     if problems:
         number = reader.problem_count
@@ -200,6 +205,18 @@ def _freeze_lines(request: EnqueueRequest, draft: BatchDraft) -> Preview:
             f"{request.name}: {number} problem{'' if number == 1 else 's'}; nothing was enqueued", problems
         )
     return Preview(flows=flows, kinds=kinds, packages=packages, levels=reader.levels)
+
+
+def _claim(request: EnqueueRequest, draft: BatchDraft, enqueued_at: str) -> BatchClaim:
+    return BatchClaim(
+        digest=draft.digest,
+        count=draft.lines,
+        label=request.label,
+        enqueuedAt=enqueued_at,
+        baseCommit=request.base_commit,
+        pins=request.pins,
+        version=request.version,
+    )
 
 
 def _compare(

@@ -17,7 +17,7 @@ from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.wiring import open_project_store, project_signer
 
 if TYPE_CHECKING:
-    from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult, EnqueueServices
+    from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
     from pantheon.engine.services import Content
 
 
