@@ -12,7 +12,7 @@ from pantheon.core.notes.digest import digest_note
 from pantheon.core.notes.frontmatter import read_fields, set_fields, split_note
 from pantheon.core.notes.links import rewrite_links
 from pantheon.core.notes.slug import is_descriptive, is_kebab, slugify
-from pantheon.core.notes.textcheck import TAGS, check_metadata, normalise_tags
+from pantheon.core.notes.textcheck import TAGS, check_metadata, tidy
 from pantheon.core.task import RelativePath
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
 
@@ -86,9 +86,7 @@ def set_front_matter(args: SetFrontMatter, context: ToolContext) -> ToolResult:
     require_target(args.path, context)
     data = context.files.read_bytes(args.path, max_bytes=MAX_NOTE_BYTES)
     body = split_note(data).body.decode("utf-8", "replace")
-    proposal = Metadata(
-        title=args.title.strip(), description=args.description.strip(), tags=normalise_tags(args.tags)
-    )
+    proposal = tidy(Metadata(title=args.title, description=args.description, tags=args.tags), body)
     problems = [p.reason for p in check_metadata(proposal, body, prompt_texts=context.prompt_texts)]
     problems += _name_problems(args.path, proposal.title, context)
     if problems:

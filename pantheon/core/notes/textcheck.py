@@ -58,6 +58,24 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def tidy(proposal: Metadata, note: str) -> Metadata:
+    """Return a proposal with everything put right that is mechanical.
+
+    Space and punctuation at the ends, tags in kebab-case, and, as long as enough are left, without the tags that
+    are generic or not in the note.
+    """
+    title = " ".join(proposal.title.split()).rstrip(".:;,!")
+    description = " ".join(proposal.description.split())
+    if description and description[-1].isalnum() and len(description) < DESCRIPTION_CHARS[1]:
+        description += "."
+    tags = normalise_tags(proposal.tags)
+    words, lowered = content_words(note), note.lower()
+    kept = tuple(tag for tag in tags if not list(_check_tag(tag, lowered, words)))
+    return Metadata(
+        title=title, description=description, tags=(kept if len(kept) >= TAGS[0] else tags)[: TAGS[1]]
+    )
+
+
 def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Return what is wrong with a proposal, in a stable order; empty when nothing is.
 
@@ -135,14 +153,20 @@ def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Pr
 def _check_tags(tags: Sequence[str], note: str, words: frozenset[str]) -> Iterable[Problem]:
     if not TAGS[0] <= len(tags) <= TAGS[1]:
         yield Problem("tags-count", f"tags: {TAGS[0]} to {TAGS[1]} different ones.")
+    if len(set(tags)) < len(tags):
+        yield Problem("tags-count", "tags: one stands twice.")
     lowered = note.lower()
     for tag in tags:
-        if len(tag) > TAG_CHARS or not re.fullmatch(r"[^\W_][\w+#-]*", tag):
-            yield Problem("tags-form", f"tags: {tag[:50]!r} is not a short lower-case tag.")
-        elif all(part in _GENERIC for part in tag.split("-")):
-            yield Problem("tags-generic", f"tags: {tag!r} would fit any note.")
-        elif not _tag_grounded(tag, lowered, words):
-            yield Problem("tags-grounded", f"tags: {tag!r} is not in the note.")
+        yield from _check_tag(tag, lowered, words)
+
+
+def _check_tag(tag: str, lowered: str, words: frozenset[str]) -> Iterable[Problem]:
+    if len(tag) > TAG_CHARS or not re.fullmatch(r"[^\W_][\w+#-]*", tag):
+        yield Problem("tags-form", f"tags: {tag[:50]!r} is not a short lower-case tag.")
+    elif all(part in _GENERIC for part in tag.split("-")):
+        yield Problem("tags-generic", f"tags: {tag!r} would fit any note.")
+    elif not _tag_grounded(tag, lowered, words):
+        yield Problem("tags-grounded", f"tags: {tag!r} is not in the note.")
 
 
 def _tag_grounded(tag: str, lowered: str, words: frozenset[str]) -> bool:
