@@ -48,9 +48,6 @@ INITIAL = frozenset({NodeState.WAITING, NodeState.READY})
 ENDS_WITHOUT_ATTEMPT = frozenset({NodeState.SKIPPED, NodeState.CANCELLED})
 """Terminal states that a node may reach without ever running."""
 
-SETTLED = NODE_STEPS[NodeState.RUNNING]
-"""States that the end of an attempt may lead to."""
-
 REQUEUEABLE = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
 """Terminal states that an operator may take back; what succeeded stays."""
 

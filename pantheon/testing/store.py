@@ -85,7 +85,8 @@ class FakeStore:
         known = self._night(night)
         if known.state is NightState.CLOSED:
             return
-        change = {"state": NightState.CLOSED, "closed_at": self.clock.now(), "summary": summary}
+        closed = lifecycle.advance_night(known.state, NightState.CLOSED)
+        change = {"state": closed, "closed_at": self.clock.now(), "summary": summary}
         self._nights[night] = known.model_copy(update=change)
         self._record(night, night, "night.closed")
 
@@ -122,14 +123,8 @@ class FakeStore:
         now = self.clock.now()
         self._token += 1
         history = self._attempts.setdefault((night, node), [])
-        lease = Lease(
-            night=night,
-            node=node,
-            attempt=len(history) + 1,
-            token=self._token,
-            owner=owner,
-            expires_at=now + timedelta(seconds=lease_s),
-        )
+        number, ends = len(history) + 1, now + timedelta(seconds=lease_s)
+        lease = Lease(night=night, node=node, attempt=number, token=self._token, owner=owner, expires_at=ends)
         history.append(AttemptRecord(**lease.model_dump(exclude={"expires_at"}), started_at=now))
         self._started.append((night, node, lease.attempt))
         self._leases[night, node] = lease
@@ -242,15 +237,10 @@ class FakeStore:
             raise self.fail
 
     def _record(self, night: str, subject: str, name: str, details: dict[str, Any] | None = None) -> None:
+        seq, at = len(self._events) + 1, self.clock.now()
+        details = details or {}
         self._events.append(
-            EventRecord(
-                seq=len(self._events) + 1,
-                at=self.clock.now(),
-                night=night,
-                subject=subject,
-                name=name,
-                details=details or {},
-            )
+            EventRecord(seq=seq, at=at, night=night, subject=subject, name=name, details=details)
         )
 
     def _night(self, night: str) -> NightRecord:
