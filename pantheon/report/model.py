@@ -1,0 +1,235 @@
+"""The report as data: what ``report.json`` holds and ``report.html`` shows.
+
+Invariants:
+- every text has passed ``core.visible``;
+- every ``Excerpt`` is bounded and says how much there is; its text stays out of the JSON, its place does not.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from pantheon.core.agreement import Agreement, ReviewerRate
+from pantheon.core.figures import AgentRate, AttemptFacts, ModelUse, NodeTiming, ToolErrors
+from pantheon.core.model import Frozen
+
+FORMAT = "pantheon.report/1"
+
+
+class Excerpt(Frozen):
+    """A bounded part of one artifact."""
+
+    text: str = Field(exclude=True, repr=False)
+    artifact: str
+    """Path below the artifacts root."""
+    size_bytes: int
+    """Size of the whole artifact."""
+    left_out_bytes: int = 0
+    tail: bool = False
+    """The end of the artifact instead of its beginning."""
+
+
+class DiffLine(Frozen):
+    """Consecutive lines of a diff of one sort."""
+
+    kind: Literal["add", "del", "hunk", "meta", "same"]
+    text: str
+
+
+class DiffShown(Frozen):
+    """One diff."""
+
+    excerpt: Excerpt
+    lines: tuple[DiffLine, ...] = Field(exclude=True, repr=False)
+    paths: tuple[tuple[str, str], ...]
+    """(old path, new path) of each file; equal when it kept its name, empty where there is none."""
+    added: int
+    removed: int
+    exact: bool
+    """Whether the whole diff was counted; otherwise the figures are the least there is."""
+
+
+class Change(Frozen):
+    """One accepted change."""
+
+    task: str
+    id: str
+    title: str
+    commit: str
+    diff: DiffShown | None = None
+
+
+class Landed(Frozen):
+    """The accepted changes of one package."""
+
+    package: str
+    changes: tuple[Change, ...]
+
+
+class CauseGroup(Frozen):
+    """Tasks that were not accepted for the same reason."""
+
+    outcome: str
+    cause: str
+    """The common pattern: quoted texts and numbers are left out."""
+    tasks: tuple[tuple[str, str, str], ...]
+    """(task key, task id, full cause)."""
+
+
+class Need(Frozen):
+    """One thing a person should look at."""
+
+    urgency: Literal["now", "today", "later"]
+    title: str
+    why: str
+    commands: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    """Keys of the tasks concerned."""
+
+
+class ToolCall(Frozen):
+    """One tool call as its attempt recorded it."""
+
+    step: int
+    tool: str
+    args: str
+    ok: bool
+    answer: str
+    """Result, or error code and message."""
+    elapsed_ms: int
+
+
+class ModelCall(Frozen):
+    """One model call as its attempt recorded it."""
+
+    call: int
+    purpose: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    total_s: float
+    reply: str = Field(exclude=True, repr=False)
+    """The answer or the error."""
+    failed: bool
+
+
+class ReviewedQuestion(Frozen):
+    """One comparison a reviewer made."""
+
+    id: str
+    proposal: str
+    decoy: str
+    margins: tuple[float | None, float | None]
+    margin: float | None
+    label_mass: float | None
+    fits: bool | None
+
+
+class ReviewShown(Frozen):
+    """One review."""
+
+    reviewer: str
+    version: str
+    verdict: str
+    margin: float | None
+    reasons: tuple[str, ...]
+    base: str
+    head: str
+    questions: tuple[ReviewedQuestion, ...]
+    questions_left_out: int = 0
+
+
+class AttemptShown(Frozen):
+    """One attempt with its evidence."""
+
+    facts: AttemptFacts
+    ended: str
+    """How an agent's loop ended; empty for other nodes."""
+    cause: str
+    folder: str
+    """Relative to the artifacts root."""
+    link: str
+    """Relative to the report; empty when the folder lies outside the night's."""
+    output_commit: str
+    files: tuple[str, ...]
+    """Artifacts that are there."""
+    problems: tuple[str, ...]
+    """What is missing, torn or unreadable."""
+    signed: bool
+    """Whether an attestation is there; it is not verified here."""
+    output: Excerpt | None = None
+    prompt: Excerpt | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls_left_out: str = ""
+    model_calls: tuple[ModelCall, ...] = ()
+    model_calls_left_out: str = ""
+    review: ReviewShown | None = None
+    stdout: Excerpt | None = None
+    stderr: Excerpt | None = None
+    diff: DiffShown | None = None
+
+
+class NodeShown(Frozen):
+    """One node of a task."""
+
+    node: str
+    state: str
+    cause: str
+    attempts: tuple[AttemptShown, ...]
+
+
+class TaskShown(Frozen):
+    """One task with all that is known about it."""
+
+    key: str
+    id: str
+    anchor: str
+    """Id of its section in the HTML."""
+    package: str
+    goal: str
+    targets: tuple[str, ...]
+    outcome: str
+    """A task outcome, or ``open``."""
+    cause: str
+    nodes: tuple[NodeShown, ...]
+    problems: int
+    """Number of evidence problems over all attempts."""
+
+
+class NightFacts(Frozen):
+    """The night itself."""
+
+    id: str
+    state: str
+    branch: str
+    base_commit: str
+    started_at: datetime
+    closed_at: datetime | None
+    wall_s: float | None
+    attempts: int
+    tasks: int
+
+
+class Report(Frozen):
+    """The whole morning report."""
+
+    format: str = FORMAT
+    night: NightFacts
+    sentence: str
+    """The night in one honest sentence."""
+    outcomes: dict[str, int]
+    """Outcome -> number of tasks; those without one are under ``open``."""
+    needs: tuple[Need, ...]
+    """What needs a person, most urgent first."""
+    landed: tuple[Landed, ...]
+    not_accepted: tuple[CauseGroup, ...]
+    timings: tuple[NodeTiming, ...]
+    model_use: tuple[ModelUse, ...]
+    agents: tuple[AgentRate, ...]
+    tool_errors: ToolErrors
+    reviewers: tuple[ReviewerRate, ...]
+    agreement: tuple[Agreement, ...]
+    tasks: tuple[TaskShown, ...]
+    problems: tuple[str, ...]
+    """Evidence that is missing, torn or unreadable; the first ones, then a count."""

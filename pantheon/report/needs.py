@@ -1,0 +1,156 @@
+"""What needs a person in the morning, most urgent first, with commands that can be copied."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from pantheon.core.agreement import Agreement, ReviewerRate
+from pantheon.core.records import AttemptOutcome, TaskOutcome
+from pantheon.report.model import CauseGroup, Need, NightFacts, TaskShown
+
+MAX_COMMANDS = 5
+MAX_CAUSES = 3
+RUBBER_STAMP = 10
+"""Changes a reviewer must have judged before passing all of them is worth a word."""
+BROKEN = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.INTERRUPTED, AttemptOutcome.TIMED_OUT})
+
+
+def rank_needs(
+    night: NightFacts,
+    tasks: Sequence[TaskShown],
+    groups: Sequence[CauseGroup],
+    agreement: Sequence[Agreement],
+    reviewers: Sequence[ReviewerRate],
+) -> tuple[Need, ...]:
+    """Return what a person should look at.
+
+    Args:
+        night: the night.
+        tasks: all of its tasks.
+        groups: the tasks that were not accepted, by cause, largest first.
+        agreement: pairs of reviewers.
+        reviewers: how often each passed a change.
+    """
+    return (
+        *_open_night(night),
+        *_gaps(tasks),
+        *_merge(night, tasks),
+        *_disputed(tasks, agreement),
+        *_broken(tasks),
+        *_causes(groups),
+        *_unreached(tasks),
+        *_stamps(reviewers),
+    )
+
+
+def _show(keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"pantheon show {shlex.quote(key)}" for key in islice(keys, MAX_COMMANDS))
+
+
+def _many(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _open_night(night: NightFacts) -> Iterator[Need]:
+    if night.closed_at is None:
+        yield Need(
+            urgency="now",
+            title="The night is not closed",
+            why="It is still running, or it was interrupted; then the same command takes it up where it stands.",
+            commands=("pantheon status", "pantheon night"),
+        )
+
+
+def _gaps(tasks: Sequence[TaskShown]) -> Iterator[Need]:
+    keys = [task.key for task in tasks if task.outcome == TaskOutcome.ACCEPTED and task.problems]
+    if keys:
+        yield Need(
+            urgency="now",
+            title=f"{_many(len(keys), 'accepted change has', 'accepted changes have')} gaps in the evidence",
+            why="Something an attempt must leave behind is missing, torn or unreadable. Look before you merge.",
+            commands=_show(keys),
+            tasks=tuple(keys),
+        )
+
+
+def _merge(night: NightFacts, tasks: Sequence[TaskShown]) -> Iterator[Need]:
+    accepted = [task.key for task in tasks if task.outcome == TaskOutcome.ACCEPTED]
+    if accepted:
+        branch = shlex.quote(night.branch)
+        since = shlex.quote(f"{night.base_commit[:12]}...{night.branch}")
+        yield Need(
+            urgency="now",
+            title=f"Read and merge {_many(len(accepted), 'accepted change', 'accepted changes')}",
+            why=f"They are on {night.branch}; nothing of yours was touched.",
+            commands=(f"git diff --stat {since}", f"git diff {since}", f"git merge {branch}"),
+            tasks=tuple(accepted),
+        )
+
+
+def _disputed(tasks: Sequence[TaskShown], agreement: Sequence[Agreement]) -> Iterator[Need]:
+    disputed = {key for pair in agreement for key in pair.disputed}
+    keys = [task.key for task in tasks if task.key in disputed and task.outcome == TaskOutcome.DENIED]
+    if keys:
+        yield Need(
+            urgency="today",
+            title=f"The reviewers differ on {_many(len(keys), 'change', 'changes')}",
+            why="One passed it and one did not, so it was denied. You may see at a glance who was right.",
+            commands=_show(keys),
+            tasks=tuple(keys),
+        )
+
+
+def _broken(tasks: Sequence[TaskShown]) -> Iterator[Need]:
+    keys = [
+        task.key
+        for task in tasks
+        if task.outcome != TaskOutcome.ACCEPTED
+        and any(one.facts.outcome in BROKEN for node in task.nodes for one in node.attempts)
+    ]
+    if keys:
+        yield Need(
+            urgency="today",
+            title=f"{_many(len(keys), 'task', 'tasks')} met something broken, not something wrong",
+            why="An attempt crashed, was cut off or ran out of time: look at the machine before the work.",
+            commands=("pantheon doctor", *_show(keys)[: MAX_COMMANDS - 1]),
+            tasks=tuple(keys),
+        )
+
+
+def _causes(groups: Sequence[CauseGroup]) -> Iterator[Need]:
+    work = (group for group in groups if group.outcome in (TaskOutcome.DENIED, TaskOutcome.FAILED))
+    for group in islice(work, MAX_CAUSES):
+        keys = tuple(key for key, _, _ in group.tasks)
+        yield Need(
+            urgency="today",
+            title=f"{_many(len(keys), 'task', 'tasks')} {group.outcome}: {group.cause}",
+            why="Mend the cause, or reword the task, and queue it again.",
+            commands=_show(keys)[:2],
+            tasks=keys,
+        )
+
+
+def _unreached(tasks: Sequence[TaskShown]) -> Iterator[Need]:
+    keys = tuple(
+        task.key
+        for task in tasks
+        if task.outcome in (TaskOutcome.NOT_REACHED, TaskOutcome.BLOCKED, TaskOutcome.CANCELLED)
+    )
+    if keys:
+        yield Need(
+            urgency="later",
+            title=f"{_many(len(keys), 'task was', 'tasks were')} not worked on",
+            why="Not reached, cancelled, or blocked by a task that was not accepted. Queue them again.",
+            commands=_show(keys)[:2],
+            tasks=keys,
+        )
+
+
+def _stamps(reviewers: Sequence[ReviewerRate]) -> Iterator[Need]:
+    for one in reviewers:
+        if one.passed.hits == one.passed.total >= RUBBER_STAMP:
+            yield Need(
+                urgency="later",
+                title=f"{one.reviewer} passed all {one.passed.total} changes it judged",
+                why="That may be right. A reviewer that never objects tells little; sample some of them.",
+            )

@@ -1,0 +1,198 @@
+"""The report's read model: the store's truth and the artifacts' evidence brought together.
+
+Invariants:
+- every task of the night is in the report, whatever its artifacts look like;
+- nothing here decides anything; it only counts, groups and quotes.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from pantheon.core.agreement import Verdict, compare_reviewers, rate_reviewers
+from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
+from pantheon.core.errors import ConfigError
+from pantheon.core.figures import count_tool_errors, rate_agents, sum_model_use, time_nodes
+from pantheon.core.records import AttemptRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
+from pantheon.core.visible import visible
+from pantheon.ports.evidence import EvidenceReader
+from pantheon.ports.store import Store
+from pantheon.report.evidence import read_attempt
+from pantheon.report.limits import Limits
+from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report
+from pantheon.report.needs import rank_needs
+from pantheon.report.reading import text
+from pantheon.report.stories import Worked, land_changes, show_task
+
+MAX_PROBLEMS = 50
+READERS = 4
+"""Attempts whose artifacts are read at once."""
+
+
+async def find_night(store: Store, name: str | None) -> NightRecord:
+    """Return a night by its id or the beginning of it; the newest when no name is given.
+
+    Raises:
+        ConfigError: there is no such night, or several.
+        StoreError: the store cannot be read.
+    """
+    nights = await store.nights()
+    if name is None:
+        if not nights:
+            raise ConfigError("there was no night yet", hint="Queue something and run: pantheon night")
+        return nights[-1]
+    fitting = [one for one in nights if one.id == name] or [one for one in nights if one.id.startswith(name)]
+    if len(fitting) != 1 or not name:
+        known = ", ".join(one.id for one in (fitting or nights)[-10:]) or "none"
+        what = "several nights are" if fitting else "no night is"
+        raise ConfigError(f"{what} called {name!r}", hint=f"Known nights: {known}")
+    return fitting[0]
+
+
+async def build_report(store: Store, evidence: EvidenceReader, night_id: str | None = None) -> Report:
+    """Return the report of a night, closed or not.
+
+    Args:
+        store: the truth.
+        evidence: what the attempts left.
+        night_id: id of the night or the beginning of it; the newest when None.
+
+    Raises:
+        ConfigError: there is no such night.
+        StoreError: the store cannot be read.
+    """
+    night = await find_night(store, night_id)
+    tasks = await store.tasks(night=night.id)
+    nodes = await store.nodes(night.id)
+    attempts = await store.attempts(night.id)
+    shown = await _read_attempts(evidence, nodes, attempts)
+    return await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
+
+
+async def _read_attempts(
+    evidence: EvidenceReader, nodes: Sequence[NodeRecord], attempts: Sequence[AttemptRecord]
+) -> list[AttemptShown]:
+    known = {node.key: node for node in nodes}
+    limits = Limits.for_attempts(len(attempts))
+    shown: dict[int, AttemptShown] = {}
+    waiting = iter(enumerate(attempts))
+
+    async def read() -> None:
+        for place, one in waiting:
+            node = known.get(one.node)
+            task = node.task if node is not None else one.node.rpartition("#")[0]
+            shown[place] = await read_attempt(evidence, one, node, task, limits)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(READERS):
+            group.create_task(read(), name=f"read evidence {number}")
+    return [shown[place] for place in range(len(attempts))]
+
+
+def _assemble(
+    night: NightRecord,
+    tasks: Sequence[TaskRecord],
+    nodes: Sequence[NodeRecord],
+    attempts: Sequence[AttemptRecord],
+    shown: Sequence[AttemptShown],
+) -> Report:
+    worked: dict[str, list[Worked]] = defaultdict(list)
+    for record, one in zip(attempts, shown, strict=True):
+        worked[one.facts.task].append(Worked(record, one))
+    of_task: dict[str, list[NodeRecord]] = defaultdict(list)
+    for node in nodes:
+        of_task[node.task].append(node)
+    stories = tuple(
+        show_task(place, task, of_task[task.key], worked[task.key]) for place, task in enumerate(tasks, 1)
+    )
+    verdicts = _verdicts(shown)
+    groups = _group_causes(tasks)
+    agreement, reviewers = compare_reviewers(verdicts), rate_reviewers(verdicts)
+    facts = [one.facts for one in shown]
+    about = _night_facts(night, len(tasks), len(attempts))
+    accepted = sum(task.outcome is TaskOutcome.ACCEPTED for task in tasks)
+    outcomes: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        outcomes[task.outcome or OPEN] += 1
+    return Report(
+        night=about,
+        sentence=say_night(
+            _name_failures(tasks, verdicts),
+            accepted,
+            closed=night.closed_at is not None,
+            attempts=len(attempts),
+        ),
+        outcomes=dict(sorted(outcomes.items())),
+        needs=rank_needs(about, stories, groups, agreement, reviewers),
+        landed=land_changes(tasks, stories, worked),
+        not_accepted=groups,
+        timings=time_nodes(facts),
+        model_use=sum_model_use(facts),
+        agents=rate_agents(facts, {task.key: task.outcome for task in tasks}),
+        tool_errors=count_tool_errors(facts),
+        reviewers=reviewers,
+        agreement=agreement,
+        tasks=stories,
+        problems=_problems(shown),
+    )
+
+
+def _night_facts(night: NightRecord, tasks: int, attempts: int) -> NightFacts:
+    wall_s = None
+    if night.closed_at is not None:
+        wall_s = max((night.closed_at - night.started_at).total_seconds(), 0.0)
+    return NightFacts(
+        id=visible(night.id),
+        state=night.state.value,
+        branch=visible(night.branch),
+        base_commit=visible(night.base_commit),
+        started_at=night.started_at,
+        closed_at=night.closed_at,
+        wall_s=wall_s,
+        attempts=attempts,
+        tasks=tasks,
+    )
+
+
+def _verdicts(shown: Sequence[AttemptShown]) -> list[Verdict]:
+    return [
+        Verdict(
+            task=one.facts.task,
+            reviewer=one.review.reviewer,
+            version=one.review.version,
+            verdict=one.review.verdict,
+            margin=one.review.margin,
+        )
+        for one in shown
+        if one.review is not None
+    ]
+
+
+def _name_failures(tasks: Sequence[TaskRecord], verdicts: Sequence[Verdict]) -> list[str]:
+    against: dict[str, bool] = defaultdict(bool)
+    for one in verdicts:
+        against[one.task] |= one.verdict != "pass"
+    return [
+        name_failure(task.outcome, visible(task.cause), by_reviewers=against.get(task.key))
+        for task in tasks
+        if task.outcome is not TaskOutcome.ACCEPTED
+    ]
+
+
+def _group_causes(tasks: Sequence[TaskRecord]) -> tuple[CauseGroup, ...]:
+    groups: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
+    for task in tasks:
+        if task.outcome is not TaskOutcome.ACCEPTED:
+            pattern = visible(cause_pattern(task.cause)) if task.outcome is not None else "still open"
+            identity = visible(task.key.partition("/")[2] or task.key)
+            groups[task.outcome or OPEN, pattern].append((visible(task.key), identity, text(task.cause)))
+    ranked = sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return tuple(
+        CauseGroup(outcome=outcome, cause=cause, tasks=tuple(members)) for (outcome, cause), members in ranked
+    )
+
+
+def _problems(shown: Sequence[AttemptShown]) -> tuple[str, ...]:
+    found = [f"{one.folder}: {problem}" for one in shown for problem in one.problems]
+    more = len(found) - MAX_PROBLEMS
+    return (*found[:MAX_PROBLEMS], *((f"and {more} more",) if more > 0 else ()))
