@@ -1,50 +1,26 @@
-"""Links between notes: find them, rewrite their destinations and nothing else, and tell which lead nowhere.
+"""Links between notes: rewrite the destinations of those that lead to a renamed file, and tell which lead nowhere.
 
-Known forms: inline links and images ``[t](dest "title")`` with ``<dest>``, ``%20``, anchors and queries;
-reference definitions ``[x]: dest``; wiki links ``[[name]]``, ``[[name#head|alias]]`` and embeds. Text in fenced
-code and in inline code is no link. The scanner is linear: each character is looked at a bounded number of times.
+A link keeps its style: relative stays relative, ``/`` stays absolute from the repository's root, ``%20`` stays
+encoded, a wiki link without an extension stays without. When a file keeps its folder only the last part of the
+destination changes, so that nothing else about a link can.
+
+Accepted trade-off: a wiki link by bare name leads to whichever renamed file has the name; where two folders hold
+files of one name, the link's own folder part decides.
 """
 
+import html
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_DEFINITION = re.compile(r" {0,3}\[[^\]\n]{1,300}\]:[ \t]*(<[^<>\n]{1,1000}>|[^\s<]\S{0,1000})")
+from pantheon.core.notes.linkscan import Link, find_links
+
+__all__ = ["Link", "broken_links", "find_links", "rewrite_links"]
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
-MAX_DESTINATION = 1_000
-
-
-class Link(NamedTuple):
-    """One link in a text."""
-
-    start: int
-    """Offset of the destination's first character, without ``<``."""
-    end: int
-    kind: str
-    """``path`` or ``wiki``."""
-    destination: str
-    """As written, without ``<>``."""
-
-
-def find_links(text: str) -> Iterator[Link]:
-    """Yield the links of a Markdown text in order, those in code left out."""
-    fence = ""
-    offset = 0
-    for line in text.splitlines(keepends=True):
-        opener = _FENCE.match(line)
-        if opener is not None:
-            marker = opener.group(1)
-            if not fence:
-                fence = marker
-            elif marker[0] == fence[0] and len(marker) >= len(fence):
-                fence = ""
-        elif not fence:
-            for link in _links_of_line(line):
-                yield link._replace(start=link.start + offset, end=link.end + offset)
-        offset += len(line)
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_SAFE = "/:@!$&'*+,;=~-._"
 
 
 def rewrite_links(
@@ -63,151 +39,112 @@ def rewrite_links(
     out, last = [], 0
     for link in find_links(text):
         new = _rewritten(link, moved_from or source, source, renames)
-        if new is not None:
+        if new is not None and new != link.destination:
             out += [text[last : link.start], new]
             last = link.end
     return "".join([*out, text[last:]])
 
 
 def broken_links(text: str, source: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the destinations in ``text`` that lead to no file of the repository, sorted."""
+    """Return the destinations in ``text`` that lead to no file or folder of the repository, sorted.
+
+    Links to other places (a scheme, a host, out of the repository) and bare anchors are not looked at.
+
+    Args:
+        text: a note's whole text.
+        source: the note's path.
+        files: every path of the repository.
+    """
     known = set(files)
-    folders = {posixpath.dirname(path) for path in known}
-    stems = {posixpath.basename(path).removesuffix(".md") for path in known} | {
-        posixpath.basename(path) for path in known
-    }
+    folders = {"."}
+    for path in known:
+        while (path := posixpath.dirname(path)) and path not in folders:
+            folders.add(path)
+    names = {posixpath.basename(path) for path in known}
+    names |= {name.removesuffix(".md") for name in names}
     broken = set()
     for link in find_links(text):
-        target, _ = _split(link.destination)
+        target, _ = _split(link)
         if not target or _SCHEME.match(target):
             continue
         if link.kind == "wiki":
-            if posixpath.basename(target) not in stems:
+            if posixpath.basename(target.rstrip()) not in names:
                 broken.add(link.destination)
-        elif (path := _resolve(target, source)) is not None and path not in known and path not in folders:
+            continue
+        paths = [path for path in _resolve(target, source) if path is not None]
+        if paths and not any(p in known or p in folders or f"{p}.md" in known for p in paths):
             broken.add(link.destination)
     return tuple(sorted(broken))
 
 
-def _links_of_line(line: str) -> Iterator[Link]:
-    if (definition := _DEFINITION.match(line)) is not None and not definition.group(1).startswith("["):
-        yield _path_link(line, definition.start(1), definition.end(1))
-        return
-    place = 0
-    while place < len(line):
-        char = line[place]
-        if char == "\\":
-            place += 2
-        elif char == "`":
-            place = _after_code(line, place)
-        elif line.startswith("[[", place):
-            end = line.find("]]", place + 2, place + MAX_DESTINATION)
-            if end > 0:
-                stop = min(e for e in (line.find("|", place, end), end) if e > 0)
-                yield Link(place + 2, stop, "wiki", line[place + 2 : stop])
-                place = end + 2
-            else:
-                place += 2
-        elif line.startswith("](", place):
-            found = _inline_destination(line, place + 2)
-            if found is not None:
-                yield found
-                place = found.end
-            else:
-                place += 2
-        else:
-            place += 1
+def _split(link: Link) -> tuple[str, str]:
+    """Return (target, rest): the rest begins with ``#`` or, for a path, ``?``."""
+    marks = "#" if link.kind == "wiki" else "#?"
+    places = [place for mark in marks if (place := link.destination.find(mark)) >= 0]
+    cut = min(places, default=len(link.destination))
+    return link.destination[:cut], link.destination[cut:]
 
 
-def _after_code(line: str, place: int) -> int:
-    """Return where to go on after a run of backticks: behind its closing run, or behind the run itself."""
-    run = place
-    while run < len(line) and line[run] == "`":
-        run += 1
-    ticks = line[place:run]
-    end = run
-    while (end := line.find(ticks, end)) >= 0:
-        stop = end + len(ticks)
-        if (stop == len(line) or line[stop] != "`") and line[end - 1] != "`":
-            return stop
-        while stop < len(line) and line[stop] == "`":
-            stop += 1
-        end = stop
-    return run
+def _resolve(target: str, source: str) -> tuple[str | None, ...]:
+    """Return the repository paths a target may name, decoded and as written; None for one outside."""
+    plain = html.unescape(_ESCAPED.sub(r"\1", target))
+    found = []
+    for path in dict.fromkeys((unquote(plain, errors="strict") if _decodes(plain) else plain, plain)):
+        joined = path.lstrip("/") if path.startswith("/") else f"{posixpath.dirname(source)}/{path}"
+        normal = posixpath.normpath(joined.lstrip("/") or ".")
+        found.append(None if normal == ".." or normal.startswith("../") else normal)
+    return tuple(found)
 
 
-def _inline_destination(line: str, start: int) -> Link | None:
-    while start < len(line) and line[start] in " \t":
-        start += 1
-    if line.startswith("<", start):
-        end = line.find(">", start, start + MAX_DESTINATION)
-        return None if end < 0 else _path_link(line, start, end + 1)
-    depth, end = 0, start
-    for end in range(start, min(len(line), start + MAX_DESTINATION)):
-        char = line[end]
-        if char == "(":
-            depth += 1
-        elif char == ")":
-            if depth == 0:
-                return _path_link(line, start, end) if end > start else None
-            depth -= 1
-        elif char.isspace():
-            return _path_link(line, start, end) if end > start and ")" in line[end:] else None
-    return None
-
-
-def _path_link(line: str, start: int, end: int) -> Link:
-    if line[start] == "<" and line[end - 1] == ">":
-        start, end = start + 1, end - 1
-    return Link(start, end, "path", line[start:end])
-
-
-def _split(destination: str) -> tuple[str, str]:
-    """Return (target, rest): the rest begins with ``#`` or ``?``."""
-    cut = min((p for p in (destination.find("#"), destination.find("?")) if p >= 0), default=len(destination))
-    return destination[:cut], destination[cut:]
-
-
-def _resolve(target: str, source: str) -> str | None:
-    """Return the repository path a target names; None when it leads out of the repository."""
-    plain = unquote(target)
-    path = plain.lstrip("/") if plain.startswith("/") else posixpath.join(posixpath.dirname(source), plain)
-    normal = posixpath.normpath(path)
-    return None if normal.startswith("..") or normal == "." else normal
+def _decodes(target: str) -> bool:
+    try:
+        unquote(target, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rewritten(link: Link, written_at: str, source: str, renames: Mapping[str, str]) -> str | None:
-    target, rest = _split(link.destination)
+    target, rest = _split(link)
     if not target or _SCHEME.match(target):
         return None
     if link.kind == "wiki":
-        return _rewritten_wiki(target, rest, renames)
-    resolved = _resolve(target, written_at)
-    if resolved is None or resolved not in renames:
+        renamed = _renamed_wiki(target, renames)
+        return None if renamed is None else renamed + rest
+    old = next((path for path in _resolve(target, written_at) if path is not None and path in renames), None)
+    if old is None:
         return None
-    new = renames[resolved]
-    if unquote(target).startswith("/"):
-        return _as_written(f"/{new}", target) + rest
+    new = renames[old]
+    encoded = "%" in target
+    if posixpath.dirname(old) == posixpath.dirname(new) and not target.endswith("/"):
+        folder, slash, _ = target.rpartition("/")
+        return folder + slash + _as_written(posixpath.basename(new), encoded) + rest
+    if target.startswith("/"):
+        return "/" + _as_written(new, encoded) + rest
     relative = posixpath.relpath(new, posixpath.dirname(source) or ".")
-    if target.startswith("./"):
-        relative = f"./{relative}"
-    return _as_written(relative, target) + rest
+    return ("./" if target.startswith("./") else "") + _as_written(relative, encoded) + rest
 
 
-def _rewritten_wiki(target: str, rest: str, renames: Mapping[str, str]) -> str | None:
-    folder, name = posixpath.dirname(target), posixpath.basename(target)
+def _renamed_wiki(target: str, renames: Mapping[str, str]) -> str | None:
+    folder, slash, name = target.rpartition("/")
     for old, new in renames.items():
         base = posixpath.basename(old)
-        if name not in (base, base.removesuffix(".md")) or (
-            folder and not posixpath.dirname(old).endswith(folder)
-        ):
+        stem = base.removesuffix(".md")
+        if name.strip() not in (base, stem) or not _ends_with(posixpath.dirname(old), folder):
             continue
         renamed = posixpath.basename(new)
-        if name != base or not base.endswith(".md"):
+        if name.strip() == stem != base:
             renamed = renamed.removesuffix(".md")
-        return (f"{folder}/" if folder else "") + renamed + rest
+        return folder + slash + name.replace(name.strip(), renamed)
     return None
 
 
-def _as_written(path: str, like: str) -> str:
-    return quote(path, safe="/:@!$&'*+,;=~-._") if "%" in like else path
+def _ends_with(path: str, folder: str) -> bool:
+    """Tell whether the last parts of ``path`` are those of ``folder``; steps up and a leading slash aside."""
+    wanted = [part for part in folder.split("/") if part not in ("", ".", "..")]
+    return not wanted or path.split("/")[-len(wanted) :] == wanted
+
+
+def _as_written(path: str, encoded: bool) -> str:
+    """Return a path as a link's destination; one that could not stand bare is percent-encoded in any case."""
+    return quote(path, safe=_SAFE) if encoded or re.search(r"[\s()<>\\%#?&]", path) else path
