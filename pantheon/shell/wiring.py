@@ -27,6 +27,8 @@ from pantheon.core.policy import (
     SloPolicy,
     load_policy,
 )
+from pantheon.ports.artifacts import ArtifactStore
+from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.signer import Signer
 from pantheon.ports.store import Store
 from pantheon.shell.config import FILE, Folders, Project, UserPaths, load_project
@@ -204,6 +206,20 @@ async def open_project_store(project: Project, *, write: bool) -> AsyncIterator[
         yield store
     finally:
         await store.aclose()
+
+
+def project_evidence(project: Project) -> EvidenceReader:
+    """Return a reader of all that attempts left behind."""
+    from pantheon.adapters.artifact_reader import FolderEvidence
+
+    return FolderEvidence(project.artifacts)
+
+
+def project_artifacts(project: Project) -> ArtifactStore:
+    """Return the folder that attempts and nights leave their artifacts in."""
+    from pantheon.adapters.artifacts import ArtifactFolder
+
+    return ArtifactFolder(project.artifacts)
 
 
 async def find_night_holder(project: Project) -> str | None:
