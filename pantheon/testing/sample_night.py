@@ -1,0 +1,294 @@
+"""A made-up night in a store and in artifacts, for whatever reads nights: reports, figures, exports.
+
+Every text that a model, a tool or the repository could have written comes from one function, so that a test can
+make all of them hostile at once.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pantheon.core.records import (
+    AttemptOutcome,
+    AttemptResult,
+    BatchRecord,
+    NightRecord,
+    NodeRecord,
+    NodeState,
+    TaskOutcome,
+    TaskRecord,
+)
+from pantheon.core.task import Task
+from pantheon.ports.store import Store
+from pantheon.testing.clock import FakeClock
+
+NODES = (
+    "plan.validate",
+    "doc.frontmatter",
+    "doc.rename",
+    "checks",
+    "review.peerA",
+    "review.peerB",
+    "gate",
+    "merge",
+)
+BATCH = "0123456789ab"
+Put = Callable[[str, str, bytes], None]
+Say = Callable[[str], str]
+COMMIT = "c0ffee" + "0" * 34
+FATES = ("accepted", "accepted", "disputed", "accepted", "rejected", "invalid", "accepted", "broken")
+
+
+def plain(text: str) -> str:
+    """Return the text that an honest model would have written."""
+    return text
+
+
+@dataclass
+class SampleNight:
+    """Plays a night into a store.
+
+    Args:
+        store: an empty store.
+        clock: the store's clock; the night moves it.
+        put: leaves an artifact: folder, name, content.
+        say: what becomes of each text from models, tools and the repository.
+    """
+
+    store: Store
+    clock: FakeClock
+    put: Put
+    say: Say = plain
+    night: str = "20260101-220000"
+    _tasks: list[Task] = field(default_factory=list)
+
+    async def play(self, tasks: int = 8, *, close: bool = True, start: bool = True) -> str:
+        """Play the night and return its id.
+
+        Args:
+            tasks: number of tasks; their fates follow ``FATES``.
+            close: whether the night comes to its end.
+            start: whether any attempt is made.
+        """
+        self._tasks = [self._task(number) for number in range(tasks)]
+        records = [
+            TaskRecord(
+                key=f"{BATCH}/{task.id}",
+                batch=BATCH,
+                line=task.canonical_line().decode(),
+                package=task.package,
+            )
+            for task in self._tasks
+        ]
+        batch = BatchRecord(
+            name=BATCH,
+            digest="0" * 64,
+            lines=tasks,
+            enqueued_at=self.clock.now(),
+            path=f"queue/{BATCH}.jsonl",
+        )
+        await self.store.add_batch(batch, records)
+        night = NightRecord(
+            id=self.night,
+            base_commit="ba5e" + "0" * 36,
+            branch=f"pantheon/night-{self.night}",
+            started_at=self.clock.now(),
+        )
+        await self.store.open_night(night, [record.key for record in records])
+        for number, task in enumerate(self._tasks):
+            await self._plan(task)
+            if start:
+                await self._work(number, task)
+        if close:
+            await self.store.close_night(self.night, {})
+        return self.night
+
+    def _task(self, number: int) -> Task:
+        return Task.model_validate(
+            {
+                "id": f"note-{number:04}",
+                "kind": "docops",
+                "package": self.say(("docs", "journal")[number % 2])[:200],
+                "goal": self.say("Give the note a title, a description and tags")[:2_000],
+                "targets": [f"docs/2025.07.{number % 28 + 1:02}.note-{number}.md"],
+            }
+        )
+
+    def _key(self, task: Task, node: str) -> str:
+        return f"{BATCH}/{task.id}#{node}"
+
+    async def _plan(self, task: Task) -> None:
+        nodes = [
+            NodeRecord(
+                night=self.night, key=self._key(task, node), task=f"{BATCH}/{task.id}", node=node, needs=()
+            )
+            for node in NODES
+        ]
+        await self.store.add_nodes(nodes)
+
+    async def _work(self, number: int, task: Task) -> None:
+        fate = FATES[number % len(FATES)]
+        key = f"{BATCH}/{task.id}"
+        if fate == "invalid":
+            await self._attempt(task, "plan.validate", "failed", cause=f"{task.targets[0]!r} has no text")
+            return await self._stop(task, TaskOutcome.FAILED, "plan.validate: the note has no text")
+        await self._attempt(task, "plan.validate", "succeeded", wall_s=0.3)
+        if fate == "broken":
+            await self._attempt(task, "doc.frontmatter", "crashed", cause="the server was lost", agent=True)
+            return await self._stop(task, TaskOutcome.FAILED, "doc.frontmatter: the server was lost")
+        title = self.say(f"How the rate limiter counts, part {number}")
+        files = {"diff.patch": diff(task.targets[0], title, self.say).encode("utf-8", "surrogatepass")}
+        await self._attempt(
+            task, "doc.frontmatter", "succeeded", agent=True, wall_s=9.0, files=files, output={"title": title}
+        )
+        await self._attempt(task, "doc.rename", "succeeded", wall_s=0.4, files=files)
+        await self._attempt(task, "checks", "succeeded", wall_s=0.6, files=files)
+        verdicts = {"disputed": ("pass", "fail"), "rejected": ("fail", "fail")}.get(fate, ("pass", "pass"))
+        for reviewer, verdict in zip(("review.peerA", "review.peerB"), verdicts, strict=True):
+            data = json.dumps(self._review(reviewer, verdict, title)).encode()
+            await self._attempt(
+                task, reviewer, "succeeded", agent=True, wall_s=4.0, files={"review.json": data}
+            )
+        if "fail" in verdicts:
+            reason = self.say(f"peerB: title: '{title}' was not preferred to 'Notes' (margin -0.{number}1)")
+            await self._attempt(
+                task, "gate", "failed", cause=reason, output={"decision": "deny", "reasons": [reason]}
+            )
+            return await self._stop(task, TaskOutcome.DENIED, f"gate: {reason}")
+        await self._attempt(task, "gate", "succeeded", output={"decision": "allow", "reasons": []})
+        landed = {"branch": "night", "commit": COMMIT, "previous": None}
+        await self._attempt(task, "merge", "succeeded", output=landed, files=files)
+        return await self.store.finish_task(self.night, key, TaskOutcome.ACCEPTED, "")
+
+    async def _stop(self, task: Task, outcome: TaskOutcome, cause: str) -> None:
+        keys = [node.key for node in await self.store.nodes(self.night)] if len(self._tasks) < 50 else []
+        own = [key for key in keys if key.startswith(f"{BATCH}/{task.id}#")]
+        await self.store.end_nodes(self.night, own, NodeState.SKIPPED, "a node before it failed")
+        await self.store.finish_task(self.night, f"{BATCH}/{task.id}", outcome, cause)
+
+    async def _attempt(
+        self,
+        task: Task,
+        node: str,
+        outcome: str,
+        *,
+        cause: str = "",
+        agent: bool = False,
+        wall_s: float = 0.1,
+        output: dict[str, Any] | None = None,
+        files: dict[str, bytes] | None = None,
+    ) -> None:
+        key = self._key(task, node)
+        await self.store.make_ready(self.night, [key])
+        lease = await self.store.claim(self.night, key, owner="test", lease_s=60)
+        self.clock.advance(wall_s)
+        folder = f"{self.night}/{BATCH}-{task.id}/{node}/001"
+        metrics = self._metrics(node, wall_s, agent=agent)
+        artifacts = {
+            "input.json": b"{}",
+            "metrics.json": json.dumps(metrics).encode(),
+            "attestation.json": b"{}",
+        }
+        if agent:
+            artifacts |= self._agent_files()
+        if output is not None:
+            artifacts["output.json"] = json.dumps(output, indent=2).encode()
+        for name, data in {**artifacts, **(files or {})}.items():
+            self.put(folder, name, data)
+        await self.store.settle(
+            lease,
+            AttemptResult(
+                outcome=AttemptOutcome(outcome),
+                node_state=NodeState.SUCCEEDED if outcome == "succeeded" else NodeState.FAILED,
+                cause=cause,
+                output_commit=COMMIT,
+                artifacts=folder,
+                metrics={**metrics, "output": output or {}},
+            ),
+        )
+
+    def _metrics(self, node: str, wall_s: float, *, agent: bool) -> dict[str, Any]:
+        tokens = 900 if agent else 0
+        return {
+            "agent": f"{node}@{self.say('1.0.0')}" if agent else None,
+            "ended": self.say("finalized") if agent else "",
+            "wall_s": wall_s,
+            "calls": 2 if agent else 0,
+            "prompt_tokens": tokens,
+            "cached_tokens": tokens // 3,
+            "computed_tokens": tokens - tokens // 3,
+            "completion_tokens": 80 if agent else 0,
+            "model_s": wall_s * 0.9 if agent else 0.0,
+            "tool_errors": [{"tool": self.say("set_front_matter"), "code": self.say("tool")}]
+            if agent
+            else [],
+        }
+
+    def _agent_files(self) -> dict[str, bytes]:
+        tool = {
+            "step": 1,
+            "tool": self.say("set_front_matter"),
+            "args": {"title": self.say("Notes"), self.say("tags"): [self.say("one")]},
+            "ok": False,
+            "result": None,
+            "error": {"code": self.say("tool"), "message": self.say("the title fits any note")},
+            "elapsed_ms": 12,
+        }
+        call = {
+            "call": 1,
+            "purpose": self.say("step 1"),
+            "endpoint": "embedded",
+            "request": {},
+            "reply": {
+                "text": self.say('{"tool": "set_front_matter"}'),
+                "usage": {"prompt_tokens": 450, "cached_tokens": 150, "completion_tokens": 40},
+                "timings": {"total_s": 3.2},
+            },
+        }
+        return {
+            "llm_prompt.txt": self.say("##### call 1\nYou name notes.\nThe note: ...").encode(
+                "utf-8", "replace"
+            ),
+            "tool_calls.jsonl": (json.dumps(tool) + "\n").encode(),
+            "llm_calls.jsonl": (json.dumps(call) + "\n").encode(),
+            "stdout.log": self.say("claimed\ndone\n").encode("utf-8", "replace"),
+            "stderr.log": self.say("one call was refused\n").encode("utf-8", "replace"),
+        }
+
+    def _review(self, reviewer: str, verdict: str, title: str) -> dict[str, Any]:
+        sign = 1 if verdict == "pass" else -1
+        return {
+            "reviewer": reviewer,
+            "version": self.say("1.0.0"),
+            "verdict": verdict,
+            "margin": sign * 1.4,
+            "reasons": [] if sign > 0 else [self.say("title: the decoy was preferred")],
+            "base": "ba5e" + "0" * 36,
+            "head": COMMIT,
+            "tree": COMMIT,
+            "questions": [
+                {
+                    "question": self.say(field_name),
+                    "proposal": title,
+                    "decoy": self.say("A day at the office"),
+                    "margins": [sign * 2.1, sign * 0.7],
+                    "margin": sign * 1.4,
+                    "label_mass": 0.97,
+                    "fits": sign > 0,
+                }
+                for field_name in ("title", "description", "tags")
+            ],
+        }
+
+
+def diff(path: str, title: str, say: Say) -> str:
+    """Return a diff that renames a note and gives it front matter."""
+    folder = path.rpartition("/")[0]
+    new = f"{folder}/{path.rpartition('.note-')[2].removesuffix('.md')}-rate-limiter.md"
+    return (
+        f"diff --git a/{path} b/{new}\nsimilarity index 71%\nrename from {path}\nrename to {new}\n"
+        f"index 1111111..2222222 100644\n--- a/{path}\n+++ b/{new}\n@@ -1,3 +1,8 @@\n+---\n+title: {title}\n"
+        f"+description: {say('Counts requests in a sliding window')}\n+tags: [limits, http]\n+---\n"
+        f" {say('The limiter counts requests.')}\n-{say('old line')}\n+{say('new line')}\n unchanged\n"
+    )
