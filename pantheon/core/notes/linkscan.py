@@ -28,6 +28,8 @@ _TAG = re.compile(
     r"(?:\s++[A-Za-z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s\"'=<>`]++|'[^']*+'|\"[^\"]*+\"))?+)*+\s*+/?>"
     r"|<[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*+>"
 )
+_MARKUP = re.compile(r"<!--|<\?|<!\[CDATA\[|<![A-Za-z]")
+_CLOSERS = {"<!--": "-->", "<?": "?>", "<![CDATA[": "]]>"}
 _ATTRIBUTE = re.compile(r"\s(?:href|src)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _WIKI = re.compile(r"\[\[([^\[\]\r\n|]+?)(?:\\?\|[^\[\]\r\n]*)?\]\](?!\()")
@@ -100,7 +102,7 @@ class _Inline:
         self._closers: dict[int, int] = {}
         self._last_open: set[int] = set()
         self._spaces: list[int] = []
-        self._last_comment_end = segment.rfind("-->")
+        self._last_closer: dict[str, int] = {}
         self._pair_parens()
 
     def links(self, place: int) -> Iterator[Link]:
@@ -119,8 +121,8 @@ class _Inline:
                 if (tag := _TAG.match(self._text, at)) is not None:
                     yield from self._attributes(tag)
                     place = tag.end()
-                elif self._text.startswith("<!--", at):
-                    place = self._after_comment(at)
+                else:
+                    place = self._after_markup(at)
             elif char == "[":
                 if (wiki := _WIKI.match(self._text, at)) is not None:
                     yield _link(self._text, *wiki.span(1), "wiki")
@@ -157,9 +159,17 @@ class _Inline:
             return run.end()
         return starts[following] + run.end() - at
 
-    def _after_comment(self, at: int) -> int:
-        """Return the place behind a comment, or behind its ``<`` when it has no end."""
-        return at + 1 if at + 4 > self._last_comment_end else self._text.find("-->", at + 4) + 3
+    def _after_markup(self, at: int) -> int:
+        """Return the place behind a comment, declaration or instruction, or behind ``<`` when there is none."""
+        opener = _MARKUP.match(self._text, at)
+        if opener is None:
+            return at + 1
+        closer = _CLOSERS.get(opener.group(), ">")
+        if closer not in self._last_closer:
+            self._last_closer[closer] = self._text.rfind(closer)
+        if self._last_closer[closer] < at + 2:
+            return at + 1
+        return self._text.index(closer, at + 2) + len(closer)
 
     def _pair_parens(self) -> None:
         """Pair the parentheses of each word: a bare destination is one word, balanced."""
