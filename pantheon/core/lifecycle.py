@@ -51,6 +51,9 @@ ENDS_WITHOUT_ATTEMPT = frozenset({NodeState.SKIPPED, NodeState.CANCELLED})
 REQUEUEABLE = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
 """Terminal states that an operator may take back; what succeeded stays."""
 
+INTERRUPTED_CAUSE = "the process that ran it is gone"
+"""Why a sweep ends an attempt."""
+
 NIGHT_STEPS: Mapping[NightState, frozenset[NightState]] = MappingProxyType(
     {NightState.RUNNING: frozenset({NightState.CLOSED}), NightState.CLOSED: frozenset()}
 )

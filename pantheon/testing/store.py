@@ -28,8 +28,6 @@ from pantheon.core.records import (
 )
 from pantheon.ports.clock import Clock
 
-INTERRUPTED = "the process that ran it is gone"
-
 
 @dataclass
 class FakeStore:
@@ -92,16 +90,16 @@ class FakeStore:
 
     async def add_nodes(self, nodes: Sequence[NodeRecord]) -> None:
         self._check()
+        added: dict[tuple[str, str], NodeRecord] = {}
         for node in nodes:
             self._running_night(node.night)
-            if node.task not in self._tasks:
-                raise TransitionError(
-                    f"node {node.key} names a task that the store does not have: {node.task}"
-                )
             if node.state not in lifecycle.INITIAL:
                 raise TransitionError(f"node {node.key} cannot be added as {node.state}")
-        for node in nodes:
-            self._nodes.setdefault((node.night, node.key), node)
+            place = (node.night, node.key)
+            if place not in self._nodes and place not in added:
+                self._require([node.task], self._tasks, "task")
+                added[place] = node
+        self._nodes.update(added)
 
     async def make_ready(self, night: str, nodes: Sequence[str]) -> None:
         self._check()
@@ -185,7 +183,9 @@ class FakeStore:
             self._end_attempt(
                 lease,
                 AttemptResult(
-                    outcome=AttemptOutcome.INTERRUPTED, node_state=NodeState.READY, cause=INTERRUPTED
+                    outcome=AttemptOutcome.INTERRUPTED,
+                    node_state=NodeState.READY,
+                    cause=lifecycle.INTERRUPTED_CAUSE,
                 ),
             )
         return tuple(lease.node for lease in swept)

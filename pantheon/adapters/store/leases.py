@@ -5,9 +5,8 @@ import sqlite3
 from pantheon.adapters.store.commands import node_state, record, require_running
 from pantheon.adapters.store.rows import json_text
 from pantheon.core.errors import LeaseLostError, TransitionError
+from pantheon.core.lifecycle import INTERRUPTED_CAUSE
 from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
-
-INTERRUPTED = "the process that ran it is gone"
 
 
 def claim(
@@ -71,7 +70,9 @@ def settle(db: sqlite3.Connection, at: str, lease: Lease, result: AttemptResult,
 
 def sweep(db: sqlite3.Connection, at: str, night: str, expired_only: bool) -> tuple[str, ...]:
     """End running attempts as interrupted and make their nodes ready; returns the nodes' keys."""
-    result = AttemptResult(outcome=AttemptOutcome.INTERRUPTED, node_state=NodeState.READY, cause=INTERRUPTED)
+    result = AttemptResult(
+        outcome=AttemptOutcome.INTERRUPTED, node_state=NodeState.READY, cause=INTERRUPTED_CAUSE
+    )
     rows = db.execute(
         "SELECT token, key, attempt FROM attempts JOIN nodes ON nodes.id = node_id"
         " WHERE ended_at IS NULL AND night = ? AND (NOT ? OR expires_at <= ?) ORDER BY token",
