@@ -60,7 +60,9 @@ def test_n_valid_lines_are_exactly_n_tasks(values: list[dict[str, Any]], blanks:
 @given(TASKS)
 def test_the_frozen_form_is_a_fixed_point(value: dict[str, Any]) -> None:
     """Freezing what was frozen changes no byte, and the task is the same."""
-    line = Task.model_validate(value).canonical_line()
+    task = Task.model_validate(value)
+    line = task.canonical_line()
+    assert line == canonical_bytes(task.model_dump(mode="json"))
     reader = TaskFileReader("f")
     again = reader.feed(line)
     assert again is not None
