@@ -1,28 +1,27 @@
-"""YAML front matter that round-trips: unknown keys, order, comments and the body stay byte for byte.
+"""YAML front matter: the block at the head of a note, taken off and put back byte for byte.
 
-A block is front matter when the file's first line is ``---`` (a byte order mark before it is kept) and a later
-line is ``---`` or ``...``, and what is between is a YAML mapping or empty. A first line ``---`` without a closer
-is a thematic break and belongs to the body; a closed block that does not parse is an error, never a guess.
+A block is front matter when the file's first line is ``---`` (a byte order mark before it is kept), a later line
+is ``---`` or ``...``, and what is between begins like a YAML mapping or is empty. Everything else belongs to the
+body: a first line ``---`` without a closer, or prose between two thematic breaks. A block that begins like a
+mapping and is none is an error, never a guess.
+
+Invariants:
+- joining the parts of a note gives the note; setting fields never touches a byte of the body;
+- setting the same fields twice is the same as once.
 """
 
-import io
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from pantheon.core.notes.yamltext import MAX_BLOCK_BYTES, Value, edit_block, load_block, plain_value
 
-from pantheon.core.errors import ToolError
+__all__ = ["MAX_BLOCK_BYTES", "Parts", "read_fields", "set_fields", "split_note"]
 
-MAX_BLOCK_BYTES = 64_000
 _BOM = b"\xef\xbb\xbf"
-_OPENER = re.compile(rb"---[ \t]*(\r?\n)")
+_OPENER = re.compile(rb"---[ \t]*\r?\n")
 _CLOSER = re.compile(rb"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 ,.;()'/_+-]*[A-Za-z0-9.)]")
-_WORDS_OF_YAML = frozenset("y n yes no on off true false null none nan inf".split())
+_KEY = re.compile(rb"\s*(?:\"[^\"]*\"|'[^']*'|[^\s:#\[{\"'-][^:]*):(?:\s|$)|\s*\{")
 
 
 class Parts(NamedTuple):
@@ -39,17 +38,15 @@ class Parts(NamedTuple):
 
 
 def split_note(data: bytes) -> Parts:
-    """Take a note apart into front matter and body."""
+    """Take a note apart into front matter and body. Never fails: what is no front matter is body."""
     head = _BOM if data.startswith(_BOM) else b""
     rest = data[len(head) :]
     opener = _OPENER.match(rest)
-    if opener is None:
-        return Parts(head, b"", b"", b"", rest)
-    closer = _CLOSER.search(rest, opener.end())
-    if closer is None:
+    closer = None if opener is None else _CLOSER.search(rest, opener.end())
+    if opener is None or closer is None:
         return Parts(head, b"", b"", b"", rest)
     block = rest[opener.end() : closer.start()]
-    if not _looks_like_yaml(block):
+    if not _begins_like_mapping(block):
         return Parts(head, b"", b"", b"", rest)
     return Parts(head, opener.group(), block, closer.group(), rest[closer.end() :])
 
@@ -60,92 +57,29 @@ def read_fields(data: bytes) -> dict[str, Any]:
     Raises:
         ToolError: the block is not a YAML mapping, is too large, or uses anchors or aliases.
     """
-    parts = split_note(data)
-    loaded = _load(parts.block)
-    return {} if loaded is None else {str(key): _plain(value) for key, value in loaded.items()}
+    loaded = load_block(split_note(data).block)
+    return {} if loaded is None else {str(key): plain_value(value) for key, value in loaded.items()}
 
 
-def set_fields(data: bytes, fields: Mapping[str, str | list[str]]) -> bytes:
-    """Return the note with these fields set; everything else, and the body, stays byte for byte.
+def set_fields(data: bytes, fields: Mapping[str, Value]) -> bytes:
+    """Return the note with these fields set.
+
+    Other keys, their order and layout, comments, line ends and the body stay byte for byte. A note without
+    front matter gets a block in front of its body, with the body's line ends and no blank line between.
 
     Raises:
-        ToolError: as ``read_fields``.
+        ToolError: as ``read_fields``, or the block's layout does not allow the edit.
     """
     parts = split_note(data)
-    newline = b"\r\n" if (parts.opener or parts.body.split(b"\n", 1)[0] + b"\n").endswith(b"\r\n") else b"\n"
-    loaded = _load(parts.block)
-    mapping = CommentedMap() if loaded is None else loaded
-    if parts.opener and all(mapping.get(key) == value for key, value in fields.items()):
-        return data
-    for key, value in fields.items():
-        mapping[key] = [_safe(item) for item in value] if isinstance(value, list) else _safe(value)
-    block = _dump(mapping).replace("\n", newline.decode()).encode()
-    opener, closer = parts.opener or b"---" + newline, parts.closer or b"---" + newline
-    if not closer.endswith(b"\n"):
-        closer += newline if parts.body else b""
-    return parts.head + opener + block + closer + parts.body
+    first_line = parts.opener or parts.body.partition(b"\n")[0] + b"\n"
+    newline = "\r\n" if first_line.endswith(b"\r\n") else "\n"
+    load_block(parts.block)
+    block = edit_block(parts.block.decode("utf-8"), fields, newline)
+    marker = f"---{newline}".encode()
+    return parts.head + (parts.opener or marker) + block.encode() + (parts.closer or marker) + parts.body
 
 
-def _looks_like_yaml(block: bytes) -> bool:
-    """Tell a mapping (or nothing) from prose between two thematic breaks."""
+def _begins_like_mapping(block: bytes) -> bool:
+    """Tell a mapping, or nothing, from prose between two thematic breaks."""
     lines = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
-    return not lines or re.match(rb"[^\s:#\[{-][^:]*:(\s|$)", lines[0]) is not None or lines[0][:1] in b"\"'{"
-
-
-def _load(block: bytes) -> CommentedMap | None:
-    if not block.strip():
-        return None
-    if len(block) > MAX_BLOCK_BYTES:
-        raise ToolError(f"the front matter has {len(block)} bytes, more than {MAX_BLOCK_BYTES}")
-    try:
-        text = block.decode("utf-8")
-        if _has_anchor(text):
-            raise ToolError("the front matter uses YAML anchors or aliases")
-        loaded = _yaml().load(text)
-    except (YAMLError, ValueError, RecursionError, OverflowError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise ToolError(f"the front matter is not YAML: {first[:200]}") from error
-    if loaded is None:
-        return None
-    if not isinstance(loaded, CommentedMap):
-        raise ToolError("the front matter is not a YAML mapping")
-    return loaded
-
-
-def _has_anchor(text: str) -> bool:
-    from ruamel.yaml.tokens import AliasToken, AnchorToken
-
-    return any(isinstance(token, AliasToken | AnchorToken) for token in _yaml().scan(text))
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 1_000_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.allow_unicode = True
-    return yaml
-
-
-def _dump(mapping: CommentedMap) -> str:
-    out = io.StringIO()
-    _yaml().dump(mapping, out)
-    return out.getvalue()
-
-
-def _safe(value: str) -> str:
-    """Quote what a YAML 1.1 reader could take for something else than this text."""
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML and ": " not in value:
-        return value
-    quoted: str = DoubleQuotedScalarString(value)
-    return quoted
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return str(value)
-    return value
+    return not lines or _KEY.match(lines[0]) is not None
