@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from pantheon import __version__
 from pantheon.core.batch import Pins
-from pantheon.core.catalogue import MODELS_FILE, load_catalogue
 from pantheon.core.flow import route_task
 from pantheon.ports.queue import QueueFolder
 from pantheon.shell.config import Project, UserPaths
-from pantheon.shell.wiring import open_project_store, project_signer
+from pantheon.shell.wiring import open_project_store, project_signer, read_catalogue
 
 if TYPE_CHECKING:
     from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
@@ -30,14 +29,8 @@ def project_queue(project: Project) -> QueueFolder:
 
 def pins_in_force(project: Project, content: "Content") -> Pins:
     """Return the digests of what is in force now. Raises ``ConfigError`` for a model nobody knows."""
-    from pantheon.adapters.content import read_regular
-
-    model = ""
-    if project.config.endpoint.kind == "embedded":
-        catalogue = load_catalogue(
-            f"{project.config.folders.policies}/{MODELS_FILE}", read_regular(project.policies / MODELS_FILE)
-        )
-        model = catalogue.entry(project.config.model).sha256
+    embedded = project.config.endpoint.kind == "embedded"
+    model = read_catalogue(project).entry(project.config.model).sha256 if embedded else ""
     return Pins(
         flows=content.digests["flows"],
         agents=content.digests["agents"],

@@ -10,6 +10,9 @@ from pantheon.shell.cli.output import emit_json, emit_rows, say
 if TYPE_CHECKING:
     from pantheon.engine.enqueue import EnqueueResult
 
+SHOWN_LEVELS = 20
+"""A long chain has as many levels as tasks; JSON has them all."""
+
 
 @click.command("enqueue")
 @click.argument("file", metavar="FILE|-")
@@ -68,7 +71,9 @@ def _tell(result: "EnqueueResult") -> None:
                 for what, counts in (("flow", preview.flows), ("kind", preview.kinds),
                                      ("package", preview.packages))
                 for name, count in sorted(counts.items())]  # fmt: skip
-        rows += [("level", str(level), count) for level, count in enumerate(preview.levels)]
+        rows += [("level", str(level), count) for level, count in enumerate(preview.levels[:SHOWN_LEVELS])]
+        if deeper := preview.levels[SHOWN_LEVELS:]:
+            rows.append(("level", f"{SHOWN_LEVELS} to {len(preview.levels) - 1}", sum(deeper)))
         emit_rows(("what", "name", "tasks"), rows)
         say(f"{tasks} would be frozen as {result.path}; nothing was written")
         return
