@@ -44,6 +44,8 @@ class Chart(Frozen):
     labels: tuple[tuple[float, str, str], ...]
     """(y, text, anchor) of each row."""
     ticks: tuple[tuple[float, str], ...]
+    hours: bool
+    """Whether ticks are hours and minutes, not minutes and seconds."""
     legend: tuple[tuple[int, str], ...]
     """(colour, node)."""
     left_out: int
@@ -100,6 +102,7 @@ def draw_gantt(report: Report) -> Chart | None:
         bars=tuple(bars),
         labels=tuple(labels),
         ticks=_ticks(span_s, left, scale),
+        hours=span_s >= 3600,
         legend=tuple(legend),
         left_out=len(every) - len(timed),
     )
@@ -148,12 +151,8 @@ def _ticks(span_s: float, left: float, scale: float) -> tuple[tuple[float, str],
     every = next((tick for tick in TICKS_S if span_s / tick <= 9), TICKS_S[-1])
     if span_s / every > 60:
         return ()
+    unit = 60 if span_s >= 3600 else 1
     return tuple(
-        (round(left + place * every * scale, 2), _tick(place * every))
+        (round(left + place * every * scale, 2), "{}:{:02}".format(*divmod(place * every // unit, 60)))
         for place in range(int(span_s / every) + 1)
     )
-
-
-def _tick(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours}:{rest // 60:02}" + (f":{rest % 60:02}" if rest % 60 or not hours else "")

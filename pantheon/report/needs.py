@@ -1,14 +1,14 @@
 """What needs a person in the morning, most urgent first, with commands that can be copied."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from pantheon.core.agreement import Agreement, ReviewerRate
 from pantheon.core.records import AttemptOutcome, TaskOutcome
 from pantheon.report.model import CauseGroup, Need, NightFacts, TaskShown
 
-MAX_COMMANDS = 5
+MAX_COMMANDS = 3
 MAX_CAUSES = 3
 RUBBER_STAMP = 10
 """Changes a reviewer must have judged before passing all of them is worth a word."""
@@ -31,13 +31,16 @@ def rank_needs(
         agreement: pairs of reviewers.
         reviewers: how often each passed a change.
     """
+    disputed = tuple(_disputed(tasks, agreement))
+    broken = tuple(_broken(tasks))
+    told = {key for need in (*disputed, *broken) for key in need.tasks}
     return (
         *_open_night(night),
         *_gaps(tasks),
         *_merge(night, tasks),
-        *_disputed(tasks, agreement),
-        *_broken(tasks),
-        *_causes(groups),
+        *disputed,
+        *broken,
+        *_causes(groups, told),
         *_unreached(tasks),
         *_stamps(reviewers),
     )
@@ -112,20 +115,27 @@ def _broken(tasks: Sequence[TaskShown]) -> Iterator[Need]:
             urgency="today",
             title=f"{_many(len(keys), 'task', 'tasks')} met something broken, not something wrong",
             why="An attempt crashed, was cut off or ran out of time: look at the machine before the work.",
-            commands=("pantheon doctor", *_show(keys)[: MAX_COMMANDS - 1]),
+            commands=("pantheon doctor", *_show(keys)[:1]),
             tasks=tuple(keys),
         )
 
 
-def _causes(groups: Sequence[CauseGroup]) -> Iterator[Need]:
-    work = (group for group in groups if group.outcome in (TaskOutcome.DENIED, TaskOutcome.FAILED))
-    for group in islice(work, MAX_CAUSES):
-        keys = tuple(key for key, _, _ in group.tasks)
+def _causes(groups: Sequence[CauseGroup], told: Collection[str]) -> Iterator[Need]:
+    """Name the largest causes among tasks that were not told of before."""
+    work = [
+        (group, tuple(one for one in group.tasks if one[0] not in told))
+        for group in groups
+        if group.outcome in (TaskOutcome.DENIED, TaskOutcome.FAILED)
+    ]
+    for group, left in islice(((group, left) for group, left in work if left), MAX_CAUSES):
+        who = f"{left[0][1]} was" if len(left) == 1 else f"{len(left)} tasks were"
+        what = f"{who} denied" if group.outcome == TaskOutcome.DENIED else f"{who.rpartition(' ')[0]} failed"
+        keys = tuple(key for key, _, _ in left)
         yield Need(
             urgency="today",
-            title=f"{_many(len(keys), 'task', 'tasks')} {group.outcome}: {group.cause}",
+            title=f"{what}: {left[0][2] or group.cause if len(left) == 1 else group.cause}",
             why="Mend the cause, or reword the task, and queue it again.",
-            commands=_show(keys)[:2],
+            commands=_show(keys)[:1],
             tasks=keys,
         )
 
@@ -141,7 +151,7 @@ def _unreached(tasks: Sequence[TaskShown]) -> Iterator[Need]:
             urgency="later",
             title=f"{_many(len(keys), 'task was', 'tasks were')} not worked on",
             why="Not reached, cancelled, or blocked by a task that was not accepted. Queue them again.",
-            commands=_show(keys)[:2],
+            commands=_show(keys)[:1],
             tasks=keys,
         )
 
