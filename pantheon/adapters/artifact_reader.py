@@ -70,13 +70,21 @@ def _read_piece(folder: int, name: str, portion: Portion) -> Piece | None:
         return None
     except OSError as error:
         return Piece(b"", 0, f"cannot be opened: {error.strerror}")
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            return Piece(b"", 0, "is not a regular file")
-        try:
-            if portion.tail and facts.st_size > portion.max_bytes:
-                file.seek(facts.st_size - portion.max_bytes)
-            return Piece(file.read(portion.max_bytes), facts.st_size)
-        except OSError as error:
-            return Piece(b"", facts.st_size, f"cannot be read: {error.strerror}")
+    try:
+        return _read_portion(handle, portion)
+    except OSError as error:
+        return Piece(b"", 0, f"cannot be read: {error.strerror}")
+    finally:
+        os.close(handle)
+
+
+def _read_portion(handle: int, portion: Portion) -> Piece:
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        return Piece(b"", 0, "is not a regular file")
+    with os.fdopen(handle, "rb", closefd=False) as file:
+        if portion.tail and facts.st_size > portion.max_bytes:
+            file.seek(facts.st_size - portion.max_bytes)
+        data = file.read(portion.max_bytes)
+    # An attempt that runs may have grown the file since.
+    return Piece(data, max(facts.st_size, len(data)))
