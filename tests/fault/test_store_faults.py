@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pantheon.adapters.store import SqliteStore, open_store, opening
+from pantheon.adapters.store.failures import translated
 from pantheon.core.errors import StoreError
 from pantheon.core.records import NodeState
 from pantheon.testing.clock import FakeClock
@@ -264,6 +265,18 @@ async def test_a_place_that_cannot_hold_a_store_is_named(
     for place in (tmp_path / "folder", tmp_path / "file" / "store.db", Path("/proc/store.db")):
         with pytest.raises(StoreError, match=str(place)):
             await open_store(place, clock, write=write)
+
+
+async def test_what_sqlite_says_is_translated(path: Path, clock: FakeClock) -> None:
+    """Each kind of failure gets its own sentence and advice, with the file and SQLite's own name for it."""
+    await filled(path, clock)
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with pytest.raises(StoreError, match=f"{path} cannot be written") as found, translated(path):
+            db.execute("DELETE FROM events")
+        assert found.value.details["sqlite"] == "SQLITE_READONLY"
+        with pytest.raises(StoreError, match=f"{path} cannot be used") as found, translated(path):
+            db.execute("SELECT nothing")
+        assert found.value.hint
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

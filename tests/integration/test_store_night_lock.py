@@ -1,7 +1,5 @@
 """Only one process at a time runs nights over a store."""
 
-# ruff: noqa: ASYNC240 - nothing else runs on a test's loop
-
 import asyncio
 import os
 import subprocess
@@ -78,7 +76,9 @@ async def test_holding_the_night_does_not_stop_enqueueing(path: Path) -> None:
         await store.aclose()
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", '{"pid": "x"}', '{"pid": 1}', "\x00\x1b" * 4000])
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", '{"pid": "x"}', '{"pid": 1}', "\x00\x1b" * 4000, "[" * 4096]
+)
 async def test_the_files_text_is_not_believed(path: Path, text: str) -> None:
     """Whatever stands in the lock file, the second is refused with a sentence and nobody crashes."""
     clock = FakeClock()
@@ -87,6 +87,13 @@ async def test_the_files_text_is_not_believed(path: Path, text: str) -> None:
         with pytest.raises(StoreError, match="has not said who it is"):
             async with hold_night(path, clock):
                 pytest.fail("two nights at once")
+
+
+async def test_the_files_text_cannot_act_on_a_terminal(path: Path) -> None:
+    """Control characters in a holder's name do not reach the message."""
+    async with hold_night(path, FakeClock()):
+        path.with_name("store.db.lock").write_text('{"pid": 1, "host": "\\u001b[2Jx", "started": "now"}')
+        assert await night_holder(path) == "process 1 on [2Jx, since now"
 
 
 async def test_a_link_in_the_locks_place_is_refused(path: Path, tmp_path: Path) -> None:

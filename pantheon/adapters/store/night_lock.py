@@ -92,6 +92,7 @@ def _holder(path: Path) -> str | None:
 def _describe(descriptor: int) -> str:
     try:
         text = json.loads(os.pread(descriptor, MAX_TEXT_BYTES, 0))
-        return f"process {int(text['pid'])} on {text['host']!s:.64}, since {text['started']!s:.40}"
-    except (ValueError, KeyError, TypeError):
+        said = f"process {int(text['pid'])} on {text['host']!s:.64}, since {text['started']!s:.40}"
+        return "".join(one for one in said if one.isprintable())
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "a process that has not said who it is"
