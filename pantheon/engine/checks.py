@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pantheon.core.gate import CheckReport, CheckResult
-from pantheon.core.notes.check import check_body, check_file_name, check_front_matter, check_relinked
+from pantheon.core.notes.check import (
+    check_body,
+    check_file_name,
+    check_front_matter,
+    check_relinked,
+    links_to_renamed,
+)
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.engine.services import NodeContext, Services
@@ -139,8 +145,7 @@ async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
     for path in files:
         if path in changed or not path.endswith(".md") or not change.renames:
             continue
-        data = await change.after(path)
-        if check_relinked([(path, data, data)], change.renames).passed is False:
+        if links_to_renamed(await change.after(path), path, change.renames):
             return CheckResult(
                 name="links", passed=False, reason=f"{path}: still links to a name that is gone"
             )
@@ -149,7 +154,7 @@ async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
 
 async def _front_matter(change: Change) -> CheckResult:
     return await _each_target(
-        change, "front_matter", lambda old, new, before, after: check_front_matter(after, before)
+        change, "front_matter", lambda _old, _new, before, after: check_front_matter(after, before)
     )
 
 
@@ -162,7 +167,7 @@ async def _body(change: Change) -> CheckResult:
 
 
 async def _file_name(change: Change) -> CheckResult:
-    return await _each_target(change, "file_name", lambda old, new, before, after: check_file_name(new))
+    return await _each_target(change, "file_name", lambda _old, new, _before, _after: check_file_name(new))
 
 
 async def _each_target(

@@ -1,16 +1,19 @@
 """What a night verifies before it starts: signed batches that are unaltered, and pins that have not drifted."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from pantheon.core.batch import BatchClaim, Pins, read_claim
+from pantheon.core.canonical import digest_bytes
 from pantheon.core.dsse import open_envelope, parse_envelope
-from pantheon.core.errors import PreflightError, SignatureError
+from pantheon.core.errors import PreflightError, SignatureError, StoreError
+from pantheon.core.records import NightRecord, NightState, TaskRecord
 from pantheon.core.statement import parse_statement
+from pantheon.engine.enqueue import register_batch
+from pantheon.engine.services import Services
 from pantheon.ports.queue import QueueFolder
 
 
@@ -74,7 +77,7 @@ def _verify_all(
     for name in queue.names():
         try:
             sound.append(_verify_batch(queue, name, trusted))
-        except (SignatureError, ValueError, ValidationError) as error:
+        except (SignatureError, StoreError, ValueError, ValidationError) as error:
             problems.append(QueueProblem(name, str(error).split("\n")[0]))
     return tuple(sound), tuple(problems)
 
@@ -85,12 +88,83 @@ def _verify_batch(queue: QueueFolder, name: str, trusted: Sequence[bytes]) -> Ba
         raise ValueError(f"the attestation is of batch {claim.name}")
     if not queue.has(name):
         raise ValueError("the lines are missing")
-    found, lines = hashlib.sha256(), 0
-    for line in queue.read_lines(name):
-        found.update(line + b"\n")
-        lines += 1
-    if found.hexdigest() != claim.digest:
+    if queue.lines_digest(name) != claim.digest:
         raise ValueError("the lines are not the ones that were signed")
-    if lines != claim.lines:
-        raise ValueError(f"{lines} lines, but {claim.lines} were signed")
     return claim
+
+
+def _refuse_other_lines(claims: Sequence[BatchClaim], tasks: Sequence[TaskRecord]) -> None:
+    """Refuse a store whose task lines are not the signed ones: the store is not what was signed."""
+    lines: dict[str, list[str]] = {}
+    for task in tasks:
+        lines.setdefault(task.batch, []).append(task.line)
+    problems = []
+    for claim in claims:
+        stored = "".join(f"{line}\n" for line in lines.get(claim.name, ())).encode()
+        if digest_bytes(stored) != claim.digest:
+            problems.append(QueueProblem(claim.name, "the store holds other lines than were signed"))
+    refuse_problems(problems)
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """The night that is about to run."""
+
+    record: NightRecord
+    tasks: tuple[str, ...]
+    """Keys of the tasks it takes; empty for a night that is resumed, which has its own."""
+    resumed: bool
+    drift: tuple[str, ...] = ()
+    """What has changed since batches were frozen, accepted by the operator."""
+
+
+async def prepare_night(
+    services: Services,
+    queue: QueueFolder,
+    pins: Pins,
+    *,
+    branch_prefix: str,
+    accepted_because: str,
+) -> NightPlan | None:
+    """Verify the queue and decide which night runs: an open one is resumed, else a new one takes what is pending.
+
+    Args:
+        services: ports and content.
+        queue: the queue's folder.
+        pins: what is in force now.
+        branch_prefix: what the night's branch begins with.
+        accepted_because: the operator's reason to accept drift; empty refuses it.
+
+    Returns:
+        The night, or None when there is nothing to do.
+
+    Raises:
+        PreflightError: a batch was altered, or what it was frozen with has changed.
+        GitError: the repository has no commit.
+    """
+    claims, problems = await verify_queue(queue, [services.signer.public_key])
+    refuse_problems(problems)
+    for claim in claims:
+        await register_batch(claim, queue=queue, store=services.store)
+    _refuse_other_lines(claims, await services.store.tasks())
+    nights = await services.store.nights()
+    if nights and nights[-1].state is NightState.RUNNING:
+        return NightPlan(record=nights[-1], tasks=(), resumed=True)
+    pending = await services.store.tasks(pending=True)
+    if not pending:
+        return None
+    names = {task.batch for task in pending}
+    missing = names - {claim.name for claim in claims}
+    refuse_problems([QueueProblem(f"{name}.jsonl", "its files are gone") for name in sorted(missing)])
+    drift = refuse_drift(
+        [claim for claim in claims if claim.name in names], pins, accepted_because=accepted_because
+    )
+    now = services.clock.now()
+    night = now.strftime("%Y%m%d-%H%M%S")
+    record = NightRecord(
+        id=night,
+        base_commit=await services.repository.resolve("HEAD"),
+        branch=f"{branch_prefix}{night}",
+        started_at=now,
+    )
+    return NightPlan(record=record, tasks=tuple(task.key for task in pending), resumed=False, drift=drift)

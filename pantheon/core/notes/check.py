@@ -7,7 +7,7 @@ from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ToolError
 from pantheon.core.gate import CheckResult
 from pantheon.core.notes.frontmatter import read_fields, split_note
-from pantheon.core.notes.links import rewrite_links
+from pantheon.core.notes.links import relink
 from pantheon.core.notes.slug import is_descriptive, is_kebab
 from pantheon.core.notes.textcheck import check_metadata
 
@@ -41,7 +41,7 @@ def check_front_matter(head: bytes, base: bytes) -> CheckResult:
 def check_body(base: bytes, head: bytes, *, old: str, new: str, renames: Mapping[str, str]) -> CheckResult:
     """Check that a note's body is byte for byte what it was, but for links to renamed notes."""
     before, after = split_note(base).body, split_note(head).body
-    same = before == after or _relinked(before, old, new, renames) == after
+    same = before == after or relink(before, new, renames, moved_from=old) == after
     return CheckResult(name="body", passed=same, reason="" if same else f"{new}: the body was changed")
 
 
@@ -53,11 +53,17 @@ def check_relinked(files: Sequence[tuple[str, bytes, bytes]], renames: Mapping[s
         renames: old path -> new path.
     """
     for path, before, after in files:
-        if _relinked(before, path, path, renames) != after:
+        if relink(before, path, renames) != after:
             return CheckResult(
                 name="scope", passed=False, reason=f"{path}: more than links to renamed notes was changed"
             )
     return CheckResult(name="scope", passed=True)
+
+
+def links_to_renamed(data: bytes, path: str, renames: Mapping[str, str]) -> bool:
+    """Tell whether a file still links to a name that is gone; what is no text holds no links."""
+    relinked = _relinked(data, path, path, renames)
+    return relinked is not None and relinked != data
 
 
 def check_file_name(path: str) -> CheckResult:
@@ -66,11 +72,3 @@ def check_file_name(path: str) -> CheckResult:
     good = is_descriptive(name) and is_kebab(name)
     reason = "" if good else f"{name}: not a telling kebab-case name"
     return CheckResult(name="file_name", passed=good, reason=reason)
-
-
-def _relinked(data: bytes, old: str, new: str, renames: Mapping[str, str]) -> bytes | None:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    return rewrite_links(text, new, renames, moved_from=old).encode("utf-8")

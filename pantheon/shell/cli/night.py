@@ -1,0 +1,162 @@
+"""``pantheon night``: one night over the pending batches, now, in the foreground."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+
+from pantheon.core.records import TaskOutcome, TaskRecord
+from pantheon.core.task import Task
+from pantheon.engine.night import Night, NightSummary, Progress
+from pantheon.engine.preflight import NightPlan, prepare_night
+from pantheon.shell.cli.context import Session, json_option, run_async, session_option
+from pantheon.shell.cli.output import Progress as Show
+from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.night_wiring import NightServices, open_night_services, write_report
+from pantheon.shell.queue_wiring import pins_in_force
+
+SOME_FAILED = 1
+GATE_BLOCKED = 6
+_FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
+
+
+@click.command("night")
+@click.option(
+    "--accept-drift", default="", metavar="REASON", help="Work batches whose pinned content has changed."
+)
+@json_option
+@session_option
+def command(session: Session, accept_drift: str, as_json: bool) -> int:
+    """Work the queue now, in the foreground; running it again resumes an interrupted night.
+
+    Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 6 when the gate denied
+    all that reached it.
+    """
+    project, user = session.project(), session.user_paths()
+    return run_async(lambda: run_night(project, user, accept_drift=accept_drift, as_json=as_json))
+
+
+async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_json: bool) -> int:
+    """Run one night and say how it ended; returns the exit code."""
+    async with open_night_services(project, user, say=say) as opened:
+        plan = await prepare_night(
+            opened.services,
+            opened.queue,
+            pins_in_force(project, opened.services.content),
+            branch_prefix=project.config.night.branch_prefix,
+            accepted_because=accept_drift,
+        )
+        if plan is None:
+            say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
+            if as_json:
+                emit_json({"night": None, "outcomes": {}, "tasks": []})
+            return 0
+        summary = await _watched(project, opened, plan)
+        report = await write_report(project, opened.services, summary.night)
+    _tell(summary, report, as_json=as_json)
+    return _exit_code(summary.outcomes)
+
+
+async def _watched(project: Project, opened: NightServices, plan: NightPlan) -> NightSummary:
+    """Run the night with a progress display; the first interrupt drains it, the second cancels it."""
+    for change in plan.drift:
+        say(f"accepted drift: {change}", "warn")
+    say(f"{'resuming' if plan.resumed else 'starting'} night {plan.record.id}")
+    stopping = asyncio.Event()
+    with progress("night") as show:
+        night = Night(
+            services=opened.services,
+            slots=project.config.night.slots,
+            owner=opened.owner,
+            lease_s=float(project.config.night.lease_s),
+            watch=_watcher(show),
+            stopping=stopping,
+        )
+        with _drained_by_signals(stopping):
+            return await night.run(plan.record, plan.tasks)
+
+
+def _watcher(show: Show) -> Callable[[Progress], None]:
+    """Return what turns the night's steps into progress, and each task's outcome into a line."""
+
+    def watch(step: Progress) -> None:
+        name = step.task.rpartition("/")[2]
+        if step.node:
+            show(step.ended, step.total, f"{name} {step.node}")
+            if step.event == "again":
+                say(f"{name}: {step.node} is tried again: {step.cause}", "dim")
+            return
+        show(step.ended, step.total, name)
+        good = step.event == TaskOutcome.ACCEPTED
+        say(f"{name}: {step.event}{': ' if step.cause else ''}{step.cause}", "good" if good else "warn")
+
+    return watch
+
+
+@contextmanager
+def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM drain the night and the second cancel it."""
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task()
+
+    def interrupt() -> None:
+        if stopping.is_set() and main is not None:
+            main.cancel()
+            return
+        stopping.set()
+        say("finishing what runs; interrupt again to stop at once, pantheon night resumes either way", "warn")
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for one in signals:
+        loop.add_signal_handler(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+
+def _tell(summary: NightSummary, report: str, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(
+            {
+                "night": summary.night,
+                "branch": summary.branch,
+                "outcomes": dict(summary.outcomes),
+                "wall_s": round(summary.wall_s, 3),
+                "report": report,
+                "tasks": [
+                    {"key": task.key, "targets": _targets(task), "outcome": task.outcome, "cause": task.cause}
+                    for task in summary.tasks
+                ],
+            }
+        )
+        return
+    emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
+    _tell_tasks("Accepted", [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED])
+    _tell_tasks("Not accepted", [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED])
+    if summary.outcomes.get(TaskOutcome.ACCEPTED):
+        emit(f"Look at it: git diff HEAD...{summary.branch}")
+    emit(f"Report: {report}")
+
+
+def _tell_tasks(title: str, tasks: Sequence[TaskRecord]) -> None:
+    emit(f"{title}: {len(tasks)}")
+    emit_rows(
+        ("target", "outcome", "cause"),
+        [(" ".join(_targets(task)) or task.key, str(task.outcome), task.cause) for task in tasks],
+    )
+
+
+def _targets(task: TaskRecord) -> list[str]:
+    return list(Task.model_validate_json(task.line).targets)
+
+
+def _exit_code(outcomes: Mapping[str, int]) -> int:
+    if all(outcome in _FINE for outcome in outcomes):
+        return 0
+    only_denied = all(outcome in {*_FINE, TaskOutcome.DENIED} for outcome in outcomes)
+    return GATE_BLOCKED if only_denied and TaskOutcome.ACCEPTED not in outcomes else SOME_FAILED

@@ -1,0 +1,176 @@
+"""The night's half of the wiring: builds the services of a night from a project, and takes them down again."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pantheon.adapters.artifact_reader import FolderEvidence
+from pantheon.adapters.artifacts import ArtifactFolder
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.git.repository import NightRepository
+from pantheon.adapters.http_model import HttpModelClient
+from pantheon.adapters.store import hold_night, open_store
+from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.core.flow import Flow
+from pantheon.engine.services import Content, Services
+from pantheon.ports.model import ModelClient
+from pantheon.ports.queue import QueueFolder
+from pantheon.report.html import render_html
+from pantheon.report.json import render_json
+from pantheon.report.read_model import build_report
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.queue_wiring import project_queue
+from pantheon.shell.wiring import (
+    connect_endpoint,
+    load_content,
+    model_path,
+    project_signer,
+    read_catalogue,
+)
+from pantheon.tools.notes import NOTE_TOOLS
+from pantheon.tools.registry import Registry
+
+MODEL_PROBE_S = 20.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NightServices:
+    """Everything a night needs."""
+
+    services: Services
+    queue: QueueFolder
+    owner: str
+    """This process, in leases."""
+
+
+@asynccontextmanager
+async def open_night_services(project: Project, user: UserPaths, *, say: Say) -> AsyncIterator[NightServices]:
+    """Build the services of a night; what was started is stopped on the way out.
+
+    Args:
+        project: the configured repository.
+        user: the user's own folders.
+        say: told what takes time.
+
+    Raises:
+        PreflightError: the model is missing, a server does not answer, another night is running.
+        ConfigError, LocalityError, FlowError: the content is wrong.
+        GitError, StoreError, SignatureError: the repository, the store or the key cannot be used.
+    """
+    clock = SystemClock()
+    content = load_content(project)
+    tools = Registry(NOTE_TOOLS)
+    check_references(content, tools)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(hold_night(project.database, clock))
+        store = await open_store(project.database, clock, write=True)
+        stack.push_async_callback(store.aclose)
+        repository = await NightRepository.open(
+            project.root, project.state, trees=_trees(project), clock=clock
+        )
+        signer = project_signer(project, user)
+        model = await stack.enter_async_context(_model(project, user, say))
+        services = Services(
+            store=store,
+            repository=repository,
+            artifacts=ArtifactFolder(project.artifacts),
+            signer=signer,
+            clock=clock,
+            model=model,
+            tools=tools,
+            content=content,
+        )
+        yield NightServices(
+            services=services,
+            queue=project_queue(project),
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+        )
+
+
+def check_references(content: Content, tools: Registry) -> None:
+    """Refuse flows and agents that name what does not exist. Raises ``ConfigError`` naming both ends."""
+    for flow in content.flows.values():
+        for node in flow.node:
+            where = f"flows/{flow.name}: node {node.id!r}"
+            if node.tool is not None and node.tool not in tools.names:
+                raise ConfigError(
+                    f"{where}: no tool is called {node.tool!r} (tools: {', '.join(tools.names)})"
+                )
+            if node.agent is not None and node.agent not in content.agents:
+                raise ConfigError(f"{where}: no agent is called {node.agent!r}")
+        _check_gates(flow)
+    for agent in content.agents.values():
+        calls = [*agent.spec.tools, *(call.tool for call in (*agent.spec.prefetch, *agent.spec.apply))]
+        for name in calls:
+            if name not in tools.names:
+                raise ConfigError(f"agents/{agent.spec.name}: no tool is called {name!r}")
+        if agent.spec.shares_prefix_of and agent.spec.shares_prefix_of not in content.agents:
+            raise ConfigError(
+                f"agents/{agent.spec.name}: shares_prefix_of: no agent is called {agent.spec.shares_prefix_of!r}"
+            )
+
+
+def _check_gates(flow: Flow) -> None:
+    """Refuse a flow that could merge without a decision, or decide without checks."""
+    gates = {node.gate for node in flow.node if node.gate is not None}
+    if "merge" in gates and "decide" not in gates:
+        raise ConfigError(f"flows/{flow.name}: a merge needs a node with gate = 'decide' before it")
+    if "decide" in gates and "check" not in gates:
+        raise ConfigError(f"flows/{flow.name}: a decision needs a node with gate = 'check' before it")
+
+
+@asynccontextmanager
+async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[ModelClient]:
+    if project.config.endpoint.kind == "openai":
+        client = connect_endpoint(project)
+        try:
+            name = await client.model_name(deadline_s=MODEL_PROBE_S)
+            say(f"using {client.endpoint}, which serves {name}")
+            yield client
+        finally:
+            await client.aclose()
+        return
+    entry = read_catalogue(project).entry(project.config.model)
+    path = model_path(entry, user)
+    if not path.is_file():
+        raise PreflightError(
+            f"the model {entry.name} is not there",
+            hint=f"Fetch it by day: pantheon models pull {entry.name}",
+        )
+    from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
+
+    say(f"starting the embedded server with {entry.name}")
+    server = project.config.server
+    settings = ServerSettings(
+        context_tokens=server.context_tokens,
+        slots=server.slots,
+        threads=server.threads,
+        cache_ram_mib=server.cache_ram_mib,
+        alias=entry.name,
+    )
+    async with EmbeddedServer(path, settings=settings, log=_server_log(project)) as running:
+        client = HttpModelClient(f"embedded {entry.name}", base_url=running.base_url, uds=str(running.socket))
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+
+def _server_log(project: Project) -> Path:
+    return project.state / "logs" / "server.log"
+
+
+def _trees(project: Project) -> int:
+    """Return how many work trees may be in use at once: as many as nodes that can run at once."""
+    return max(sum(project.config.night.slots.values()), 2)
+
+
+async def write_report(project: Project, services: Services, night: str) -> str:
+    """Write a night's report beside its artifacts; returns the path of the HTML file."""
+    report = await build_report(services.store, FolderEvidence(project.artifacts), night)
+    await services.artifacts.put_night_file(night, "report.json", render_json(report))
+    return await services.artifacts.put_night_file(night, "report.html", render_html(report))
