@@ -1,4 +1,9 @@
-"""The tools for Markdown notes: read, validate, set front matter, rename with every inbound link, look around."""
+"""The tools for Markdown notes: read, validate, set front matter, look around; ``tools.rename`` has the renaming.
+
+Invariants:
+- a tool that refuses has changed nothing;
+- a tool that is called again with the same arguments changes nothing more.
+"""
 
 import posixpath
 from collections.abc import Iterator
@@ -10,11 +15,11 @@ from pantheon.core.errors import ToolError
 from pantheon.core.model import Frozen
 from pantheon.core.notes.digest import digest_note
 from pantheon.core.notes.frontmatter import read_fields, set_fields, split_note
-from pantheon.core.notes.links import rewrite_links
-from pantheon.core.notes.slug import is_descriptive, is_kebab, slugify
+from pantheon.core.notes.slug import is_descriptive, slugify
 from pantheon.core.notes.textcheck import TAGS, check_metadata, tidy
 from pantheon.core.task import RelativePath
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
+from pantheon.tools.rename import RENAME_NOTE, is_taken, list_notes
 
 MAX_NOTE_BYTES = 1_000_000
 MAX_NEIGHBOURS = 40
@@ -42,14 +47,6 @@ class SetFrontMatter(Frozen):
     tags: tuple[str, ...] = Field(min_length=1, max_length=20)
 
 
-class RenameNote(Frozen):
-    """Arguments of ``rename_note``."""
-
-    path: RelativePath
-    new_name: str | None = Field(default=None, max_length=200)
-    """File name in the same folder; None makes one from the title."""
-
-
 def read_note(args: ReadNote, context: ToolContext) -> ToolResult:
     """Return a bounded excerpt."""
     data = context.files.read_bytes(args.path, max_bytes=MAX_NOTE_BYTES)
@@ -62,14 +59,16 @@ def validate_note(args: NotePath, context: ToolContext) -> ToolResult:
         raise ToolError(f"{args.path}: there is no such file")
     data = context.files.read_bytes(args.path, max_bytes=MAX_NOTE_BYTES)
     if b"\0" in data:
-        raise ToolError(f"{args.path}: a binary file, not a note")
+        raise ToolError(f"{args.path}: binary: the file has NUL bytes")
     try:
         data.decode("utf-8")
+        fields = read_fields(data)
     except UnicodeDecodeError as error:
-        raise ToolError(f"{args.path}: not UTF-8 text (byte {error.start + 1})") from error
+        raise ToolError(f"{args.path}: not UTF-8: byte {error.start + 1} is no text") from error
+    except ToolError as error:
+        raise ToolError(f"{args.path}: {error.message}", hint=error.hint) from error
     if not split_note(data).body.strip():
-        raise ToolError(f"{args.path}: empty, the note has no text")
-    fields = read_fields(data)
+        raise ToolError(f"{args.path}: empty: the note has no text")
     tags = fields.get("tags")
     complete = (
         all(isinstance(fields.get(key), str) and fields[key].strip() for key in ("title", "description"))
@@ -106,35 +105,11 @@ def set_front_matter(args: SetFrontMatter, context: ToolContext) -> ToolResult:
     )
 
 
-def rename_note(args: RenameNote, context: ToolContext) -> ToolResult:
-    """Give a note its telling name and rewrite every link that leads to it."""
-    require_target(args.path, context)
-    folder, old_name = posixpath.split(args.path)
-    data = context.files.read_bytes(args.path, max_bytes=MAX_NOTE_BYTES)
-    if args.new_name is None and is_descriptive(old_name):
-        return _not_renamed(args.path, old_name)
-    name = args.new_name if args.new_name is not None else _name_from_title(data)
-    if not is_kebab(name) or posixpath.splitext(name)[1] != posixpath.splitext(old_name)[1]:
-        raise ToolError(f"{name[:100]!r} is not a kebab-case name with the same extension")
-    if name == old_name:
-        return _not_renamed(args.path, old_name)
-    new_path = posixpath.join(folder, name)
-    if _taken(new_path, context):
-        raise ToolError(f"the name {name} is taken")
-    context.files.move(args.path, new_path)
-    changed = [args.path, new_path, *_rewrite_inbound(args.path, new_path, context)]
-    return ToolResult(
-        text=f"renamed to {name}",
-        data={"old": args.path, "new": new_path, "args": {"path": args.path, "new_name": name}},
-        changed=tuple(dict.fromkeys(changed)),
-    )
-
-
 def list_neighbours(args: NotePath, context: ToolContext) -> ToolResult:
     """List the notes of the same folder with their titles."""
     folder = posixpath.dirname(args.path)
     lines: list[str] = []
-    for path in _notes(context):
+    for path in list_notes(context):
         if posixpath.dirname(path) != folder or path == args.path:
             continue
         if len(lines) == MAX_NEIGHBOURS:
@@ -144,61 +119,20 @@ def list_neighbours(args: NotePath, context: ToolContext) -> ToolResult:
     return ToolResult(text="\n".join(lines) or "no other notes")
 
 
-def _not_renamed(path: str, name: str) -> ToolResult:
-    return ToolResult(text=f"keeps its name {name}", data={"old": path, "new": path})
-
-
-def _name_from_title(data: bytes) -> str:
-    title = read_fields(data).get("title")
-    if not isinstance(title, str):
-        raise ToolError("the note has no title to make a name from")
-    try:
-        return slugify(title) + ".md"
-    except ValueError as error:
-        raise ToolError(str(error)) from error
-
-
 def _name_problems(path: str, title: str, context: ToolContext) -> Iterator[str]:
     """Yield why the name that a title leads to cannot be had; a note that keeps its name has no such problem."""
     folder, old_name = posixpath.split(path)
     if is_descriptive(old_name):
         return
     try:
-        name = slugify(title) + ".md"
+        name = slugify(title) + posixpath.splitext(old_name)[1].lower()
     except ValueError as error:
         yield f"title: {error}."
         return
     if not is_descriptive(name):
         yield "title: makes a file name that says nothing; use more telling words."
-    elif name != old_name and _taken(posixpath.join(folder, name), context):
+    elif name != old_name and is_taken(posixpath.join(folder, name), path, context):
         yield f"title: another note is called {name} already; be more specific."
-
-
-def _taken(path: str, context: ToolContext) -> bool:
-    """Tell whether a path is in use, also by a name that differs in case only."""
-    lowered = path.lower()
-    return context.files.exists(path) or any(known.lower() == lowered for known in context.tree_paths)
-
-
-def _rewrite_inbound(old: str, new: str, context: ToolContext) -> Iterator[str]:
-    for path in _notes(context):
-        data = context.files.read_bytes(path, max_bytes=MAX_NOTE_BYTES)
-        if posixpath.basename(old).removesuffix(".md").encode() not in data and b"%" not in data:
-            continue
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        rewritten = rewrite_links(text, path, {old: new}, moved_from=old if path == new else None)
-        if rewritten != text:
-            context.files.write_bytes(path, rewritten.encode("utf-8"))
-            yield path
-
-
-def _notes(context: ToolContext) -> Iterator[str]:
-    for path in context.files.list_files():
-        if path.endswith(".md"):
-            yield path
 
 
 def _title(path: str, context: ToolContext) -> str:
@@ -242,14 +176,7 @@ NOTE_TOOLS = (
         call=set_front_matter,
         writes=True,
     ),
-    Tool(
-        name="rename_note",
-        description="Rename a note and rewrite every link to it.",
-        arguments=RenameNote,
-        example={"path": "docs/2026.01.02.md", "new_name": "retrying-uploads.md"},
-        call=rename_note,
-        writes=True,
-    ),
+    RENAME_NOTE,
     Tool(
         name="list_neighbours",
         description="List the other notes of the folder.",

@@ -76,6 +76,8 @@ class Registry:
 
     def __post_init__(self) -> None:
         for tool in self.tools:
+            if tool.name in self._by_name:
+                raise ConfigError(f"two tools are called {tool.name!r}")
             tool.arguments.model_validate(dict(tool.example))
             self._by_name[tool.name] = tool
 
@@ -113,9 +115,12 @@ class Registry:
         """
         tool = self.get(name)
         try:
+            json.dumps(args, ensure_ascii=False).encode()
             arguments = tool.arguments.model_validate(dict(args))
         except ValidationError as error:
             raise ToolError(f"{name}: " + "; ".join(explain(error)[:4])) from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ToolError(f"{name}: the arguments are not plain JSON text") from error
         result = tool.call(arguments, context)
         if len(result.text) > tool.max_output_chars:
             result = result.model_copy(update={"text": result.text[: tool.max_output_chars] + CUT})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pantheon.core.notes.links import broken_links, find_links, rewrite_links
+from pantheon.core.notes.links import broken_links, find_links, relink, rewrite_links
 
 OLD, NEW = "docs/2026.01.02.md", "docs/paging-with-keys.md"
 RENAMES = {OLD: NEW}
@@ -155,3 +155,20 @@ def test_broken_links_are_those_that_lead_to_nothing_here() -> None:
         "[7](gone.md) [8](../gone.png) [[nobody|x]] [9](https://example.org/gone.md) [10](../../out.md) [11](#x)"
     )
     assert broken_links(text, "docs/x.md", files) == ("../gone.png", "gone.md", "nobody")
+
+
+def test_front_matter_opens_nothing_in_the_body() -> None:
+    """Lists and fences in front matter do not make code of the body, nor text of its code."""
+    body = b"    [a](2026.01.02.md)\n\n[a](2026.01.02.md)\n"
+    for block in (b"k:\n  - a\n", b"k: |\n  ```\n", b"k: '[[2026.01.02]]'\n"):
+        data = b"---\n" + block + b"---\n" + body
+        new = relink(data, "docs/x.md", RENAMES)
+        assert new.endswith(b"---\n" + relink(body, "docs/x.md", RENAMES))
+        assert relink(body, "docs/x.md", RENAMES).count(b"paging") == 1
+        assert (b"[[paging-with-keys]]" in new) == (b"[[" in block)
+
+
+def test_other_bytes_around_a_link_stay() -> None:
+    """Bytes that are not UTF-8 survive; a file with a NUL is not looked at."""
+    assert relink(b"\xff[a](2026.01.02.md)\xfe", "docs/x.md", RENAMES) == b"\xff[a](paging-with-keys.md)\xfe"
+    assert relink(b"\0[a](2026.01.02.md)", "docs/x.md", RENAMES) == b"\0[a](2026.01.02.md)"

@@ -61,9 +61,8 @@ def check_relinked(files: Sequence[tuple[str, bytes, bytes]], renames: Mapping[s
 
 
 def links_to_renamed(data: bytes, path: str, renames: Mapping[str, str]) -> bool:
-    """Tell whether a file still links to a name that is gone; what is no text holds no links."""
-    relinked = _relinked(data, path, path, renames)
-    return relinked is not None and relinked != data
+    """Tell whether a file still links to a name that is gone; a binary file holds no links."""
+    return relink(data, path, renames) != data
 
 
 def check_file_name(path: str) -> CheckResult:

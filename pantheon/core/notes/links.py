@@ -14,9 +14,10 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
+from pantheon.core.notes.frontmatter import split_note
 from pantheon.core.notes.linkscan import Link, find_links
 
-__all__ = ["Link", "broken_links", "find_links", "rewrite_links"]
+__all__ = ["Link", "broken_links", "find_links", "relink", "rewrite_links"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -43,6 +44,30 @@ def rewrite_links(
             out += [text[last : link.start], new]
             last = link.end
     return "".join([*out, text[last:]])
+
+
+def relink(data: bytes, source: str, renames: Mapping[str, str], *, moved_from: str | None = None) -> bytes:
+    """Return a file's bytes with every link to a renamed file leading to its new name.
+
+    Front matter and body are looked at apart, so that neither can open a code block in the other. Bytes that are
+    not UTF-8 stay as they are around the links; a binary file (one with a NUL) has no links.
+
+    Args:
+        data: the whole file.
+        source: as for ``rewrite_links``.
+        renames: as for ``rewrite_links``.
+        moved_from: as for ``rewrite_links``.
+    """
+    if b"\0" in data:
+        return data
+    parts = split_note(data)
+    block, body = (
+        rewrite_links(part.decode("utf-8", "surrogateescape"), source, renames, moved_from=moved_from).encode(
+            "utf-8", "surrogateescape"
+        )
+        for part in (parts.block, parts.body)
+    )
+    return parts.head + parts.opener + block + parts.closer + body
 
 
 def broken_links(text: str, source: str, files: Iterable[str]) -> tuple[str, ...]:
@@ -89,19 +114,18 @@ def _resolve(target: str, source: str) -> tuple[str | None, ...]:
     """Return the repository paths a target may name, decoded and as written; None for one outside."""
     plain = html.unescape(_ESCAPED.sub(r"\1", target))
     found = []
-    for path in dict.fromkeys((unquote(plain, errors="strict") if _decodes(plain) else plain, plain)):
+    for path in dict.fromkeys((_unquoted(plain), plain)):
         joined = path.lstrip("/") if path.startswith("/") else f"{posixpath.dirname(source)}/{path}"
         normal = posixpath.normpath(joined.lstrip("/") or ".")
         found.append(None if normal == ".." or normal.startswith("../") else normal)
     return tuple(found)
 
 
-def _decodes(target: str) -> bool:
+def _unquoted(target: str) -> str:
     try:
-        unquote(target, errors="strict")
+        return unquote(target, errors="strict")
     except UnicodeDecodeError:
-        return False
-    return True
+        return target
 
 
 def _rewritten(link: Link, written_at: str, source: str, renames: Mapping[str, str]) -> str | None:
