@@ -1,0 +1,162 @@
+"""A chat server for tests: speaks the OpenAI protocol over a Unix socket and says what a script tells it to.
+
+It exists so that tests can make a server answer anything at all, or break in any way, at any byte. Every path
+that is tested against it is tested against a real server too.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_BODY_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Say:
+    """Answer with a text, token by token."""
+
+    text: str
+    finish_reason: str = "stop"
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    """Token -> log-probability of the alternatives at the first token."""
+    cached_tokens: int = 0
+    delay_s: float = 0.0
+    """Before each token."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer with a status and a body instead of a stream."""
+
+    status: int
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Begin a stream, send these bytes, and then close or hang."""
+
+    data: bytes
+    hang: bool = False
+
+
+Reply = Say | Answer | Raw
+Script = Callable[[Mapping[str, Any]], Reply]
+"""Request body -> what to answer."""
+
+
+@dataclass
+class ScriptedServer:
+    """The server; made by ``serve_script``."""
+
+    script: Script
+    model: str = "scripted"
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
+    """Bodies of the chat requests so far."""
+    head_lines: list[str] = field(default_factory=list)
+    """Request lines and headers of everything that was received."""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        try:
+            while (request := await _read_request(reader, self.head_lines)) is not None:
+                path, body = request
+                if path.startswith("/v1/models"):
+                    _send(writer, 200, json.dumps({"data": [{"id": self.model}]}).encode())
+                elif path.startswith("/health"):
+                    _send(writer, 200, b"{}")
+                else:
+                    value = json.loads(body)
+                    self.requests.append(value)
+                    if not await self._answer(writer, self.script(value)):
+                        return
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
+        """Send a reply; False when the connection must end."""
+        if isinstance(reply, Answer):
+            _send(writer, reply.status, reply.body, reply.headers)
+            return True
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        if isinstance(reply, Raw):
+            _chunk(writer, reply.data)
+            await writer.drain()
+            if reply.hang:
+                await asyncio.sleep(3600)
+            return False
+        for event in _events(reply, self.model):
+            if reply.delay_s:
+                await asyncio.sleep(reply.delay_s)
+            _chunk(writer, b"data: " + event + b"\n\n")
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        return True
+
+
+@asynccontextmanager
+async def serve_script(
+    script: Script, socket: Path, *, model: str = "scripted"
+) -> AsyncIterator[ScriptedServer]:
+    """Serve a script on a Unix socket for the length of a ``with``."""
+    scripted = ScriptedServer(script, model)
+    server = await asyncio.start_unix_server(scripted.handle, path=str(socket))
+    try:
+        yield scripted
+    finally:
+        server.close()
+
+
+def _events(reply: Say, model: str) -> list[bytes]:
+    pieces = [reply.text[i : i + 4] for i in range(0, len(reply.text), 4)] or [""]
+    events: list[dict[str, Any]] = []
+    for place, piece in enumerate(pieces):
+        choice: dict[str, Any] = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+        if reply.logprobs and place == 0:
+            top = [{"token": token, "logprob": value} for token, value in reply.logprobs.items()]
+            choice["logprobs"] = {
+                "content": [{"token": piece, "logprob": top[0]["logprob"], "top_logprobs": top}]
+            }
+        events.append({"model": model, "choices": [choice]})
+    events.append(
+        {"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}]}
+    )
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": len(pieces),
+        "prompt_tokens_details": {"cached_tokens": reply.cached_tokens},
+    }
+    events.append({"model": model, "choices": [], "usage": usage})
+    return [json.dumps(event).encode() for event in events] + [b"[DONE]"]
+
+
+async def _read_request(reader: asyncio.StreamReader, heads: list[str]) -> tuple[str, bytes] | None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    heads.extend(line for line in lines if line)
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    length = min(int(headers.get("content-length", "0")), MAX_BODY_BYTES)
+    return lines[0].split(" ")[1], await reader.readexactly(length)
+
+
+def _send(
+    writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str] | None = None
+) -> None:
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    writer.write(
+        f"HTTP/1.1 {status} Scripted\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode("latin-1") + body
+    )
+
+
+def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
