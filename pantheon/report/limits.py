@@ -2,7 +2,7 @@
 
 from pantheon.core.model import Frozen
 
-ATTEMPTS_IN_FULL = 150
+ATTEMPTS_IN_FULL = 100
 """Nights up to this many attempts show the full portions."""
 
 
@@ -29,9 +29,9 @@ class Limits(Frozen):
         full = cls()
         share = min(1.0, ATTEMPTS_IN_FULL / max(attempts, 1))
         return cls(
-            prompt_bytes=max(int(full.prompt_bytes * share), 400),
+            prompt_bytes=max(int(full.prompt_bytes * share), 300),
             log_bytes=max(int(full.log_bytes * share), 200),
-            diff_bytes=max(int(full.diff_bytes * share), 600),
+            diff_bytes=max(int(full.diff_bytes * share), 400),
             output_bytes=max(int(full.output_bytes * share), 200),
             json_bytes=full.json_bytes,
             lines_bytes=max(int(full.lines_bytes * share), 40_000),

@@ -21,8 +21,8 @@ def text(value: object, limit: int = MAX_TEXT) -> str:
     if value is None:
         return ""
     raw = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    cut = raw if len(raw) <= limit else f"{raw[:limit]} […{len(raw) - limit} more characters]"
-    return visible(cut)
+    shown = visible(raw[:limit])[:limit]
+    return shown if len(raw) <= limit else f"{shown} […{len(raw) - limit} more characters]"
 
 
 def number(value: object) -> float | None:

@@ -65,11 +65,16 @@ class View:
         if piece is None or piece.size_bytes == 0:
             return None
         data = piece.data[-limit:] if tail else piece.data[:limit]
+        shown = visible(data.decode("utf-8", "replace"))
+        kept = len(data)
+        if len(shown) > 2 * limit:
+            # Written-out controls are longer than the controls: what is shown stays bounded for them too.
+            kept = kept * 2 * limit // len(shown)
         return Excerpt(
-            text=visible(data.decode("utf-8", "replace")),
+            text=shown[-2 * limit :] if tail else shown[: 2 * limit],
             artifact=visible(f"{self.folder}/{name}"),
             size_bytes=piece.size_bytes,
-            left_out_bytes=piece.size_bytes - len(data),
+            left_out_bytes=piece.size_bytes - kept,
             tail=tail,
         )
 

@@ -18,6 +18,7 @@ from pantheon.core.records import (
     NodeState,
     TaskOutcome,
     TaskRecord,
+    storable_text,
 )
 from pantheon.core.task import Task
 from pantheon.ports.store import Store
@@ -109,8 +110,8 @@ class SampleNight:
             {
                 "id": f"note-{number:04}",
                 "kind": "docops",
-                "package": self.say(("docs", "journal")[number % 2])[:200],
-                "goal": self.say("Give the note a title, a description and tags")[:2_000],
+                "package": storable_text(self.say(("docs", "journal")[number % 2]))[:200],
+                "goal": storable_text(self.say("Give the note a title, a description and tags"))[:2_000],
                 "targets": [f"docs/2025.07.{number % 28 + 1:02}.note-{number}.md"],
             }
         )
@@ -151,7 +152,8 @@ class SampleNight:
                 task, reviewer, "succeeded", agent=True, wall_s=4.0, files={"review.json": data}
             )
         if "fail" in verdicts:
-            reason = self.say(f"peerB: title: '{title}' was not preferred to 'Notes' (margin -0.{number}1)")
+            said = self.say(f"peerB: title: '{title}' was not preferred to 'Notes' (margin -0.{number}1)")
+            reason = storable_text(said)
             await self._attempt(
                 task, "gate", "failed", cause=reason, output={"decision": "deny", "reasons": [reason]}
             )

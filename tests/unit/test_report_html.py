@@ -1,0 +1,122 @@
+"""The HTML file: one file, no way out of it, nothing hostile in it."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from pantheon.report.html import render_html
+from pantheon.report.json import render_json
+from pantheon.report.read_model import build_report
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.evidence import FakeEvidence
+from pantheon.testing.hostile import HOSTILE_TEXTS
+from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.store import FakeStore
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+ALLOWED = set(
+    "html head meta title style body a header p h1 h2 h3 h4 svg rect ul li ol span b nav main section strong pre "
+    "details summary div code table thead tbody tr th td line text footer".split()
+)
+
+
+class Shape(HTMLParser):
+    """The elements of a page with their attributes, and whether they nest."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def names(self):
+        return [(tag, tuple(attrs)) for tag, attrs in self.elements]
+
+
+async def played(say=None, tasks=8, bulk=b""):
+    clock, evidence = FakeClock(), FakeEvidence()
+    store = FakeStore(clock)
+
+    def put(folder, name, data):
+        evidence.put(folder, name, data if name.endswith(".json") else data + bulk)
+
+    sample = SampleNight(store, clock, put) if say is None else SampleNight(store, clock, put, say=say)
+    await sample.play(tasks)
+    return await build_report(store, evidence)
+
+
+async def test_the_file_stands_alone():
+    """No script, no image, no address but places in the file and folders beside it."""
+    page = render_html(await played()).decode()
+    shape = Shape(page)
+    assert {tag for tag, _ in shape.elements} <= ALLOWED
+    links = [attrs["href"] for tag, attrs in shape.elements if tag == "a"]
+    assert all(re.fullmatch(r"#[a-z0-9-]+|\./[A-Za-z0-9._/-]+/", link) for link in links)
+    ids = [attrs["id"] for _, attrs in shape.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    assert "http" not in re.sub(r"http-equiv|, http\]", "", page)
+
+
+async def test_the_policy_allows_exactly_the_one_style():
+    """The content security policy names the style by its hash, and no attribute carries a style."""
+    page = render_html(await played(tasks=1)).decode()
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = next(a["content"] for t, a in Shape(page).elements if t == "meta" and "http-equiv" in a)
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert " style=" not in page
+
+
+@pytest.mark.parametrize("payload", HOSTILE_TEXTS)
+async def test_a_hostile_text_makes_no_element_and_no_attribute(payload):
+    """The page of a night whose every text attacks has the same elements as the page of an honest one.
+
+    Line feeds split a diff's lines, and so may change the number of its spans: the allowed elements and attributes
+    stay the same, and the payload is there to read.
+    """
+    report = await played(lambda _: payload)
+    hostile, honest = Shape(render_html(report).decode()), Shape(render_html(await played()).decode())
+    assert set(hostile.names()) <= set(honest.names())
+    for tag, attrs in hostile.elements:
+        assert tag in ALLOWED
+        assert not any(name.startswith("on") or name in ("style", "src") for name in attrs)
+        assert not attrs.get("href", "#").startswith(("javascript", "data", "http", "//"))
+    json.loads(render_json(report))
+
+
+async def test_controls_and_directions_are_written_out():
+    """No byte of the files can move a cursor or turn the direction of writing."""
+    report = await played(lambda text: f"{text}\x1b]0;x\x07\u202e\u200b\ufeff\x9b1m")
+    for data in (render_html(report), render_json(report)):
+        assert not re.search(
+            "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]", data.decode()
+        )
+    assert "\\u202e" in render_html(report).decode()
+
+
+async def test_a_long_night_of_large_artifacts_stays_readable():
+    """Excerpts shrink with the number of attempts; what is left out is marked with its place."""
+    bulk = b'The "limiter" counts <requests> in a window.\n' * 2_000
+    report = await played(tasks=160, bulk=bulk)
+    page = render_html(report)
+    assert len(page) < 9_000_000
+    assert len(render_json(report)) < 3_000_000
+    assert b"bytes left out" in page
+    assert b"the whole is in <code>20260101-220000/" in page
