@@ -61,6 +61,15 @@ async def played(say=None, tasks=8, bulk=b""):
     return await build_report(store, evidence)
 
 
+_honest: set[tuple[str, tuple[str, ...]]] = set()
+
+
+async def honest_names():
+    if not _honest:
+        _honest.update(Shape(render_html(await played()).decode()).names())
+    return _honest
+
+
 async def test_the_file_stands_alone():
     """No script, no image, no address but places in the file and folders beside it."""
     page = render_html(await played()).decode()
@@ -92,8 +101,8 @@ async def test_a_hostile_text_makes_no_element_and_no_attribute(payload):
     stay the same, and the payload is there to read.
     """
     report = await played(lambda _: payload)
-    hostile, honest = Shape(render_html(report).decode()), Shape(render_html(await played()).decode())
-    assert set(hostile.names()) <= set(honest.names())
+    hostile = Shape(render_html(report).decode())
+    assert set(hostile.names()) <= await honest_names()
     for tag, attrs in hostile.elements:
         assert tag in ALLOWED
         assert not any(name.startswith("on") or name in ("style", "src") for name in attrs)
