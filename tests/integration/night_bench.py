@@ -1,0 +1,176 @@
+"""A whole night for tests: a user's repository, the shipped agents and flow, SQLite, and a scripted model."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pantheon.adapters.artifacts import ArtifactFolder
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.content import load_folders, load_texts, shipped_content
+from pantheon.adapters.git.repository import NightRepository
+from pantheon.adapters.http_model import HttpModelClient
+from pantheon.adapters.keys import FileSigner
+from pantheon.adapters.store import open_store
+from pantheon.core.agent import load_agent
+from pantheon.core.canonical import digest_bytes
+from pantheon.core.flow import load_flow
+from pantheon.core.notes.textcheck import normalise_tags
+from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
+from pantheon.core.task import Task
+from pantheon.engine.night import Night, NightSummary, Progress
+from pantheon.engine.services import Content, Services
+from pantheon.ports.store import Store
+from pantheon.testing.scripted_model import Reply, Say, ScriptedServer, serve_script
+from pantheon.tools.notes import NOTE_TOOLS
+from pantheon.tools.registry import Registry
+
+BATCH = "b" * 12
+
+
+def git(root: Path, *args: str) -> str:
+    """Run git as the user would, with a neutral configuration."""
+    return subprocess.run(
+        ["git", "-c", "user.name=U", "-c", "user.email=u@localhost", *args],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
+    ).stdout
+
+
+def make_repository(root: Path, files: Mapping[str, bytes]) -> Path:
+    """Make a repository with one commit that holds the files."""
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    for path, data in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    git(root, "add", "-A", "-f")
+    git(root, "commit", "-q", "-m", "start")
+    return root
+
+
+@dataclass
+class NoteScript:
+    """A model that catalogues notes by their first word and prefers what it proposed itself.
+
+    Args:
+        proposals: first word of a note -> what to finalize with.
+        prefers: whether a reviewer's question is answered for the proposal.
+    """
+
+    proposals: Mapping[str, Mapping[str, Any]]
+    prefers: Callable[[str], bool] = lambda _: True
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, body: Mapping[str, Any]) -> Reply:
+        turn = next(m["content"] for m in reversed(body["messages"]) if "<note>" in m["content"])
+        word = re.search(r"<note>\n(\w+)", turn).group(1)  # type: ignore[union-attr]
+        proposal = self.proposals[word]
+        question = turn.rpartition("</note>")[2]
+        if "\nA: " not in question:
+            self.asked.append(word)
+            return Say(json.dumps({"finalize": proposal}))
+        first = question.partition("\nA: ")[2].partition("\nB: ")[0]
+        own = {proposal["title"], proposal["description"], ", ".join(normalise_tags(proposal["tags"]))}
+        right, wrong = ("A", "B") if (first in own) == self.prefers(question) else ("B", "A")
+        return Say(right, finish_reason="length", logprobs={right: -0.05, wrong: -3.0})
+
+
+def proposal(subject: str, title: str, description: str, *tags: str) -> dict[str, Any]:
+    """Return an output of the archivist."""
+    return {"subject": subject, "title": title, "description": description, "tags": list(tags)}
+
+
+@dataclass
+class Bench:
+    """Everything of one night, reopened as often as a test wants."""
+
+    root: Path
+    services: Services
+    store: Store
+    server: ScriptedServer
+    steps: list[Progress] = field(default_factory=list)
+
+    async def night(
+        self, targets: Sequence[str], *, needs: Mapping[str, Sequence[str]] | None = None, night: str = "n1"
+    ) -> NightSummary:
+        """Run one night over one task per target; the task's id is the target's stem."""
+        tasks = [
+            Task(
+                id=Path(target).stem,
+                kind="docops",
+                goal="Catalogue the note",
+                targets=(target,),
+                needs=tuple((needs or {}).get(Path(target).stem, ())),
+            )
+            for target in targets
+        ]
+        records = [
+            TaskRecord(key=f"{BATCH}/{t.id}", batch=BATCH, line=t.canonical_line().decode()) for t in tasks
+        ]
+        clock = self.services.clock
+        batch = BatchRecord(name=BATCH, digest="0" * 64, lines=len(tasks), enqueued_at=clock.now(), path="q")
+        await self.store.add_batch(batch, records)
+        record = NightRecord(
+            id=night,
+            base_commit=await self.services.repository.resolve("HEAD"),
+            branch=f"pantheon/night-{night}",
+            started_at=clock.now(),
+        )
+        known = [one for one in await self.store.nights() if one.id == night]
+        runner = Night(
+            services=self.services,
+            slots={"model": 2, "cpu": 2, "git": 1},
+            owner="test",
+            lease_s=60.0,
+            watch=self.steps.append,
+        )
+        async with asyncio.timeout(60):
+            return await runner.run(known[0] if known else record, [r.key for r in records])
+
+
+@asynccontextmanager
+async def opened(
+    root: Path, tmp_path: Path, script: Callable[[Mapping[str, Any]], Reply]
+) -> AsyncIterator[Bench]:
+    """Open a repository for nights with a scripted model."""
+    await asyncio.to_thread(tmp_path.mkdir, exist_ok=True)
+    clock, top = SystemClock(), shipped_content()
+    socket = tmp_path / "m.sock"
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
+    agents = {name: load_agent(name, files) for name, files in load_folders(top / "agents").items()}
+    loaded = [load_flow(name, data) for name, data in load_texts(top / "flows", "*.toml").items()]
+    store = await open_store(tmp_path / "state" / "pantheon.db", clock, write=True)
+    async with serve_script(script, socket) as server:
+        model = HttpModelClient("scripted", base_url="http://localhost", uds=str(socket))
+        services = Services(
+            store=store,
+            repository=await NightRepository.open(root, tmp_path / "state", trees=4, clock=clock),
+            artifacts=ArtifactFolder(tmp_path / "artifacts"),
+            signer=FileSigner.open(tmp_path / "keys" / "night"),
+            clock=clock,
+            model=model,
+            tools=Registry(NOTE_TOOLS),
+            content=Content(
+                agents=agents,
+                flows={flow.name: flow for flow in loaded},
+                gate_policy=GatePolicy(),
+                night_policy=NightPolicy(),
+                digests={"agents": {name: digest_bytes(b"") for name in agents}},
+            ),
+        )
+        try:
+            yield Bench(root=root, services=services, store=store, server=server)
+        finally:
+            await model.aclose()
+            await store.aclose()
