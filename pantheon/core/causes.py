@@ -27,21 +27,20 @@ def cause_pattern(cause: str) -> str:
     return text[:MAX_PATTERN] + "…" if len(text) > MAX_PATTERN else text or "no cause was recorded"
 
 
-def name_failure(outcome: TaskOutcome | None, cause: str, *, by_reviewers: bool | None = None) -> str:
+def name_failure(outcome: TaskOutcome | None, cause: str, *, by_reviewers: bool = False) -> str:
     """Return what happened to a task as the end of a sentence: ``2 …``.
 
     Args:
         outcome: what became of the task; None while it is open.
         cause: as the store has it, ``node: why``.
-        by_reviewers: for a denial, whether reviewers (and not only checks) were against it; None when unknown.
+        by_reviewers: for a denial, whether a reviewer was against it.
     """
+    node = cause.partition(":")[0].strip()
+    known = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", node) is not None
     if outcome is TaskOutcome.DENIED:
-        if by_reviewers is None:
-            return "denied at the gate"
-        return "denied by reviewers" if by_reviewers else "denied by checks"
+        return "denied by reviewers" if by_reviewers else f"denied at {node}" if known else "denied"
     if outcome is TaskOutcome.FAILED:
-        node = cause.partition(":")[0].strip()
-        return f"failed in {node}" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", node) else "failed"
+        return f"failed in {node}" if known else "failed"
     return _WORDS[outcome]
 
 
@@ -53,10 +52,7 @@ _WORDS: Mapping[TaskOutcome | None, str] = {
     TaskOutcome.NOT_REACHED: "not reached",
     None: "still open",
 }
-_WITH_WAS = frozenset(
-    {"denied by reviewers", "denied by checks", "denied at the gate", "blocked by another task", "cancelled"}
-    | {"not reached"}
-)
+_WITH_WAS = ("denied", "blocked", "cancelled", "not reached")
 
 
 def say_night(failures: Sequence[str], accepted: int, *, closed: bool, attempts: int) -> str:
@@ -95,7 +91,7 @@ def _say_accepted(accepted: int, total: int) -> str:
 
 
 def _say_rest(name: str, count: int) -> str:
-    if name in _WITH_WAS:
+    if name.startswith(_WITH_WAS):
         return f"{count} {'was' if count == 1 else 'were'} {name}"
     if name == _WORDS[None]:
         return f"{count} {'is' if count == 1 else 'are'} {name}"

@@ -173,7 +173,7 @@ def _name_failures(tasks: Sequence[TaskRecord], verdicts: Sequence[Verdict]) -> 
     for one in verdicts:
         against[one.task] |= one.verdict != "pass"
     return [
-        name_failure(task.outcome, visible(task.cause), by_reviewers=against.get(task.key))
+        name_failure(task.outcome, visible(task.cause), by_reviewers=against[task.key])
         for task in tasks
         if task.outcome is not TaskOutcome.ACCEPTED
     ]

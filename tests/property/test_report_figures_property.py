@@ -22,7 +22,7 @@ def test_an_interval_holds_its_share(pair):
 
 
 @given(
-    st.integers(0, 50), st.lists(st.sampled_from(["failed", "not reached", "denied by checks"]), max_size=50)
+    st.integers(0, 50), st.lists(st.sampled_from(["failed", "not reached", "denied at checks"]), max_size=50)
 )
 def test_the_sentence_adds_up(accepted, failures):
     """The numbers after the first clause sum to the tasks that were not accepted."""

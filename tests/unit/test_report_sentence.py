@@ -52,9 +52,12 @@ def test_a_failure_names_its_node_but_nothing_hostile():
 
 
 def test_a_denial_says_by_whom():
-    """Reviewers, checks, or nobody that we know of."""
-    names = [name_failure(TaskOutcome.DENIED, "gate: x", by_reviewers=who) for who in (True, False, None)]
-    assert names == ["denied by reviewers", "denied by checks", "denied at the gate"]
+    """Reviewers, else the gate where it happened, else nobody that we know of."""
+    denied = TaskOutcome.DENIED
+    assert name_failure(denied, "gate: x", by_reviewers=True) == "denied by reviewers"
+    assert name_failure(denied, "checks: links: one leads nowhere") == "denied at checks"
+    assert name_failure(denied, "") == "denied"
+    assert night(["denied at merge"] * 2, 1).endswith("; 2 were denied at merge.")
 
 
 def test_equal_causes_meet_in_one_pattern():
