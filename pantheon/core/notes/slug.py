@@ -4,7 +4,19 @@ import re
 import unicodedata
 
 MAX_SLUG = 64
-_RESERVED = frozenset({"con", "prn", "aux", "nul", "index", "readme"})
+_CONVENTIONAL = frozenset(
+    "readme index changelog license licence contributing security authors notice summary agents".split()
+)
+"""Names that tools and people look for; a note that has one keeps it, and no title makes one."""
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{kind}{n}" for kind in ("com", "lpt") for n in range(10)}
+)
+"""Names that cannot be checked out on every system."""
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "ae", "ø": "o", "Ø": "o", "œ": "oe", "Œ": "oe", "ł": "l", "Ł": "l"}
+    | {"đ": "d", "Đ": "d", "ð": "d", "þ": "th", "ı": "i", "µ": "u"}
+)
+"""Latin letters that do not decompose."""
 _NOTHING = frozenset(
     "untitled note notes new draft doc document file temp tmp misc copy scratch todo page text".split()
 )
@@ -16,7 +28,7 @@ def slugify(title: str) -> str:
     Raises:
         ValueError: nothing of the title can stand in a file name, or the name is reserved.
     """
-    folded = unicodedata.normalize("NFKD", title.replace("++", " plus plus ").replace("#", " sharp "))
+    folded = unicodedata.normalize("NFKD", _spelled_out(title).translate(_LETTERS))
     ascii_only = re.sub(r"['’`]", "", folded).encode("ascii", "ignore").decode().lower()
     words = [word for word in re.split(r"[^a-z0-9]+", ascii_only) if word]
     if not words:
@@ -27,13 +39,28 @@ def slugify(title: str) -> str:
             break
         slug = f"{slug}-{word}"
     slug = re.sub(r"(-(a|an|and|for|in|of|on|or|the|to|with))+$", "", slug)
-    if slug in _RESERVED:
+    if slug in _CONVENTIONAL or slug in _DEVICES:
         raise ValueError(f"{slug!r} is a reserved name")
     return slug
 
 
+def _spelled_out(title: str) -> str:
+    """Return the title with the signs of names such as C++ and C# as words; a heading's ``#`` is none."""
+    return re.sub(r"(?<=\w)#(?!\w)", " sharp ", re.sub(r"(?<=\w)\+\+", " plus plus ", title))
+
+
+def is_conventional(name: str) -> bool:
+    """Tell whether a file has a name by which it is looked for, such as ``README.md``."""
+    return name.rpartition(".")[0].lower() in _CONVENTIONAL
+
+
 def is_descriptive(name: str) -> bool:
-    """Tell whether a file name says what the file is about: words, not a date or a number."""
+    """Tell whether a file name says what the file is about: two telling words, not a date or a number.
+
+    A conventional name says it too.
+    """
+    if is_conventional(name):
+        return True
     stem = name.rpartition(".")[0] or name
     words = [word.lower() for word in re.split(r"[^A-Za-z0-9]+", stem) if word]
     telling = [word for word in words if re.fullmatch(r"[a-z][a-z0-9]*[a-z][a-z0-9]*", word)]

@@ -51,8 +51,8 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags in kebab-case, lower case, without repetitions, in their order."""
     found = []
     for tag in tags:
-        folded = unicodedata.normalize("NFKC", tag).strip().lower().lstrip("#")
-        kebab = re.sub(r"-{2,}", "-", re.sub(r"[\s_/.,:;()'\"`]+", "-", folded)).strip("-")
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", tag).lower())
+        kebab = re.sub(r"-{2,}", "-", re.sub(r"[\s_/.,:;()'\"`]+", "-", folded)).strip("-").lstrip("#-")
         if kebab and kebab not in found:
             found.append(kebab)
     return tuple(found)
@@ -64,7 +64,7 @@ def tidy(proposal: Metadata, note: str) -> Metadata:
     Space and punctuation at the ends, tags in kebab-case, and, as long as enough are left, without the tags that
     are generic or not in the note.
     """
-    title = " ".join(proposal.title.split()).rstrip(".:;,!")
+    title = " ".join(proposal.title.split()).rstrip(" .:;,!")
     description = " ".join(proposal.description.split())
     if description and description[-1].isalnum() and len(description) < DESCRIPTION_CHARS[1]:
         description += "."
@@ -99,7 +99,8 @@ def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) ->
         yield Problem(f"{name}-plain", f"{name}: plain text only, without markup, links or line breaks.")
     if _GREETING.match(text):
         yield Problem(f"{name}-greeting", f"{name}: starts like a chat answer; name the subject instead.")
-    if _PLACEHOLDER.search(text):
+    placeholder = _PLACEHOLDER.search(text)
+    if placeholder is not None and not _is_word_of(placeholder.group(), note):
         yield Problem(f"{name}-placeholder", f"{name}: holds a placeholder.")
     if echo := _echo(text, note, prompt_texts):
         yield Problem(f"{name}-echo", f"{name}: repeats the instructions or an example ({echo!r}).")
@@ -110,6 +111,11 @@ def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) ->
         yield Problem(f"{name}-cut", f"{name}: breaks off at its end; write it shorter and whole.")
     if text.count("(") != text.count(")") or text.count('"') % 2:
         yield Problem(f"{name}-cut", f"{name}: a bracket or quote is not closed.")
+
+
+def _is_word_of(placeholder: str, note: str) -> bool:
+    """Tell whether a word that often is a placeholder is one that the note itself uses."""
+    return placeholder != "..." and placeholder.lower() in note.lower()
 
 
 def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
@@ -209,7 +215,7 @@ def _words(text: str) -> list[str]:
 
 
 def _strange_script(text: str, note: str) -> str:
-    known = {_script(char) for char in note if char.isalpha()} | {"LATIN"}
+    known = {_script(char) for char in set(note) if char.isalpha()} | {"LATIN"}
     return "".join(char for char in text if char.isalpha() and _script(char) not in known)[:10]
 
 
