@@ -42,8 +42,8 @@ class ServerSettings(Frozen):
 
     context_tokens: int = Field(default=8_192, ge=512, le=1_048_576)
     """Context that all slots share; one lone request may use all of it."""
-    slots: int = Field(default=2, ge=1, le=256)
-    """Requests that are decoded at once; each keeps the prefix of its last one."""
+    slots: int = Field(default=1, ge=1, le=1_024)
+    """Requests that are decoded at once. Slots do not share a prefix: each computes its own (docs/models.md)."""
     threads: int = Field(default=0, ge=0, le=1_024)
     """0: one per physical core."""
     batch_tokens: int = Field(default=512, ge=32, le=8_192)

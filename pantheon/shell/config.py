@@ -64,8 +64,8 @@ class ServerConfig(Frozen):
 
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads; 0 takes one per physical core."""
-    slots: Slots = 2
-    """Requests that are decoded at once."""
+    slots: Slots = 1
+    """Requests that are decoded at once; each slot computes a shared prefix anew (docs/models.md)."""
     context_tokens: int = Field(default=8_192, ge=512, le=1_048_576)
     """Context that the slots share, in tokens."""
     cache_ram_mib: int = Field(default=512, ge=0, le=1_048_576)

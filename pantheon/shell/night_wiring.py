@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from pantheon.adapters.artifact_reader import FolderEvidence
 from pantheon.adapters.artifacts import ArtifactFolder
@@ -13,7 +12,7 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.store import hold_night, open_store
-from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.core.errors import ConfigError
 from pantheon.core.flow import Flow
 from pantheon.engine.services import Content, Services
 from pantheon.ports.model import ModelClient
@@ -22,14 +21,9 @@ from pantheon.report.html import render_html
 from pantheon.report.json import render_json
 from pantheon.report.read_model import build_report
 from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
-from pantheon.shell.wiring import (
-    connect_endpoint,
-    load_content,
-    model_path,
-    project_signer,
-    read_catalogue,
-)
+from pantheon.shell.wiring import connect_endpoint, load_content, project_signer
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -134,34 +128,14 @@ async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[M
         finally:
             await client.aclose()
         return
-    entry = read_catalogue(project).entry(project.config.model)
-    path = model_path(entry, user)
-    if not path.is_file():
-        raise PreflightError(
-            f"the model {entry.name} is not there",
-            hint=f"Fetch it by day: pantheon models pull {entry.name}",
+    async with embedded_server(project, user, say=say) as running:
+        client = HttpModelClient(
+            f"embedded {running.alias}", base_url=running.base_url, uds=str(running.socket)
         )
-    from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
-
-    say(f"starting the embedded server with {entry.name}")
-    server = project.config.server
-    settings = ServerSettings(
-        context_tokens=server.context_tokens,
-        slots=server.slots,
-        threads=server.threads,
-        cache_ram_mib=server.cache_ram_mib,
-        alias=entry.name,
-    )
-    async with EmbeddedServer(path, settings=settings, log=_server_log(project)) as running:
-        client = HttpModelClient(f"embedded {entry.name}", base_url=running.base_url, uds=str(running.socket))
         try:
             yield client
         finally:
             await client.aclose()
-
-
-def _server_log(project: Project) -> Path:
-    return project.state / "logs" / "server.log"
 
 
 def _trees(project: Project) -> int:
