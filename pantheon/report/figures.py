@@ -73,7 +73,7 @@ def draw_gantt(report: Report) -> Chart | None:
     scale = (WIDTH - left) / span_s
     for group in rows.values():
         if by_task:
-            labels.append((y + LANE - 2, group[0][0].id, group[0][0].anchor))
+            labels.append((y + LANE - 2, group[0][0].label, group[0][0].anchor))
         lanes = _pack([one for _, one in group])
         for (task, one), lane in zip(group, lanes, strict=True):
             length_s = _length(one)
@@ -85,7 +85,7 @@ def draw_gantt(report: Report) -> Chart | None:
                     colour=min(nodes.index(one.node), COLOURS - 1),
                     failed=one.outcome is not AttemptOutcome.SUCCEEDED,
                     anchor=task.anchor,
-                    title=f"{task.id} {one.node} attempt {one.attempt}: "
+                    title=f"{task.label} {one.node} attempt {one.attempt}: "
                     f"{one.outcome or 'running'}, {length_s:.1f} s",
                 )
             )
@@ -109,7 +109,9 @@ def draw_gantt(report: Report) -> Chart | None:
 
 
 def say_seconds(seconds: float) -> str:
-    """Return a duration as people say it: ``0.4 s``, ``12 s``, ``3 m 05 s``, ``2 h 10 m``."""
+    """Return a duration as people say it: ``40 ms``, ``0.4 s``, ``12 s``, ``3 m 05 s``, ``2 h 10 m``."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

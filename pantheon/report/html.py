@@ -36,7 +36,7 @@ def render_html(report: Report) -> bytes:
         split=_split(report.outcomes),
         chart=draw_gantt(report),
         anchors={task.key: task.anchor for task in report.tasks},
-        names={task.key: task.id for task in report.tasks},
+        names={task.key: task.label for task in report.tasks},
         hottest=max((n for _, row in report.tool_errors.rows for n in row), default=0),
         has_landed=lambda diff: id(diff) in landed,
     )

@@ -74,7 +74,7 @@ class CauseGroup(Frozen):
     cause: str
     """The common pattern: quoted texts and numbers are left out."""
     tasks: tuple[tuple[str, str, str], ...]
-    """(task key, task id, full cause)."""
+    """(task key, label, full cause)."""
 
 
 class Need(Frozen):
@@ -184,6 +184,8 @@ class TaskShown(Frozen):
 
     key: str
     id: str
+    label: str
+    """What people call it: its id, or its target's file name where the id is only a digest."""
     anchor: str
     """Id of its section in the HTML."""
     package: str

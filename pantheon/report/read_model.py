@@ -19,9 +19,8 @@ from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
 from pantheon.report.evidence import read_attempt
 from pantheon.report.limits import Limits
-from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report
+from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
 from pantheon.report.needs import rank_needs
-from pantheon.report.reading import text
 from pantheon.report.stories import Worked, land_changes, show_task
 
 MAX_PROBLEMS = 50
@@ -106,7 +105,7 @@ def _assemble(
         show_task(place, task, of_task[task.key], worked[task.key]) for place, task in enumerate(tasks, 1)
     )
     verdicts = _verdicts(shown)
-    groups = _group_causes(tasks)
+    groups = _group_causes(tasks, stories)
     agreement, reviewers = compare_reviewers(verdicts), rate_reviewers(verdicts)
     facts = [one.facts for one in shown]
     about = _night_facts(night, len(tasks), len(attempts))
@@ -179,13 +178,12 @@ def _name_failures(tasks: Sequence[TaskRecord], verdicts: Sequence[Verdict]) -> 
     ]
 
 
-def _group_causes(tasks: Sequence[TaskRecord]) -> tuple[CauseGroup, ...]:
+def _group_causes(tasks: Sequence[TaskRecord], stories: Sequence[TaskShown]) -> tuple[CauseGroup, ...]:
     groups: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
-    for task in tasks:
+    for task, story in zip(tasks, stories, strict=True):
         if task.outcome is not TaskOutcome.ACCEPTED:
             pattern = visible(cause_pattern(task.cause)) if task.outcome is not None else "still open"
-            identity = visible(task.key.partition("/")[2] or task.key)
-            groups[task.outcome or OPEN, pattern].append((visible(task.key), identity, text(task.cause)))
+            groups[task.outcome or OPEN, pattern].append((story.key, story.label, story.cause))
     ranked = sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     return tuple(
         CauseGroup(outcome=outcome, cause=cause, tasks=tuple(members)) for (outcome, cause), members in ranked

@@ -1,5 +1,6 @@
 """Each task's story: its nodes and attempts, and the change that landed."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from pantheon.core.task import Task
 from pantheon.core.visible import visible
 from pantheon.report.model import AttemptShown, Change, Landed, NodeShown, TaskShown
 from pantheon.report.reading import mapping, text
+
+DIGEST_ID = re.compile(r"t-[0-9a-f]{12}")
+"""The id of a task whose author gave it none."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,11 @@ def show_task(
     for one in worked:
         tries[one.record.node].append(one.shown)
     goal, targets = _read_line(record.line)
+    identity = visible(record.key.partition("/")[2] or record.key)
     return TaskShown(
         key=visible(record.key),
-        id=visible(record.key.partition("/")[2] or record.key),
+        id=identity,
+        label=targets[0].rpartition("/")[2] if targets and DIGEST_ID.fullmatch(identity) else identity,
         anchor=f"task-{place}",
         package=text(record.package, 200),
         goal=goal,
