@@ -167,7 +167,7 @@ def _check_tags(tags: Sequence[str], note: str, words: frozenset[str]) -> Iterab
 
 
 def _check_tag(tag: str, lowered: str, words: frozenset[str]) -> Iterable[Problem]:
-    if len(tag) > TAG_CHARS or not re.fullmatch(r"[^\W_][\w+#-]*", tag):
+    if len(tag) > TAG_CHARS or not re.fullmatch(r"[^\W_][\w+#-]*", tag) or normalise_tags((tag,)) != (tag,):
         yield Problem("tags-form", f"tags: {tag[:50]!r} is not a short lower-case tag.")
     elif all(part in _GENERIC for part in tag.split("-")):
         yield Problem("tags-generic", f"tags: {tag!r} would fit any note.")
