@@ -12,6 +12,7 @@ from typing import Any
 from pantheon.core.dag import Plan, PlannedNode, build_plan, node_key
 from pantheon.core.errors import MergeConflictError
 from pantheon.core.flow import Flow, route_task
+from pantheon.core.lifecycle import TERMINAL
 from pantheon.core.outcomes import NodeEnd, conclude_task
 from pantheon.core.records import (
     NightRecord,
@@ -24,7 +25,7 @@ from pantheon.core.task import Task
 from pantheon.engine.attempt import AttemptRunner, NodeResult
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.node import NodeExecutor
-from pantheon.engine.scheduler import TERMINAL, NodeEnded, Scheduler
+from pantheon.engine.scheduler import NodeEnded, Scheduler
 from pantheon.engine.services import NightContext, NodeContext, Services
 
 OWN_TIMEOUT_S = 30.0

@@ -12,8 +12,6 @@ from pantheon.core.dag import Plan, PlannedNode
 from pantheon.core.dispatch import Candidate, plan_dispatch
 from pantheon.core.records import NodeState
 
-TERMINAL = frozenset({NodeState.SUCCEEDED, NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
-
 
 @dataclass(frozen=True)
 class NodeEnded:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from pantheon.adapters.artifact_reader import FolderEvidence
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git.repository import NightRepository
@@ -17,9 +16,6 @@ from pantheon.core.flow import Flow
 from pantheon.engine.services import Content, Services
 from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
-from pantheon.report.html import render_html
-from pantheon.report.json import render_json
-from pantheon.report.read_model import build_report
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
@@ -141,10 +137,3 @@ async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[M
 def _trees(project: Project) -> int:
     """Return how many work trees may be in use at once: as many as nodes that can run at once."""
     return max(sum(project.config.night.slots.values()), 2)
-
-
-async def write_report(project: Project, services: Services, night: str) -> str:
-    """Write a night's report beside its artifacts; returns the path of the HTML file."""
-    report = await build_report(services.store, FolderEvidence(project.artifacts), night)
-    await services.artifacts.put_night_file(night, "report.json", render_json(report))
-    return await services.artifacts.put_night_file(night, "report.html", render_html(report))

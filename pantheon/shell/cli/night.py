@@ -15,8 +15,9 @@ from pantheon.shell.cli.context import Session, json_option, run_async, session_
 from pantheon.shell.cli.output import Progress as Show
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
 from pantheon.shell.config import Project, UserPaths
-from pantheon.shell.night_wiring import NightServices, open_night_services, write_report
+from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import pins_in_force
+from pantheon.shell.reporting import WrittenReport, write_report
 
 SOME_FAILED = 1
 GATE_BLOCKED = 6
@@ -55,7 +56,7 @@ async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_
                 emit_json({"night": None, "outcomes": {}, "tasks": []})
             return 0
         summary = await _watched(project, opened, plan)
-        report = await write_report(project, opened.services, summary.night)
+        report = await write_report(project, opened.services.store, summary.night)
     _tell(summary, report, as_json=as_json)
     return _exit_code(summary.outcomes)
 
@@ -119,7 +120,7 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _tell(summary: NightSummary, report: str, *, as_json: bool) -> None:
+def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> None:
     if as_json:
         emit_json(
             {
@@ -127,7 +128,7 @@ def _tell(summary: NightSummary, report: str, *, as_json: bool) -> None:
                 "branch": summary.branch,
                 "outcomes": dict(summary.outcomes),
                 "wall_s": round(summary.wall_s, 3),
-                "report": report,
+                "report": str(report.html),
                 "tasks": [
                     {"key": task.key, "targets": _targets(task), "outcome": task.outcome, "cause": task.cause}
                     for task in summary.tasks
@@ -135,12 +136,13 @@ def _tell(summary: NightSummary, report: str, *, as_json: bool) -> None:
             }
         )
         return
+    emit(report.sentence)
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
     _tell_tasks("Accepted", [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED])
     _tell_tasks("Not accepted", [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED])
     if summary.outcomes.get(TaskOutcome.ACCEPTED):
         emit(f"Look at it: git diff HEAD...{summary.branch}")
-    emit(f"Report: {report}")
+    emit(f"Report: {report.html}")
 
 
 def _tell_tasks(title: str, tasks: Sequence[TaskRecord]) -> None:
