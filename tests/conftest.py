@@ -1,0 +1,25 @@
+"""Fixtures that every folder of tests may use."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+SMALL_MODEL = "qwen2.5-coder-0.5b"
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Path:
+    """The verified file of the small model, named by its digest. Missing, it fails the test: never a silent skip."""
+    from pantheon.shell.config import find_user_paths
+    from pantheon.shell.model_wiring import find_catalogue
+
+    entry = find_catalogue(None).entry(SMALL_MODEL)
+    path = find_user_paths().models / f"{entry.sha256}.gguf"
+    if not path.is_file():
+        pytest.fail(f"{path}: the small model is not there. Fetch it with: make models", pytrace=False)
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != entry.sha256:
+        pytest.fail(f"{path}: has SHA-256 {actual}. Fetch it again with: make models", pytrace=False)
+    return path
