@@ -31,6 +31,8 @@ class Exchange(Frozen):
 
     answer: str
     result: str
+    refused: bool = False
+    """Whether the answer was refused; the question is then asked again behind the reason."""
 
 
 def fence(label: str, text: str) -> str:
@@ -72,7 +74,8 @@ def step_messages(
     keep = agent.spec.limits.keep_results
     for exchange in history[-keep:] if keep else ():
         turns.append(Message(role="assistant", content=exchange.answer))
-        turns.append(Message(role="user", content=fence("result", exchange.result)))
+        result = fence("result", exchange.result)
+        turns.append(Message(role="user", content=f"{result}\n\n{question}" if exchange.refused else result))
     return tuple(turns)
 
 

@@ -70,8 +70,8 @@ class AgentLoop:
     Args:
         agent: who works.
         task: on what.
-        attempt: number of the attempt; from the second on the agent draws with some temperature, because the
-            same draw would fail the same way.
+        attempt: number of the attempt; after each failed step or attempt the agent draws with more temperature,
+            because the same draw would fail the same way.
         client: the model.
         tools: the registry.
         context: what tools get to see.
@@ -199,11 +199,11 @@ class AgentLoop:
 
     def _sampling(self, max_tokens: int) -> Sampling:
         drawn = self.agent.spec.sampling
-        again = self.attempt - 1
+        attempts, failures = self.attempt - 1, self.evidence.tally.failures
         return Sampling(
-            temperature=min(drawn.temperature + 0.3 * again, 1.0),
+            temperature=min(drawn.temperature + 0.3 * attempts + 0.15 * failures, 1.0),
             top_p=drawn.top_p,
-            seed=drawn.seed + again,
+            seed=drawn.seed + attempts + failures,
             max_tokens=max_tokens,
         )
 
@@ -234,7 +234,7 @@ class AgentLoop:
 
     def _remember_failure(self, problem: str) -> None:
         self._cause = problem
-        self._history.append(Exchange(answer=self._answer, result=f"Refused: {problem} Answer again."))
+        self._history.append(Exchange(answer=self._answer, result=f"Refused. {problem}", refused=True))
 
 
 async def call_tool(

@@ -185,7 +185,7 @@ async def test_bad_proposals_go_back_and_then_fail(root: Path, tmp_path: Path) -
         turns = [m["content"] for m in bench.server.requests[2]["messages"]]
     assert summary.outcomes == {"accepted": 1}
     assert any("not one JSON object" in turn for turn in turns)
-    assert any("Refused: title" in turn for turn in turns)
+    assert any("Refused. title" in turn for turn in turns)
 
 
 async def test_artifacts_are_complete_and_attested(root: Path, tmp_path: Path) -> None:

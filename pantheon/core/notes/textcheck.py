@@ -14,6 +14,8 @@ from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
 DESCRIPTION_CHARS = (30, 260)
+CUT_ZONE = 10
+"""A text that ends this close to the limit, and not with a sentence, was stopped by it."""
 TAGS = (3, 8)
 TAG_CHARS = 40
 ECHO_WORDS = 5
@@ -61,19 +63,28 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
 def tidy(proposal: Metadata, note: str) -> Metadata:
     """Return a proposal with everything put right that is mechanical.
 
-    Space and punctuation at the ends, tags in kebab-case, and, as long as enough are left, without the tags that
-    are generic or not in the note.
+    Space and punctuation at the ends, a description that was stopped at the limit cut back to its last whole
+    sentence, tags in kebab-case, and, as long as enough are left, without the tags that are generic or not in
+    the note.
     """
     title = " ".join(proposal.title.split()).rstrip(" .:;,!")
     description = " ".join(proposal.description.split())
-    if description and description[-1].isalnum() and len(description) < DESCRIPTION_CHARS[1]:
-        description += "."
+    if description and description[-1].isalnum():
+        description = _end_sentence(description)
     tags = normalise_tags(proposal.tags)
     words, lowered = content_words(note), note.lower()
     kept = tuple(tag for tag in tags if not list(_check_tag(tag, lowered, words)))
     return Metadata(
         title=title, description=description, tags=(kept if len(kept) >= TAGS[0] else tags)[: TAGS[1]]
     )
+
+
+def _end_sentence(text: str) -> str:
+    """Return a text with its full stop; one as long as texts may be was stopped, and loses what it had begun."""
+    if len(text) < DESCRIPTION_CHARS[1] - CUT_ZONE:
+        return text + "."
+    whole = text[: text.rfind(". ") + 1]
+    return whole if len(whole) >= DESCRIPTION_CHARS[0] else text
 
 
 def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -134,7 +145,10 @@ def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
     if len(telling) < 2:
         yield Problem("title-generic", "title: would fit any note; name what is special about this one.")
     if title.count(",") >= 3:
-        yield Problem("title-list", "title: is a list of subjects; say what they have in common.")
+        yield Problem(
+            "title-list",
+            "title: lists too many subjects; write one title of at most eight words for the whole note.",
+        )
     own = content_words(title)
     if own and len([w for w in own if _near(w, words)]) * 2 < len(own):
         yield Problem("title-grounded", "title: most of its words are not in the note.")
@@ -148,7 +162,7 @@ def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Pr
             f"description: {DESCRIPTION_CHARS[0]} to {DESCRIPTION_CHARS[1]} letters, one or two sentences.",
         )
     if not text.rstrip("\"')").endswith((".", "!", "?")):
-        yield Problem("description-cut", "description: end it with a full stop.")
+        yield Problem("description-cut", "description: too long; write one short sentence.")
     if content_words(text) <= content_words(proposal.title):
         yield Problem("description-repeats", "description: only repeats the title; say what the note tells.")
     own = content_words(text)
