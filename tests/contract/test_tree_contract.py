@@ -29,11 +29,3 @@ class TestDiskTree(TreeContract):
         (root / "link.md").symlink_to(outside / "x.md")
         (root / "linked").symlink_to(outside)
         return DiskTree(root)
-
-    @pytest.mark.xfail(
-        reason="DiskTree.read_bytes lets IsADirectoryError out when the path is a folder",
-        raises=IsADirectoryError,
-    )
-    def test_what_is_no_regular_file_is_refused(self, tree: TreeFiles) -> None:
-        """A folder is no file, a file is no folder, and what is missing is named."""
-        super().test_what_is_no_regular_file_is_refused(tree)

@@ -56,9 +56,13 @@ class DiskTree:
                 )
             except OSError as error:
                 raise _refused(path, error) from error
-            with os.fdopen(handle, "rb") as file:
+            try:
                 _check_regular(path, os.fstat(handle))
-                data = file.read(max_bytes + 1)
+                data = _read_all(handle, max_bytes + 1)
+            except OSError as error:
+                raise _refused(path, error) from error
+            finally:
+                os.close(handle)
         if len(data) > max_bytes:
             raise ToolError(f"{path}: larger than {max_bytes} bytes")
         return data
@@ -132,6 +136,14 @@ class DiskTree:
             return 0o644
         _check_regular(path, found)
         return stat.S_IMODE(found.st_mode)
+
+
+def _read_all(handle: int, limit: int) -> bytes:
+    """Read up to ``limit`` bytes."""
+    found = bytearray()
+    while len(found) < limit and (piece := os.read(handle, limit - len(found))):
+        found += piece
+    return bytes(found)
 
 
 def _make_folder(part: str, parent: int) -> None:
