@@ -33,6 +33,8 @@ class NodeResult:
     """For agents: the loop's outcome."""
     agent: str | None = None
     """``name@version`` of the agent."""
+    completion_tokens: int = 0
+    """Output tokens it cost; filled in by the runner."""
     may_pass: bool = False
     """Whether another attempt could come to something else."""
 
@@ -104,6 +106,7 @@ class AttemptRunner:
             result = NodeResult(AttemptOutcome.CANCELLED, NodeState.READY, "cancelled")
             await asyncio.shield(self._settle(context, evidence, lease, result, began))
             raise
+        result = replace(result, completion_tokens=evidence.tally.completion_tokens)
         if result.again(retries_left):
             await self._settle(context, evidence, lease, replace(result, state=NodeState.READY), began)
         else:

@@ -42,6 +42,8 @@ class NightSummary:
     """Outcome -> number of tasks."""
     tasks: tuple[TaskRecord, ...]
     wall_s: float
+    left_open: bool
+    """Whether it was drained with work left, to be resumed."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ Watch = Callable[[Progress], None]
 
 @dataclass
 class Night:
-    """Runs one night.
+    """Runs one night. Drained from outside, it stays open; at the end of its budget it is closed with work left.
 
     Args:
         services: ports and content.
@@ -80,6 +82,9 @@ class Night:
     lease_s: float
     watch: Watch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _tokens: int = field(init=False, default=0)
+    _spent: bool = field(init=False, default=False)
+    _began: float = field(init=False, default=0.0)
 
     async def run(self, record: NightRecord, keys: Sequence[str]) -> NightSummary:
         """Work the tasks and close the night.
@@ -94,21 +99,39 @@ class Night:
         Cancellation:
             Running attempts are settled as cancelled; the night stays open and can be resumed.
         """
-        started = self.services.clock.monotonic()
+        self._began = self.services.clock.monotonic()
         store = self.services.store
         await store.open_night(record, keys)
         await store.sweep(record.id, expired_only=False)
         run = await _NightRun.prepare(self, record)
         await run.scheduler.run_all()
-        tasks = await run.conclude()
+        drained = self.stopping.is_set() and not self._spent
+        tasks = await (store.tasks(night=record.id) if drained else run.conclude())
         outcomes: dict[str, int] = {}
         for task in tasks:
-            outcomes[str(task.outcome)] = outcomes.get(str(task.outcome), 0) + 1
-        wall_s = self.services.clock.monotonic() - started
-        await store.close_night(record.id, {"outcomes": outcomes, "wall_s": round(wall_s, 3)})
+            name = "open" if task.outcome is None else str(task.outcome)
+            outcomes[name] = outcomes.get(name, 0) + 1
+        wall_s = self.services.clock.monotonic() - self._began
+        left_open = "open" in outcomes
+        if not left_open:
+            await store.close_night(record.id, {"outcomes": outcomes, "wall_s": round(wall_s, 3)})
         return NightSummary(
-            night=record.id, branch=record.branch, outcomes=outcomes, tasks=tasks, wall_s=wall_s
+            night=record.id,
+            branch=record.branch,
+            outcomes=outcomes,
+            tasks=tasks,
+            wall_s=wall_s,
+            left_open=left_open,
         )
+
+    def spend(self, completion_tokens: int) -> None:
+        """Count what an attempt cost; once the night's budget is spent nothing new starts."""
+        self._tokens += completion_tokens
+        budget = self.services.content.night_policy.budget
+        wall_s = self.services.clock.monotonic() - self._began
+        if self._tokens >= budget.output_tokens or wall_s >= budget.wall_s:
+            self._spent = True
+            self.stopping.set()
 
 
 @dataclass
@@ -213,6 +236,7 @@ class _NightRun:
                 timeout_s=planned.node.timeout_s + OWN_TIMEOUT_S,
                 retries_left=retries_left,
             )
+            self.night.spend(result.completion_tokens)
             if not result.again(retries_left):
                 return result
             retries_left -= 1

@@ -100,6 +100,7 @@ class Bench:
     store: Store
     server: ScriptedServer
     steps: list[Progress] = field(default_factory=list)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def night(
         self, targets: Sequence[str], *, needs: Mapping[str, Sequence[str]] | None = None, night: str = "n1"
@@ -134,6 +135,7 @@ class Bench:
             owner="test",
             lease_s=60.0,
             watch=self.steps.append,
+            stopping=self.stopping,
         )
         async with asyncio.timeout(60):
             return await runner.run(known[0] if known else record, [r.key for r in records])

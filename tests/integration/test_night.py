@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from night_bench import NoteScript, git, make_repository, opened, proposal
 
 from pantheon.core.dsse import open_envelope, parse_envelope
+from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
 from pantheon.testing.scripted_model import Answer, Reply, Say
@@ -300,3 +302,24 @@ async def test_merge_is_idempotent_after_a_kill_before_the_store_knew(root: Path
         summary = await bench.night(["docs/2026.01.01.md"])
     assert summary.outcomes == {"accepted": 1}
     assert git(root, "rev-parse", "pantheon/night-n1").strip() == first
+
+
+async def test_drained_night_stays_open_and_a_spent_budget_closes(root: Path, tmp_path: Path) -> None:
+    """A drain starts nothing more and can be resumed; a budget that is spent ends the night with work left."""
+    notes = ["docs/2026.01.01.md", "docs/2026.01.02.md", "docs/2026.01.03.md"]
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        bench.stopping.set()
+        drained = await bench.night(notes)
+        assert (drained.left_open, drained.outcomes) == (True, {"open": 3})
+        bench.stopping.clear()
+        assert (await bench.night(notes)).outcomes == {"accepted": 3}
+    content = NightPolicy(budget=NightBudget(output_tokens=1_000))
+    async with opened(root, tmp_path / "second", NoteScript(PROPOSALS)) as bench:
+        bench.services = replace(
+            bench.services, content=replace(bench.services.content, night_policy=content)
+        )
+        bench.server.script = lambda body: Say("x" * 5_000) if body.get("response_format") else Say("A")
+        spent = await bench.night(notes, night="n2")
+        assert not spent.left_open
+        assert spent.outcomes["not_reached"] >= 1
+        assert (await bench.store.nights())[0].state == "closed"

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -20,7 +20,9 @@ from pantheon.shell.queue_wiring import pins_in_force
 from pantheon.shell.reporting import WrittenReport, write_report
 
 SOME_FAILED = 1
+WORK_LEFT = 5
 GATE_BLOCKED = 6
+INTERRUPTED = 130
 _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 
 
@@ -33,11 +35,15 @@ _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 def command(session: Session, accept_drift: str, as_json: bool) -> int:
     """Work the queue now, in the foreground; running it again resumes an interrupted night.
 
-    Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 6 when the gate denied
-    all that reached it.
+    Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 5 when its budget ended
+    with work left, 6 when the gate denied all that reached it, 130 when it was interrupted.
     """
     project, user = session.project(), session.user_paths()
-    return run_async(lambda: run_night(project, user, accept_drift=accept_drift, as_json=as_json))
+    try:
+        return run_async(lambda: run_night(project, user, accept_drift=accept_drift, as_json=as_json))
+    except asyncio.CancelledError:
+        say("interrupted; pantheon night goes on where this one stopped", "warn")
+        return INTERRUPTED
 
 
 async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_json: bool) -> int:
@@ -58,7 +64,7 @@ async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_
         summary = await _watched(project, opened, plan)
         report = await write_report(project, opened.services.store, summary.night)
     _tell(summary, report, as_json=as_json)
-    return _exit_code(summary.outcomes)
+    return _exit_code(summary)
 
 
 async def _watched(project: Project, opened: NightServices, plan: NightPlan) -> NightSummary:
@@ -137,6 +143,8 @@ def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> Non
         )
         return
     emit(report.sentence)
+    if summary.left_open:
+        emit("It was drained with work left; pantheon night goes on with it.")
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
     _tell_tasks("Accepted", [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED])
     _tell_tasks("Not accepted", [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED])
@@ -149,7 +157,7 @@ def _tell_tasks(title: str, tasks: Sequence[TaskRecord]) -> None:
     emit(f"{title}: {len(tasks)}")
     emit_rows(
         ("target", "outcome", "cause"),
-        [(" ".join(_targets(task)) or task.key, str(task.outcome), task.cause) for task in tasks],
+        [(" ".join(_targets(task)) or task.key, str(task.outcome or "open"), task.cause) for task in tasks],
     )
 
 
@@ -157,7 +165,12 @@ def _targets(task: TaskRecord) -> list[str]:
     return list(Task.model_validate_json(task.line).targets)
 
 
-def _exit_code(outcomes: Mapping[str, int]) -> int:
+def _exit_code(summary: NightSummary) -> int:
+    outcomes = summary.outcomes
+    if summary.left_open:
+        return INTERRUPTED
+    if TaskOutcome.NOT_REACHED in outcomes:
+        return WORK_LEFT
     if all(outcome in _FINE for outcome in outcomes):
         return 0
     only_denied = all(outcome in {*_FINE, TaskOutcome.DENIED} for outcome in outcomes)
