@@ -1,0 +1,124 @@
+"""The gate's laws: it fails closed, evidence taken away never allows, order does not matter."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantheon.core.gate import Change, CheckReport, CheckResult, Rules, decide
+from pantheon.core.review import Review
+
+CHANGE = Change(base="b" * 40, head="c" * 40, tree="d" * 40)
+RULES = Rules(checks=("scope", "body"), reviewers=("review.peerA", "review.peerB"))
+
+
+def report(**passed: bool) -> CheckReport:
+    """A check report on the change."""
+    results = tuple(CheckResult(name=n, passed=p, reason="" if p else "no") for n, p in passed.items())
+    return CheckReport(**CHANGE.model_dump(), checks=results)
+
+
+def review(name: str, **changes: object) -> Review:
+    """A verdict on the change that passes it, but for what is changed."""
+    fields = {
+        "reviewer": name,
+        "version": "1",
+        "verdict": "pass",
+        "margin": 1.0,
+        "reasons": (),
+        **CHANGE.model_dump(),
+    }
+    return Review.model_validate({**fields, **changes})
+
+
+GOOD = (review("review.peerA"), review("review.peerB"))
+hashes = st.sampled_from([CHANGE.base, CHANGE.head, CHANGE.tree, "e" * 40])
+reviews = st.lists(
+    st.builds(
+        review,
+        st.sampled_from(["review.peerA", "review.peerB", "other"]),
+        verdict=st.sampled_from(["pass", "fail"]),
+        margin=st.sampled_from([None, -1.0, 0.5]),
+        head=hashes,
+        tree=hashes,
+    )
+    | st.sampled_from(GOOD),
+    max_size=5,
+)
+reports = (
+    st.none()
+    | st.builds(report, scope=st.booleans(), body=st.booleans())
+    | st.builds(report, scope=st.booleans())
+)
+
+
+def test_full_agreement_allows() -> None:
+    """All checks and both reviewers: the one way to be allowed."""
+    assert decide(CHANGE, report(scope=True, body=True), GOOD, RULES).decision == "allow"
+
+
+@given(reports, reviews, st.randoms())
+def test_order_does_not_matter(
+    checks: CheckReport | None, given_reviews: list[Review], random: object
+) -> None:
+    """The same evidence in another order gives the same decision, word for word."""
+    shuffled = list(given_reviews)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert decide(CHANGE, checks, given_reviews, RULES) == decide(CHANGE, checks, shuffled, RULES)
+
+
+@given(reports, reviews, st.data())
+def test_taking_evidence_away_never_allows(
+    checks: CheckReport | None, given_reviews: list[Review], data: st.DataObject
+) -> None:
+    """Deny stays deny without any one verdict that speaks for the change, without the report, without one check."""
+    if decide(CHANGE, checks, given_reviews, RULES).decision == "allow":
+        return
+    passing = [r for r in given_reviews if r.verdict == "pass"]
+    if passing:
+        gone = data.draw(st.sampled_from(passing))
+        fewer = [r for r in given_reviews if r is not gone]
+        if all(r.verdict == "pass" for r in given_reviews) and _bound(given_reviews):
+            assert decide(CHANGE, checks, fewer, RULES).decision == "deny"
+    assert decide(CHANGE, None, given_reviews, RULES).decision == "deny"
+    if checks is not None:
+        for place in range(len(checks.checks)):
+            left = checks.checks[:place] + checks.checks[place + 1 :]
+            smaller = checks.model_copy(update={"checks": left})
+            assert decide(CHANGE, smaller, given_reviews, RULES).decision == "deny"
+
+
+@given(reviews)
+def test_a_failed_check_cannot_be_outvoted(given_reviews: list[Review]) -> None:
+    """No set of verdicts allows what a check refuses, or what a check did not look at."""
+    for bad in (report(scope=True, body=False), report(scope=True), None):
+        assert decide(CHANGE, bad, [*GOOD, *given_reviews], RULES).decision == "deny"
+
+
+@given(st.sampled_from(["base", "head", "tree"]), st.sampled_from([0, 1]))
+def test_a_verdict_for_another_change_denies(field: str, which: int) -> None:
+    """Verdicts and checks count for exactly the commits they were given for."""
+    altered = list(GOOD)
+    altered[which] = altered[which].model_copy(update={field: "f" * 40})
+    good = report(scope=True, body=True)
+    assert decide(CHANGE, good, altered, RULES).decision == "deny"
+    assert decide(CHANGE, good.model_copy(update={field: "f" * 40}), GOOD, RULES).decision == "deny"
+
+
+def test_what_is_missing_denies() -> None:
+    """One reviewer, one reviewer twice, no margin, one fail beside a pass: each denies."""
+    good = report(scope=True, body=True)
+    one = review("review.peerA")
+    for given_reviews in (
+        [],
+        [one],
+        [one, one],
+        [one, review("review.peerB", margin=None)],
+        [*GOOD, review("review.peerB", verdict="fail", reasons=("no",))],
+        [one, review("other")],
+    ):
+        assert decide(CHANGE, good, given_reviews, RULES).decision == "deny"
+    twice = Rules(checks=("scope",), reviewers=("review.peerA", "review.peerA"))
+    assert decide(CHANGE, report(scope=True), [one, one], twice).decision == "deny"
+
+
+def _bound(given_reviews: list[Review]) -> bool:
+    return all((r.base, r.head, r.tree) == (CHANGE.base, CHANGE.head, CHANGE.tree) for r in given_reviews)

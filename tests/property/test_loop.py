@@ -1,0 +1,119 @@
+"""The tool loop's laws: it always ends, in exactly one outcome, and never exceeds a limit."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantheon.core.loop import (
+    Answered,
+    AskModel,
+    Began,
+    CalledTool,
+    End,
+    Event,
+    Finalized,
+    LoopLimits,
+    LoopOutcome,
+    LoopState,
+    OutputRefused,
+    OutputTaken,
+    Phase,
+    RunTool,
+    Stopped,
+    TakeOutput,
+    ToolFailed,
+    ToolReturned,
+    advance,
+)
+
+limits = st.builds(
+    LoopLimits,
+    max_steps=st.integers(1, 8),
+    max_failures=st.integers(0, 4),
+    max_tokens=st.integers(1, 400),
+    step_tokens=st.integers(1, 200),
+)
+tokens = st.integers(0, 200)
+any_event = st.one_of(
+    st.just(Began()),
+    st.builds(CalledTool, tool=st.just("t"), args=st.just({}), tokens=tokens),
+    st.builds(Finalized, output=st.just({}), tokens=tokens),
+    st.builds(Answered, problem=st.just("p"), tokens=tokens),
+    st.sampled_from([ToolReturned(), ToolFailed(), OutputTaken(), OutputRefused()]),
+    st.builds(Stopped, outcome=st.sampled_from(LoopOutcome)),
+)
+
+
+def obedient(command: AskModel | RunTool | TakeOutput, choice: int) -> Event:
+    """What a shell reports that carries out its command, as the model and the tools choose."""
+    if isinstance(command, AskModel):
+        spent = min(choice, command.max_tokens)
+        answers: list[Event] = [
+            CalledTool(tool="t", args={}, tokens=spent),
+            Finalized(output={}, tokens=spent),
+            Answered(problem="p", tokens=spent),
+        ]
+        return answers[choice % 3]
+    if isinstance(command, RunTool):
+        return ToolReturned() if choice % 2 else ToolFailed()
+    return OutputTaken() if choice % 5 == 0 else OutputRefused()
+
+
+@given(limits, st.lists(st.integers(0, 500), min_size=60, max_size=60))
+def test_an_obeyed_loop_ends_inside_its_limits(ceilings: LoopLimits, choices: list[int]) -> None:
+    """Whatever the model says, the loop ends, and each ceiling holds at every step."""
+    state, command = advance(LoopState(limits=ceilings), Began())
+    asked = 0
+    for choice in choices:
+        if isinstance(command, End):
+            break
+        if isinstance(command, AskModel):
+            asked += 1
+            assert asked == state.steps <= ceilings.max_steps
+            assert command.max_tokens <= ceilings.step_tokens
+            assert state.tokens + command.max_tokens <= ceilings.max_tokens
+            assert command.finalize_only == (asked == ceilings.max_steps)
+        state, command = advance(state, obedient(command, choice))
+        assert state.tokens <= ceilings.max_tokens
+        assert state.failures <= ceilings.max_failures + 1
+    assert isinstance(command, End)
+    assert state.phase is Phase.ENDED
+    assert state.outcome is command.outcome
+    if state.failures > ceilings.max_failures:
+        assert state.outcome is LoopOutcome.MAX_FAILURES
+
+
+@given(limits, st.lists(any_event, max_size=40))
+def test_any_sequence_of_events_is_answered(ceilings: LoopLimits, events: list[Event]) -> None:
+    """The automaton is total: no event raises, and an ended loop keeps its outcome for ever."""
+    state = LoopState(limits=ceilings)
+    outcome: LoopOutcome | None = None
+    for event in events:
+        state, command = advance(state, event)
+        assert (state.outcome is not None) == isinstance(command, End)
+        if outcome is not None:
+            assert state.outcome is outcome
+        outcome = state.outcome
+        assert state.steps <= ceilings.max_steps
+
+
+@given(limits, st.sampled_from(LoopOutcome), st.integers(0, 5))
+def test_stopping_ends_at_once_wherever_it_comes(
+    ceilings: LoopLimits, outcome: LoopOutcome, after: int
+) -> None:
+    """Cancellation, time-out and a lost server end the loop in any phase with their own outcome."""
+    state, command = advance(LoopState(limits=ceilings), Began())
+    for choice in range(after):
+        if isinstance(command, End):
+            return
+        state, command = advance(state, obedient(command, choice))
+    if not isinstance(command, End):
+        state, command = advance(state, Stopped(outcome=outcome))
+        assert command == End(outcome=outcome)
+
+
+def test_an_event_out_of_phase_refuses() -> None:
+    """What does not belong to the phase ends the loop as refused instead of being guessed at."""
+    state = LoopState(limits=LoopLimits(max_steps=3, max_failures=1, max_tokens=100, step_tokens=50))
+    state, _ = advance(state, Began())
+    _, command = advance(state, ToolReturned())
+    assert command == End(outcome=LoopOutcome.REFUSED)
