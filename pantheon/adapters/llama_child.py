@@ -30,7 +30,11 @@ def main() -> None:
         # The signal comes when the *thread* that started this process ends: only the main one lives long enough.
         _die_with(wanted["parent_pid"])
     threading.Thread(target=_leave_at_end_of_input, name="stdin", daemon=True).start()
-    server = _serve(wanted)
+    try:
+        server = _serve(wanted)
+    except RuntimeError as error:
+        # One line, not a traceback: the end of the log is what a person gets to see.
+        sys.exit(f"the server did not start: {error}")
     print(f"serving {wanted['alias']} on {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201 (the log)
     while True:
         signal.pause()

@@ -34,7 +34,7 @@ ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PAT
 BASE_URL = "http://localhost"
 FIRST_PROBE_S, SLOWEST_PROBE_S = 0.05, 0.5
 PROBE_TIMEOUT_S = 10
-TAIL_BYTES, TAIL_LINES = 16_384, 8
+TAIL_BYTES, TAIL_LINES = 16_384, 10
 
 
 class ServerSettings(Frozen):
@@ -141,7 +141,7 @@ class EmbeddedServer:
             self._stack.push_async_callback(self._http.aclose)
             await self._wait_ready(self._process, self._http)
         except BaseException:
-            await asyncio.shield(self._stack.aclose())
+            await self._stack.aclose()
             raise
         return self
 
@@ -185,7 +185,7 @@ class EmbeddedServer:
 
     async def _start(self, socket: Path) -> asyncio.subprocess.Process:
         try:
-            with await asyncio.to_thread(_open_log, self._log) as log:
+            with _open_log(self._log) as log:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "pantheon.adapters.llama_child",
                     stdin=asyncio.subprocess.PIPE,

@@ -219,8 +219,9 @@ def _begun_bytes(job: Job, parts: list[Part]) -> int:
             files = [path.lstat().st_size for path in _wheel_folder(job, part).rglob("*") if path.is_file()]
         except OSError:
             continue  # the folder went away while it was looked at: the part is done
-        # The largest only: pip holds a wheel twice while it copies it out of its scratch folder.
-        total += min(max(files, default=0), part.size_bytes)
+        # The largest only: pip holds a wheel twice while it copies it out of its scratch folder. Never all of the
+        # part, so that only what is verified to be there makes a hundred per cent.
+        total += min(max(files, default=0), part.size_bytes - 1)
     return total
 
 
