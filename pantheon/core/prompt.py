@@ -27,12 +27,10 @@ _MARKER = re.compile(r"</?\s*(note|result)\s*>", re.IGNORECASE)
 
 
 class Exchange(Frozen):
-    """One past step: what the model answered and what came of it."""
+    """One past tool call: what the model answered and what the tool gave back."""
 
     answer: str
     result: str
-    refused: bool = False
-    """Whether the answer was refused; the question is then asked again behind the reason."""
 
 
 def fence(label: str, text: str) -> str:
@@ -55,18 +53,29 @@ def opening_turns(agent: Agent, task: Task, cards: Sequence[str]) -> tuple[Messa
 
 
 def step_messages(
-    agent: Agent, task: Task, cards: Sequence[str], target: str, history: Sequence[Exchange]
+    agent: Agent,
+    task: Task,
+    cards: Sequence[str],
+    target: str,
+    history: Sequence[Exchange],
+    refusal: str = "",
 ) -> tuple[Message, ...]:
     """Return the messages of the next step.
+
+    A refused answer is not shown again, because small models copy what they see last; its reason stands right
+    before the question, behind the target that is still in the prefix cache.
 
     Args:
         agent: specification, template and examples.
         task: whose goal and acceptance tests the question may name.
         cards: tool cards, in the order of the specification.
         target: the target's excerpt, untrusted.
-        history: the steps so far; only the last ``keep_results`` of them are shown.
+        history: the tool calls so far; only the last ``keep_results`` of them are shown.
+        refusal: why the last answer was refused; empty when it was not.
     """
     question = render_block(agent, "question", task)
+    if refusal:
+        question = f"An earlier answer was refused: {refusal}\n\n{question}"
     turns = [
         *opening_turns(agent, task, cards),
         Message(role="user", content=f"{fence('note', target)}\n\n{question}"),
@@ -74,8 +83,7 @@ def step_messages(
     keep = agent.spec.limits.keep_results
     for exchange in history[-keep:] if keep else ():
         turns.append(Message(role="assistant", content=exchange.answer))
-        result = fence("result", exchange.result)
-        turns.append(Message(role="user", content=f"{result}\n\n{question}" if exchange.refused else result))
+        turns.append(Message(role="user", content=f"{fence('result', exchange.result)}\n\n{question}"))
     return tuple(turns)
 
 

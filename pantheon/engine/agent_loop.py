@@ -89,6 +89,7 @@ class AgentLoop:
     clock: Clock
     _target: str = ""
     _history: list[Exchange] = field(default_factory=list)
+    _refusal: str = ""
     _operations: list[Operation] = field(default_factory=list)
     _answer: str = ""
     _cause: str = ""
@@ -160,7 +161,12 @@ class AgentLoop:
         spec = self.agent.spec
         tools = {} if command.finalize_only else {t: self.tools.args_schema(t) for t in spec.tools}
         messages = step_messages(
-            self.agent, self.task, [self.tools.card(name) for name in spec.tools], self._target, self._history
+            self.agent,
+            self.task,
+            [self.tools.card(name) for name in spec.tools],
+            self._target,
+            self._history,
+            self._refusal,
         )
         request = ChatRequest(
             messages=messages,
@@ -214,6 +220,7 @@ class AgentLoop:
             self._remember_failure(error.message)
             return ToolFailed()
         self._history.append(Exchange(answer=self._answer, result=result.text))
+        self._refusal = ""
         return ToolReturned()
 
     async def _take_output(self, command: TakeOutput) -> Event:
@@ -233,8 +240,7 @@ class AgentLoop:
         )  # fmt: skip
 
     def _remember_failure(self, problem: str) -> None:
-        self._cause = problem
-        self._history.append(Exchange(answer=self._answer, result=f"Refused. {problem}", refused=True))
+        self._cause = self._refusal = problem
 
 
 async def call_tool(

@@ -184,10 +184,10 @@ async def test_bad_proposals_go_back_and_then_fail(root: Path, tmp_path: Path) -
 
     async with opened(root, tmp_path, script) as bench:
         summary = await bench.night(["docs/2026.01.01.md"])
-        turns = [m["content"] for m in bench.server.requests[2]["messages"]]
+        last = [request["messages"][-1]["content"] for request in bench.server.requests]
     assert summary.outcomes == {"accepted": 1}
-    assert any("not one JSON object" in turn for turn in turns)
-    assert any("Refused. title" in turn for turn in turns)
+    assert "was refused: not one JSON object" in last[1]
+    assert "was refused: title" in last[2]
 
 
 async def test_artifacts_are_complete_and_attested(root: Path, tmp_path: Path) -> None:
