@@ -42,7 +42,9 @@ class NightBudget(Frozen):
 class EnvironmentPolicy(Frozen):
     """What child processes of the night see of the environment."""
 
-    allow: tuple[Variable, ...] = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
+    allow: tuple[Variable, ...] = (
+        "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ",
+    )  # fmt: skip
     """Names that are passed on; everything else is dropped."""
 
 

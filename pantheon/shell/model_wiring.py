@@ -1,7 +1,7 @@
 """The models' half of the wiring: the catalogue, the user's folder of model files, the embedded server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from pantheon.core.catalogue import MODELS_FILE, Catalogue, load_catalogue
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.shell.config import Project, UserPaths, find_root, load_project
 from pantheon.shell.environment import environment
-from pantheon.shell.wiring import read_catalogue
+from pantheon.shell.wiring import load_policies, read_catalogue
 
 if TYPE_CHECKING:
     from pantheon.adapters.downloads import ModelFolder
@@ -87,7 +87,13 @@ async def embedded_server(
         alias=entry.name,
         settings=ServerSettings(**wanted.model_dump()),
         log=logs / LOG,
-        environment=environment(),
+        environment=_allowed_environment(project),
         clock=SystemClock(),
     ) as running:
         yield running
+
+
+def _allowed_environment(project: Project) -> Mapping[str, str]:
+    """Return what children of the night see of the environment: the policy's allow-list of it."""
+    allowed = load_policies(project).night.environment.allow
+    return {name: value for name, value in environment().items() if name in allowed}
