@@ -34,8 +34,6 @@ class ChatRequest(Frozen):
     """JSON Schema that the server must constrain the answer to."""
     top_logprobs: int = Field(default=0, ge=0, le=20)
     """Alternatives to report for each output token; 0 asks for none."""
-    prefix_key: str = ""
-    """Requests with equal keys share a long prompt prefix and are best run back to back."""
 
 
 class Usage(Frozen):

@@ -17,7 +17,6 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pantheon.core.agent import Agent
-from pantheon.core.canonical import digest_value
 from pantheon.core.chat import Message
 from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
@@ -102,11 +101,6 @@ def render_block(agent: Agent, block: str, task: Task, **values: Any) -> str:
         return "".join(template.blocks[block](context)).strip()
     except TemplateError as error:
         raise ConfigError(f"{where}: block {block!r}: {error}") from error
-
-
-def prompt_digest(messages: Sequence[Message]) -> str:
-    """Return the SHA-256 of the messages' canonical form."""
-    return digest_value([message.model_dump() for message in messages])
 
 
 def prompt_text(messages: Sequence[Message]) -> str:

@@ -41,7 +41,7 @@ from pantheon.core.loop import (
     advance,
 )
 from pantheon.core.operation import Operation
-from pantheon.core.prompt import Exchange, prompt_digest, step_messages
+from pantheon.core.prompt import Exchange, step_messages
 from pantheon.core.references import resolve_args
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
@@ -94,6 +94,7 @@ class AgentLoop:
     _answer: str = ""
     _cause: str = ""
     _server_fault: bool = False
+    _deadline: float = 0.0
 
     async def run(self) -> LoopResult:
         """Work until the automaton ends.
@@ -102,6 +103,7 @@ class AgentLoop:
             Re-raised at once; what was recorded stays recorded, the work tree is the caller's to look after.
         """
         state = LoopState(limits=self._limits())
+        self._deadline = self.clock.monotonic() + self._timeout_s()
         output: Mapping[str, Any] | None = None
         event = await self._prefetch()
         while True:
@@ -157,8 +159,15 @@ class AgentLoop:
         self._target = "\n\n".join(texts)
         return Began()
 
+    def _timeout_s(self) -> float:
+        return float(min(self.agent.spec.limits.timeout_s, self.task.budget.timeout_s))
+
     async def _ask(self, command: AskModel) -> Event:
         spec = self.agent.spec
+        left_s = self._deadline - self.clock.monotonic()
+        if left_s <= 0:
+            self._cause = f"did not finish within {self._timeout_s():.0f} s"
+            return Stopped(outcome=LoopOutcome.TIMEOUT)
         tools = {} if command.finalize_only else {t: self.tools.args_schema(t) for t in spec.tools}
         messages = step_messages(
             self.agent,
@@ -172,14 +181,13 @@ class AgentLoop:
             messages=messages,
             sampling=self._sampling(command.max_tokens),
             response_schema=answer_schema(spec.output.schema_, tools, finalize_only=command.finalize_only),
-            prefix_key=prompt_digest(messages[:-1]) if not self._history else "",
         )
         try:
             record = await self.evidence.chat(
                 self.client,
                 request,
                 purpose=f"step {self.evidence.tally.steps}",
-                deadline_s=float(spec.limits.call_timeout_s),
+                deadline_s=min(float(spec.limits.call_timeout_s), left_s),
             )
         except ModelOutputError as error:
             self._cause = error.message
