@@ -70,6 +70,8 @@ def read_answer(
     if not isinstance(value, dict):
         return wrong("not one JSON object")
     if set(value) == {"finalize"}:
+        if not isinstance(value["finalize"], dict):
+            return wrong("finalize: not an object")
         problems = schema_problems(output, value["finalize"])
         if problems:
             return wrong("finalize: " + "; ".join(problems[:3]))
