@@ -14,7 +14,7 @@ Source: DESIGN.md, section 6.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -122,9 +122,15 @@ class OutputRefused(Frozen):
 
 
 class Stopped(Frozen):
-    """Something outside the conversation ends the loop."""
+    """Something outside the conversation ends the loop; it can never make it finalized."""
 
-    outcome: LoopOutcome
+    outcome: Literal[
+        LoopOutcome.TIMEOUT,
+        LoopOutcome.BUDGET,
+        LoopOutcome.CANCELLED,
+        LoopOutcome.SERVER_LOST,
+        LoopOutcome.REFUSED,
+    ]
 
 
 Event = (

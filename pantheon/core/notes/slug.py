@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-MAX_SLUG = 64
+MAX_SLUG = 80
 _CONVENTIONAL = frozenset(
     "readme index changelog license licence contributing security authors notice summary agents".split()
 )
