@@ -116,7 +116,7 @@ def test_stopping_ends_at_once_wherever_it_comes(
             return
         state, command = advance(state, obedient(command, choice))
     if not isinstance(command, End):
-        state, command = advance(state, Stopped(outcome=outcome))
+        state, command = advance(state, Stopped(outcome=outcome))  # type: ignore[arg-type]
         assert command == End(outcome=outcome)
 
 
