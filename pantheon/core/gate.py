@@ -2,7 +2,9 @@
 
 Invariants (property-tested):
 - the order in which evidence arrived does not matter;
-- taking evidence away never turns deny into allow;
+- taking away what speaks for a change never turns deny into allow, nor does taking away anything where each
+  reviewer spoke once and every check is required;
+- a verdict that contradicts itself (a pass with a negative margin or with reasons against) denies;
 - a verdict counts only for exactly the base, head and tree it was given for;
 - a check that failed cannot be outvoted.
 
@@ -109,7 +111,13 @@ def _against_reviews(change: Change, reviews: Sequence[Review], rules: Rules) ->
             reasons.append(f"{name}: no verdict")
         elif len(bound) != len(own):
             reasons.append(f"{name}: a verdict for another change")
-        elif any(review.verdict != "pass" or review.margin is None for review in bound):
+        elif not all(_passes(review) for review in bound):
             said = sorted({reason for review in bound for reason in review.reasons})
             reasons.append(f"{name}: " + ("; ".join(said) or "did not pass it"))
     return reasons
+
+
+def _passes(review: Review) -> bool:
+    return (
+        review.verdict == "pass" and review.margin is not None and review.margin >= 0 and not review.reasons
+    )

@@ -1,5 +1,6 @@
 """The gate's laws: it fails closed, evidence taken away never allows, order does not matter."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,18 +66,14 @@ def test_order_does_not_matter(
     assert decide(CHANGE, checks, given_reviews, RULES) == decide(CHANGE, checks, shuffled, RULES)
 
 
-@given(reports, reviews, st.data())
-def test_taking_evidence_away_never_allows(
-    checks: CheckReport | None, given_reviews: list[Review], data: st.DataObject
-) -> None:
-    """Deny stays deny without any one verdict that speaks for the change, without the report, without one check."""
+@given(reports, reviews)
+def test_taking_support_away_never_allows(checks: CheckReport | None, given_reviews: list[Review]) -> None:
+    """Deny stays deny without any verdict that passes the change, without the report, without a check that passed."""
     if decide(CHANGE, checks, given_reviews, RULES).decision == "allow":
         return
-    passing = [r for r in given_reviews if r.verdict == "pass"]
-    if passing:
-        gone = data.draw(st.sampled_from(passing))
-        fewer = [r for r in given_reviews if r is not gone]
-        if all(r.verdict == "pass" for r in given_reviews) and _bound(given_reviews):
+    for gone in given_reviews:
+        if speaks_for(gone):
+            fewer = [r for r in given_reviews if r is not gone]
             assert decide(CHANGE, checks, fewer, RULES).decision == "deny"
     assert decide(CHANGE, None, given_reviews, RULES).decision == "deny"
     if checks is not None:
@@ -84,6 +81,30 @@ def test_taking_evidence_away_never_allows(
             left = checks.checks[:place] + checks.checks[place + 1 :]
             smaller = checks.model_copy(update={"checks": left})
             assert decide(CHANGE, smaller, given_reviews, RULES).decision == "deny"
+
+
+@given(reports, reviews, st.data())
+def test_silencing_a_reviewer_never_allows(
+    checks: CheckReport | None, given_reviews: list[Review], data: st.DataObject
+) -> None:
+    """Where each reviewer spoke once, no part of the evidence, not even the worst, allows by its absence."""
+    once = list({r.reviewer: r for r in given_reviews if r.reviewer in RULES.reviewers}.values())
+    if decide(CHANGE, checks, once, RULES).decision == "allow":
+        return
+    fewer = data.draw(st.lists(st.sampled_from(once), unique_by=id)) if once else []
+    assert decide(CHANGE, checks, fewer, RULES).decision == "deny"
+
+
+@given(reports, reviews)
+def test_allow_means_full_agreement(checks: CheckReport | None, given_reviews: list[Review]) -> None:
+    """Whatever is allowed has every check passed and only verdicts that pass it, one at least from each reviewer."""
+    if decide(CHANGE, checks, given_reviews, RULES).decision == "deny":
+        return
+    assert checks is not None
+    assert {check.name for check in checks.checks if check.passed} == set(RULES.checks)
+    heard = [r for r in given_reviews if r.reviewer in RULES.reviewers]
+    assert {r.reviewer for r in heard} == set(RULES.reviewers)
+    assert all(speaks_for(r) for r in heard)
 
 
 @given(reviews)
@@ -120,5 +141,23 @@ def test_what_is_missing_denies() -> None:
     assert decide(CHANGE, report(scope=True), [one, one], twice).decision == "deny"
 
 
-def _bound(given_reviews: list[Review]) -> bool:
-    return all((r.base, r.head, r.tree) == (CHANGE.base, CHANGE.head, CHANGE.tree) for r in given_reviews)
+@pytest.mark.parametrize("altered", [{"margin": -0.01}, {"reasons": ("doubt",)}, {"verdict": "fail"}])
+def test_a_pass_that_contradicts_itself_denies(altered: dict[str, object]) -> None:
+    """A pass beside a negative margin or a reason against the change was not said by the rules of reviews."""
+    given_reviews = [GOOD[0], review("review.peerB", **altered)]
+    assert decide(CHANGE, report(scope=True, body=True), given_reviews, RULES).decision == "deny"
+
+
+def test_a_check_that_both_passed_and_failed_denies() -> None:
+    """A second, friendlier result of the same check does not undo the first."""
+    both = CheckReport(
+        **CHANGE.model_dump(),
+        checks=(*report(scope=True, body=False).checks, CheckResult(name="body", passed=True)),
+    )
+    assert decide(CHANGE, both, GOOD, RULES).decision == "deny"
+
+
+def speaks_for(one: Review) -> bool:
+    """Whether a verdict passes exactly this change."""
+    bound = (one.base, one.head, one.tree) == (CHANGE.base, CHANGE.head, CHANGE.tree)
+    return bound and one.verdict == "pass" and one.margin is not None and one.margin >= 0 and not one.reasons
