@@ -18,6 +18,8 @@ from pantheon.core.chat import TokenAlternatives
 from pantheon.core.model import Frozen
 
 LABELS = ("A", "B")
+ROUNDING = 1e-3
+"""How far above 0 a log-probability may lie for a server's rounding."""
 
 
 class Reading(Frozen):
@@ -62,16 +64,23 @@ class Review(Frozen):
 
 
 def question_text(question: Question, first: str, second: str) -> str:
-    """Return the turn that asks for one letter."""
+    """Return the turn that asks for one letter.
+
+    Each alternative is kept on its own line, so that a proposal cannot write a second alternative or an order.
+    """
+    first, second = (" ".join(text.split()) for text in (first, second))
     return f"{question.text}\nA: {first}\nB: {second}\nAnswer with the single letter."
 
 
 def read_letter(token: TokenAlternatives) -> Reading | None:
-    """Read a preference from the first output token; None when neither letter is among the alternatives.
+    """Read a preference from the first output token; None when neither letter is among the alternatives, or when
+    what the server reports are no log-probabilities.
 
     A letter that is missing among the alternatives is given the mass of the least likely one reported: it can
     only be less likely than that, so the preference is understated, never overstated.
     """
+    if any(logprob > ROUNDING for _, logprob in token.top):
+        return None
     best: dict[str, float] = {}
     mass = 0.0
     for text, logprob in token.top:
