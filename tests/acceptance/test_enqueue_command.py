@@ -170,6 +170,8 @@ def test_an_interrupt_ends_a_waiting_enqueue(repo: Repo) -> None:
     with subprocess.Popen(
         [*PANTHEON, "enqueue", "-"],
         cwd=repo.root, env=repo.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A job in the background of a shell inherits an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stdin is not None
         process.stdin.write(TASK.encode())

@@ -5,7 +5,9 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,15 +72,22 @@ def test_reads_any_counters_without_a_crash(text: str) -> None:
     assert all(value == value and abs(value) < float("inf") for value in parse_metrics(text).values())
 
 
-def test_folder_is_private_short_and_removed(tmp_path: Path) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's, however deep pytest's own folders are."""
+    with tempfile.TemporaryDirectory(prefix="p-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_folder_is_private_short_and_removed(short: Path) -> None:
     """Only its owner may enter, the socket's path is short, and nothing stays."""
-    with socket_folder({"XDG_RUNTIME_DIR": str(tmp_path)}, NOW) as folder:
-        assert folder.parent == tmp_path
+    with socket_folder({"XDG_RUNTIME_DIR": str(short)}, NOW) as folder:
+        assert folder.parent == short
         assert folder.stat().st_mode & 0o777 == 0o700
         assert len(os.fsencode(folder / "s.sock")) <= MAX_PATH_BYTES
-        with socket_folder({"XDG_RUNTIME_DIR": str(tmp_path)}, NOW) as other:
+        with socket_folder({"XDG_RUNTIME_DIR": str(short)}, NOW) as other:
             assert other != folder
-    assert list(tmp_path.iterdir()) == []
+    assert list(short.iterdir()) == []
 
 
 def test_folder_goes_where_there_is_a_place(tmp_path: Path) -> None:
@@ -90,17 +99,17 @@ def test_folder_goes_where_there_is_a_place(tmp_path: Path) -> None:
             assert str(folder).startswith("/tmp/")
 
 
-def test_folder_errors_of_the_body_stay_as_they_are(tmp_path: Path) -> None:
+def test_folder_errors_of_the_body_stay_as_they_are(short: Path) -> None:
     """What goes wrong inside is not dressed up as a problem of the folder."""
-    with pytest.raises(OSError, match="mine"), socket_folder({"TMPDIR": str(tmp_path)}, NOW):
+    with pytest.raises(OSError, match="mine"), socket_folder({"TMPDIR": str(short)}, NOW):
         raise OSError("mine")
-    assert list(tmp_path.iterdir()) == []
+    assert list(short.iterdir()) == []
 
 
-def test_sweeps_what_a_killed_owner_left(tmp_path: Path) -> None:
+def test_sweeps_what_a_killed_owner_left(short: Path) -> None:
     """A folder that is old and not locked goes; a locked, a young, a foreign one and a link stay."""
     later = datetime.fromtimestamp(time.time(), UTC) + timedelta(hours=1)
-    dead, live, odd, target = (tmp_path / f"pantheon-llama-{n}" for n in ("dead", "live", "odd", "link"))
+    dead, live, odd, target = (short / f"pantheon-llama-{n}" for n in ("dead", "live", "odd", "link"))
     for folder in (dead, live, odd):
         folder.mkdir()
     (dead / "s.sock").touch()
@@ -109,9 +118,9 @@ def test_sweeps_what_a_killed_owner_left(tmp_path: Path) -> None:
     target.symlink_to(live)
     with (live / "lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with socket_folder({"TMPDIR": str(tmp_path)}, datetime.fromtimestamp(time.time(), UTC)):
+        with socket_folder({"TMPDIR": str(short)}, datetime.fromtimestamp(time.time(), UTC)):
             assert dead.exists()
-        with socket_folder({"TMPDIR": str(tmp_path)}, later):
+        with socket_folder({"TMPDIR": str(short)}, later):
             assert not dead.exists()
             assert live.exists()
             assert odd.exists()
