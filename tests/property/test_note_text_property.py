@@ -10,7 +10,7 @@ from pantheon.core.notes.textcheck import check_metadata, normalise_tags, tidy
 
 TEXTS = st.one_of(
     st.text(max_size=120),
-    st.lists(st.sampled_from("the retry of C++ # É ß 1 - / .. 🔥".split())).map(" ".join),
+    st.lists(st.sampled_from("the retry of C++ # ` `a` ** **b **c** É ß 1 - / .. 🔥".split())).map(" ".join),
 )
 PROPOSALS = st.builds(Metadata, title=TEXTS, description=TEXTS, tags=st.lists(TEXTS, max_size=10).map(tuple))
 

@@ -41,6 +41,10 @@ def test_a_good_proposal_passes() -> None:
         ("Here is the Jobs Table Autovacuum", "title-greeting"),
         ("Hell yes, autovacuum of the jobs table", "title-greeting"),
         ("This note describes autovacuum of jobs", "title-greeting"),
+        ("Exactly! Autovacuum of the jobs table", "title-greeting"),
+        ("OK so autovacuum of the jobs table", "title-greeting"),
+        ("Yes \u2014 autovacuum of the jobs table", "title-greeting"),
+        ("Perfect - autovacuum of the jobs table", "title-greeting"),
         ("Notes and Overview", "title-generic"),
         ("Introduction to the Topic", "title-generic"),
         ("Various Project Ideas", "title-generic"),
@@ -57,6 +61,10 @@ def test_a_good_proposal_passes() -> None:
         ("Kubernetes Ingress Certificates", "title-grounded"),
         ("Autovacuum <b>Jobs</b> Table", "title-plain"),
         ("Autovacuum\nJobs Table", "title-plain"),
+        ("Autovacuum [[Jobs]] Table", "title-plain"),
+        ("Autovacuum `Jobs Table", "title-plain"),
+        ("**Autovacuum Jobs Table", "title-plain"),
+        ("# Autovacuum Jobs Table", "title-plain"),
         ("Autovacuum [Jobs](https://example.org)", "title-plain"),
         ("Autovacuum https://example.org Jobs", "title-plain"),
         ("Autovacuum {{ jobs }} Table", "title-plain"),
@@ -143,6 +151,36 @@ def test_words_that_the_note_uses_itself_are_no_echo_and_no_placeholder() -> Non
         "title-echo",
         "title-placeholder",
     }
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Exactly-Once Claims of Jobs",
+        "Perfect Hashing of the Jobs Table",
+        "Absolutely Positioned Jobs Table",
+        "Hello World for C++ Workers",
+        "OK Status of Workers",
+        "Surefire Settings for Workers",
+        "Yes and No Locks for Jobs",
+        "Hidden Locks of the Export",
+    ],
+)
+def test_a_subject_that_begins_like_a_greeting_is_none(title: str) -> None:
+    """A word of chat is one only where it is set off as chat does."""
+    assert "title-greeting" not in checks(title=title)
+
+
+def test_marks_are_taken_off_and_signs_stay() -> None:
+    """Code, strong words and headings lose their marks, however they are nested; globs and powers are no marks."""
+    for title, plain in (
+        ("## **Autovacuum `Settings`** for ``Jobs``", "Autovacuum Settings for Jobs"),
+        ("# # Autovacuum Settings", "Autovacuum Settings"),
+        ("Why docs/**/*.md and **/x grow 2**n", "Why docs/**/*.md and **/x grow 2**n"),
+        ("C# and `a*b", "C# and `a*b"),
+    ):
+        tidied = tidy(GOOD.model_copy(update={"title": title, "description": title + "."}), NOTE)
+        assert (tidied.title, tidied.description) == (plain, plain + ".")
 
 
 def test_a_script_of_the_note_is_no_drift() -> None:

@@ -20,10 +20,12 @@ TAGS = (3, 8)
 TAG_CHARS = 40
 ECHO_WORDS = 5
 _GREETING = re.compile(
-    r"(sure|here('s| is| are)|certainly|of course|hello|hi\b|hey\b|hell yes|yes\b|okay|ok\b|great question|absolutely"
-    r"|exactly|alright|perfect|i'?m sorry|as an ai|this (note|document|text|file)\b)",
+    r"(here('s| is| are)|of course|hell yes|great question|i'?m sorry|as an ai|this (note|document|text|file))\b"
+    r"|(sure|certainly|hello|hi|hey|yes|okay|ok|absolutely|exactly|alright|perfect)"
+    r"(\s*[!,.:;\u2013\u2014]|\s+-|\s+(thing|here|this|i|i'll|let|let's|there|team|all|everyone|everybody|so)\b)",
     re.IGNORECASE,
 )
+"""A phrase that only chat begins with; or a word that a subject may begin with too, when it is set off as chat does."""
 _GENERIC = frozenset(
     "a an the of and for in on to with note notes overview introduction summary document documents file text "
     "title description idea ideas thought thoughts misc miscellaneous stuff topic topics general various some "
@@ -37,7 +39,13 @@ _DANGLING = frozenset(
 _PLACEHOLDER = re.compile(
     r"\b(lorem|ipsum|placeholder|noun phrase|lower-?case topics?|insert|todo|tbd|xxx)\b|\.\.\.", re.I
 )
-_UNWANTED = re.compile(r"<[a-z/!]|https?://|[\n\r\t]|\[[^\]]*\]\(|\{\{|^\s|\s$", re.IGNORECASE)
+_UNWANTED = re.compile(
+    r"<[a-z/!]|https?://|[\n\r\t]|\[[^\]]*\]\(|\[\[|\{\{|`|(?<!\w)\*\*\w|^#+\s|^\s|\s$", re.IGNORECASE
+)
+_MARKS = re.compile(
+    r"(`+)(?![\s`])([^`]*[^\s`])\1(?!`)|(?<!\w)\*\*(?![\s*])([^*]*[^\s*])\*\*(?!\w)|^(?:#+\s+)+"
+)
+"""What marks code, strong words and headings."""
 
 
 class Problem(NamedTuple):
@@ -63,12 +71,12 @@ def normalise_tags(tags: Iterable[str]) -> tuple[str, ...]:
 def tidy(proposal: Metadata, note: str) -> Metadata:
     """Return a proposal with everything put right that is mechanical.
 
-    Space and punctuation at the ends, a description that was stopped at the limit cut back to its last whole
-    sentence, tags in kebab-case, and, as long as enough are left, without the tags that are generic or not in
-    the note.
+    Space and punctuation at the ends, the marks of code and strong words, a description that was stopped at the
+    limit cut back to its last whole sentence, tags in kebab-case, and, as long as enough are left, without the
+    tags that are generic or not in the note.
     """
-    title = " ".join(proposal.title.split()).rstrip(" .:;,!")
-    description = " ".join(proposal.description.split())
+    title = _plain(proposal.title).rstrip(" .:;,!")
+    description = _plain(proposal.description)
     if description and description[-1].isalnum():
         description = _end_sentence(description)
     tags = normalise_tags(proposal.tags)
@@ -77,6 +85,14 @@ def tidy(proposal: Metadata, note: str) -> Metadata:
     return Metadata(
         title=title, description=description, tags=(kept if len(kept) >= TAGS[0] else tags)[: TAGS[1]]
     )
+
+
+def _plain(text: str) -> str:
+    """Return a text on one line and without the marks of code, strong words and headings."""
+    before, text = "", " ".join(text.split())
+    while text != before:
+        before, text = text, _MARKS.sub(lambda found: found.group(2) or found.group(3) or "", text).strip()
+    return text
 
 
 def _end_sentence(text: str) -> str:
