@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pantheon.core.canonical import digest_bytes
 from pantheon.core.dsse import PAYLOAD_TYPE, pae, seal
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
 from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
+from pantheon.core.retry import FailureKind, Retry, decide_retry
 from pantheon.core.statement import ATTEMPT_PREDICATE, make_statement
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.services import NodeContext, Services
@@ -35,12 +37,10 @@ class NodeResult:
     """``name@version`` of the agent."""
     completion_tokens: int = 0
     """Output tokens it cost; filled in by the runner."""
-    may_pass: bool = False
-    """Whether another attempt could come to something else."""
-
-    def again(self, retries_left: int) -> bool:
-        """Tell whether there is another attempt after this one."""
-        return self.may_pass and self.state is NodeState.FAILED and retries_left > 0
+    kind: FailureKind = FailureKind.NEVER
+    """For failures: how far another attempt can help."""
+    retry: Retry | None = None
+    """The attempt that follows; filled in by the runner."""
 
 
 Execute = Callable[[NodeContext, Evidence], Awaitable[NodeResult]]
@@ -73,7 +73,7 @@ class AttemptRunner:
     execute: Execute
 
     async def run(
-        self, node_key: str, context: NodeContext, *, timeout_s: float, retries_left: int
+        self, node_key: str, context: NodeContext, *, timeout_s: float, tried: int, limit: int
     ) -> NodeResult:
         """Run one attempt and settle it.
 
@@ -81,7 +81,8 @@ class AttemptRunner:
             node_key: key of the node in the store; it must be ready.
             context: the attempt's circumstances; its ``attempt`` is replaced by the claimed number.
             timeout_s: seconds until the attempt is ended as timed out.
-            retries_left: further attempts that may follow; decides whether a failure ends the node.
+            tried: number of this attempt among those of this process, from 1.
+            limit: attempts that this process may make.
 
         Raises:
             LeaseLostError: another owner has the node; this attempt's result is dropped.
@@ -107,10 +108,9 @@ class AttemptRunner:
             await asyncio.shield(self._settle(context, evidence, lease, result, began))
             raise
         result = replace(result, completion_tokens=evidence.tally.completion_tokens)
-        if result.again(retries_left):
-            await self._settle(context, evidence, lease, replace(result, state=NodeState.READY), began)
-        else:
-            await self._settle(context, evidence, lease, result, began)
+        result = replace(result, retry=_follow(node_key, result, tried, limit))
+        state = result.state if result.retry is None else NodeState.READY
+        await self._settle(context, evidence, lease, replace(result, state=state), began)
         return result
 
     async def _execute(
@@ -123,14 +123,15 @@ class AttemptRunner:
         except TimeoutError:
             cause = f"did not finish within {timeout_s:.0f} s"
             await evidence.log_error(cause)
-            return NodeResult(AttemptOutcome.TIMED_OUT, NodeState.FAILED, cause, may_pass=True)
+            return NodeResult(AttemptOutcome.TIMED_OUT, NodeState.FAILED, cause, kind=FailureKind.TRANSIENT)
         except LeaseLostError:
             raise
         except PantheonError as error:
             await evidence.log_error(f"{error.code}: {error.message}")
             conflict = isinstance(error, MergeConflictError)
             outcome = AttemptOutcome.FAILED if conflict else AttemptOutcome.CRASHED
-            return NodeResult(outcome, NodeState.FAILED, error.message, may_pass=not conflict)
+            kind = FailureKind.NEVER if conflict else FailureKind.INFRASTRUCTURE
+            return NodeResult(outcome, NodeState.FAILED, error.message, kind=kind)
 
     async def _execute_leased(self, context: NodeContext, evidence: Evidence, lease: Lease) -> NodeResult:
         """Execute while the lease is renewed; a lost lease ends the execution."""
@@ -213,6 +214,15 @@ class AttemptRunner:
         envelope = seal(statement, [(self.services.signer.key_id, signature)])
         await evidence.sink.put("attestation.json", envelope.to_bytes() + b"\n")
         await evidence.sink.seal()
+
+
+def _follow(node_key: str, result: NodeResult, tried: int, limit: int) -> Retry | None:
+    """Return the attempt that follows a result, if one does; the jitter is the node's own, so it can be repeated."""
+    if result.state is not NodeState.FAILED:
+        return None
+    fraction = int(digest_bytes(f"{node_key}/{tried}".encode())[:8], 16) / 2**32
+    decision = decide_retry(result.outcome, result.kind, tried, limit, fraction)
+    return decision if isinstance(decision, Retry) else None
 
 
 def _input(context: NodeContext) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from pantheon.core.errors import GitError, MergeConflictError, ToolError
 from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
 from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, parse_operations
 from pantheon.core.records import AttemptOutcome, NodeState
+from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
 from pantheon.engine.agent_loop import call_tool
 from pantheon.engine.attempt import NodeResult, failed, succeeded
@@ -69,7 +70,7 @@ class Gatekeeper:
                     # Somebody moved the branch between our look and the swap: look again.
                     await evidence.log_error(error.message)
                     last = error
-        return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last.message, may_pass=True)
+        return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last.message, kind=FailureKind.TRANSIENT)
 
     def _rules(self, context: NodeContext) -> Rules:
         """Return what must be there: the flow's own checks and reviewers, and no fewer than the policy's."""

@@ -228,19 +228,21 @@ class _NightRun:
         """Run attempts of a node until one decides."""
         context = await self._context(planned)
         await self.night.services.store.make_ready(self.context.id, [planned.key])
-        retries_left = planned.node.retries
-        while True:
+        limit = planned.node.retries + 1
+        for tried in range(1, limit + 1):
             result = await self.runner.run(
                 planned.key,
                 context,
                 timeout_s=planned.node.timeout_s + OWN_TIMEOUT_S,
-                retries_left=retries_left,
+                tried=tried,
+                limit=limit,
             )
             self.night.spend(result.completion_tokens)
-            if not result.again(retries_left):
-                return result
-            retries_left -= 1
+            if result.retry is None:
+                break
             self._tell(planned, "again", result.cause)
+            await self.night.services.clock.sleep(result.retry.after_s)
+        return result
 
     async def _context(self, planned: PlannedNode) -> NodeContext:
         """Gather what a node starts from: the merge of its needs' commits and the outputs of its task so far."""

@@ -17,6 +17,7 @@ from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.operation import TRAILER, Operation, follow_path, operation_message, parse_operations
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.references import resolve_args
+from pantheon.core.retry import FailureKind
 from pantheon.engine.agent_loop import AgentLoop, call_tool
 from pantheon.engine.attempt import NodeResult, failed, succeeded
 from pantheon.engine.checks import run_checks
@@ -28,9 +29,12 @@ from pantheon.ports.worktree import WorkTree
 from pantheon.tools.registry import ToolContext
 
 MAX_NEIGHBOURS = 200
-_MAY_PASS = frozenset(
-    {LoopOutcome.MAX_FAILURES, LoopOutcome.MAX_STEPS, LoopOutcome.TIMEOUT, LoopOutcome.SERVER_LOST}
-)
+_KINDS = {
+    LoopOutcome.MAX_FAILURES: FailureKind.SCHEMA,
+    LoopOutcome.MAX_STEPS: FailureKind.SCHEMA,
+    LoopOutcome.TIMEOUT: FailureKind.TRANSIENT,
+    LoopOutcome.SERVER_LOST: FailureKind.TRANSIENT,
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class NodeExecutor:
             f"{result.outcome}: {result.cause}",
             ended=str(result.outcome),
             agent=agent.label,
-            may_pass=result.outcome in _MAY_PASS,
+            kind=_KINDS.get(result.outcome, FailureKind.NEVER),
         )
 
     async def _review(self, context: NodeContext, evidence: Evidence, agent: Agent) -> NodeResult:
@@ -142,7 +146,11 @@ class NodeExecutor:
         except ModelError as error:
             await evidence.log_error(error.message)
             return NodeResult(
-                AttemptOutcome.CRASHED, NodeState.FAILED, error.message, agent=agent.label, may_pass=True
+                AttemptOutcome.CRASHED,
+                NodeState.FAILED,
+                error.message,
+                agent=agent.label,
+                kind=FailureKind.TRANSIENT,
             )
         output = review.model_dump(mode="json")
         await evidence.put_json("review.json", output)
