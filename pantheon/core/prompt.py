@@ -22,7 +22,9 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.task import Task
 
-_MARKER = re.compile(r"</?\s*(note|result)\s*>", re.IGNORECASE)
+# Our own markers, however they are spelled, and the control tokens of chat templates (``<|im_end|>``): servers
+# recognise those in any text, so that a note could otherwise open a turn of its own.
+_MARKER = re.compile(r"<(?=\s*/?\s*(?:note|result)\b|\|)", re.IGNORECASE)
 
 
 class Exchange(Frozen):
@@ -32,9 +34,14 @@ class Exchange(Frozen):
     result: str
 
 
+def defuse(text: str) -> str:
+    """Return untrusted text in which no marker and no control token of a chat template is left."""
+    return _MARKER.sub("‹", text)
+
+
 def fence(label: str, text: str) -> str:
     """Put untrusted text between ``<label>`` markers; markers inside it are defused."""
-    return f"<{label}>\n{_MARKER.sub(lambda found: found.group().replace('<', '‹'), text)}\n</{label}>"
+    return f"<{label}>\n{defuse(text)}\n</{label}>"
 
 
 def opening_turns(agent: Agent, task: Task, cards: Sequence[str]) -> tuple[Message, ...]:
@@ -74,14 +81,14 @@ def step_messages(
     """
     question = render_block(agent, "question", task)
     if refusal:
-        question = f"An earlier answer was refused: {refusal}\n\n{question}"
+        question = f"An earlier answer was refused: {defuse(refusal)}\n\n{question}"
     turns = [
         *opening_turns(agent, task, cards),
         Message(role="user", content=f"{fence('note', target)}\n\n{question}"),
     ]
     keep = agent.spec.limits.keep_results
     for exchange in history[-keep:] if keep else ():
-        turns.append(Message(role="assistant", content=exchange.answer))
+        turns.append(Message(role="assistant", content=defuse(exchange.answer)))
         turns.append(Message(role="user", content=f"{fence('result', exchange.result)}\n\n{question}"))
     return tuple(turns)
 
@@ -92,14 +99,19 @@ def render_block(agent: Agent, block: str, task: Task, **values: Any) -> str:
         undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
     )
     where = f"agents/{agent.spec.name}/prompt.md"
-    known: dict[str, Any] = {"goal": task.goal, "accept": task.accept, "cards": (), "example": False}
+    known: dict[str, Any] = {
+        "goal": defuse(task.goal),
+        "accept": tuple(defuse(sentence) for sentence in task.accept),
+        "cards": (),
+        "example": False,
+    }
     try:
         template = environment.from_string(agent.prompt)
         if block not in template.blocks:
             raise ConfigError(f"{where}: the block {block!r} is missing")
         context = template.new_context({**known, **values})
         return "".join(template.blocks[block](context)).strip()
-    except TemplateError as error:
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: block {block!r}: {error}") from error
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from pantheon.core.agent import Question
 from pantheon.core.chat import TokenAlternatives
 from pantheon.core.model import Frozen
+from pantheon.core.prompt import defuse
 
 LABELS = ("A", "B")
 ROUNDING = 1e-3
@@ -68,7 +69,7 @@ def question_text(question: Question, first: str, second: str) -> str:
 
     Each alternative is kept on its own line, so that a proposal cannot write a second alternative or an order.
     """
-    first, second = (" ".join(text.split()) for text in (first, second))
+    first, second = (" ".join(defuse(text).split()) for text in (first, second))
     return f"{question.text}\nA: {first}\nB: {second}\nAnswer with the single letter."
 
 
