@@ -21,6 +21,9 @@ RENAMES = {OLD: NEW}
         ("[a]( 2026.01.02.md )", "[a]( paging-with-keys.md )"),
         ("[a](\n2026.01.02.md\n'x')", "[a](\npaging-with-keys.md\n'x')"),
         ("[a](<2026.01.02.md>)", "[a](<paging-with-keys.md>)"),
+        ("[a](2026.01.02)", "[a](paging-with-keys)"),
+        ("[a](/docs/2026.01.02#why)", "[a](/docs/paging-with-keys#why)"),
+        ("[a]: ./2026.01.02", "[a]: ./paging-with-keys"),
         ("[a](2026%2E01.02.md)", "[a](paging-with-keys.md)"),
         (r"[a](2026\.01\.02.md)", "[a](paging-with-keys.md)"),
         ("[a]: 2026.01.02.md", "[a]: paging-with-keys.md"),
@@ -90,6 +93,8 @@ def test_a_link_to_a_renamed_note_follows_it_and_keeps_its_style(text: str, expe
         "[a](../2026.01.02.md)",
         "[a](../../../../docs/2026.01.02.md)",
         "[a](2026.01.02.md.bak)",
+        "[a](2026.01.02/)",
+        "[a](2026.01)",
         "[a](x2026.01.02.md)",
         "[[x2026.01.02]]",
         "[[ocs/2026.01.02]]",
@@ -108,6 +113,12 @@ def test_a_link_from_another_folder_keeps_its_way() -> None:
     """The folder part of a destination is not touched when the note stays in its folder."""
     text = "[a](../docs/2026.01.02.md) [b](<../docs/2026.01.02.md>)"
     assert rewrite_links(text, "log/x.md", RENAMES) == text.replace("2026.01.02", "paging-with-keys")
+
+
+def test_a_file_goes_before_a_note_without_its_extension() -> None:
+    """Where both are renamed, the one with exactly the written name is meant."""
+    renames = {"docs/plan": "docs/plan-file", "docs/plan.md": "docs/plan-note.md"}
+    assert rewrite_links("[a](plan) [b](plan.md)", "docs/x.md", renames) == "[a](plan-file) [b](plan-note.md)"
 
 
 def test_a_percent_encoded_link_stays_encoded() -> None:

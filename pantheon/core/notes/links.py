@@ -1,11 +1,12 @@
 """Links between notes: rewrite the destinations of those that lead to a renamed file, and tell which lead nowhere.
 
 A link keeps its style: relative stays relative, ``/`` stays absolute from the repository's root, ``%20`` stays
-encoded, a wiki link without an extension stays without. When a file keeps its folder only the last part of the
+encoded, a link without the extension ``.md`` stays without. When a file keeps its folder only the last part of the
 destination changes, so that nothing else about a link can.
 
 Accepted trade-off: a wiki link by bare name leads to whichever renamed file has the name; where two folders hold
-files of one name, the link's own folder part decides.
+files of one name, the link's own folder part decides. A path without an extension leads to the renamed note of that
+name, also where a folder has it too; with a slash at its end it leads to the folder.
 """
 
 import html
@@ -135,10 +136,10 @@ def _rewritten(link: Link, written_at: str, source: str, renames: Mapping[str, s
     if link.kind == "wiki":
         renamed = _renamed_wiki(target, renames)
         return None if renamed is None else renamed + rest
-    old = next((path for path in _resolve(target, written_at) if path is not None and path in renames), None)
-    if old is None:
+    found = _renamed_path(target, written_at, renames)
+    if found is None:
         return None
-    new = renames[old]
+    old, new = found
     encoded = "%" in target
     if posixpath.dirname(old) == posixpath.dirname(new) and not target.endswith("/"):
         folder, slash, _ = target.rpartition("/")
@@ -147,6 +148,19 @@ def _rewritten(link: Link, written_at: str, source: str, renames: Mapping[str, s
         return "/" + _as_written(new, encoded) + rest
     relative = posixpath.relpath(new, posixpath.dirname(source) or ".")
     return ("./" if target.startswith("./") else "") + _as_written(relative, encoded) + rest
+
+
+def _renamed_path(target: str, written_at: str, renames: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the (old, new) path of the renamed file that a target leads to, without ``.md`` as the target is."""
+    paths = [path for path in _resolve(target, written_at) if path is not None]
+    for path in paths:
+        if path in renames:
+            return path, renames[path]
+    for path in paths:
+        new = renames.get(f"{path}.md", "")
+        if new.endswith(".md") and not target.endswith("/"):
+            return path, new.removesuffix(".md")
+    return None
 
 
 def _renamed_wiki(target: str, renames: Mapping[str, str]) -> str | None:
