@@ -15,7 +15,7 @@ from pantheon.core.errors import ToolError
 from pantheon.core.model import Frozen
 from pantheon.core.notes.digest import digest_note
 from pantheon.core.notes.frontmatter import read_fields, set_fields, split_note
-from pantheon.core.notes.slug import is_descriptive, slugify
+from pantheon.core.notes.slug import is_descriptive, is_final, slugify
 from pantheon.core.notes.textcheck import TAGS, check_metadata, tidy
 from pantheon.core.task import RelativePath
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
@@ -74,7 +74,7 @@ def validate_note(args: NotePath, context: ToolContext) -> ToolResult:
         all(isinstance(fields.get(key), str) and fields[key].strip() for key in ("title", "description"))
         and isinstance(tags, list)
         and TAGS[0] <= len(tags) <= TAGS[1]
-        and is_descriptive(posixpath.basename(args.path))
+        and is_final(posixpath.basename(args.path))
     )
     text = "has title, description, tags and a telling name" if complete else "can be worked on"
     return ToolResult(text=f"{args.path} {text}", data={"complete": complete})
@@ -122,7 +122,7 @@ def list_neighbours(args: NotePath, context: ToolContext) -> ToolResult:
 def _name_problems(path: str, title: str, context: ToolContext) -> Iterator[str]:
     """Yield why the name that a title leads to cannot be had; a note that keeps its name has no such problem."""
     folder, old_name = posixpath.split(path)
-    if is_descriptive(old_name):
+    if is_final(old_name):
         return
     try:
         name = slugify(title) + posixpath.splitext(old_name)[1].lower()

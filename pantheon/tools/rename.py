@@ -15,7 +15,7 @@ from pantheon.core.errors import ToolError
 from pantheon.core.model import Frozen
 from pantheon.core.notes.frontmatter import read_fields
 from pantheon.core.notes.links import relink
-from pantheon.core.notes.slug import is_descriptive, is_kebab, slugify
+from pantheon.core.notes.slug import is_final, is_kebab, slugify
 from pantheon.core.task import RelativePath
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
 
@@ -29,14 +29,14 @@ class RenameNote(Frozen):
 
     path: RelativePath
     new_name: str | None = Field(default=None, max_length=200)
-    """File name in the same folder; None makes one from the title, unless the name is a telling one already."""
+    """File name in the same folder; None makes one from the title, unless the name can stay: telling and kebab-case."""
 
 
 def rename_note(args: RenameNote, context: ToolContext) -> ToolResult:
     """Give a note its telling name and rewrite every link that leads to it."""
     require_target(args.path, context)
     folder, old_name = posixpath.split(args.path)
-    if args.new_name is None and is_descriptive(old_name):
+    if args.new_name is None and is_final(old_name):
         return _not_renamed(args.path, args.path)
     name = args.new_name if args.new_name is not None else _name_from_title(args.path, context)
     if not is_kebab(name) or posixpath.splitext(name)[1] != posixpath.splitext(old_name)[1].lower():

@@ -120,6 +120,7 @@ def test_a_telling_name_has_words(name: str, telling: bool) -> None:
         ("docs/retry-policy.md", True),
         ("README.md", True),
         ("docs/Retry-Policy.md", False),
+        ("docs/retry policy.md", False),
         ("docs/2026.01.02.md", False),
     ],
 )

@@ -188,6 +188,17 @@ def test_a_telling_name_is_kept() -> None:
     assert result.changed == () and result.data["new"] == "docs/retry-policy.md"
 
 
+@pytest.mark.parametrize("path", ["docs/My Retry Policy.md", "docs/Retry_Policy.md", "docs/retry-policy.MD"])
+def test_a_telling_name_that_is_not_kebab_case_is_replaced(path: str) -> None:
+    """What the gate would refuse is not kept, and links to it follow."""
+    link = path.removeprefix("docs/")
+    where = context({path: titled(), OTHER: f"[a](<{link}>)\n"}, path)
+    result = call("rename_note", where, path=path)
+    assert result.data["new"] == NEW
+    assert content(where)[OTHER] == f"[a](<{NEW[5:]}>)\n".encode()
+    assert call("rename_note", context({NEW: titled()}, NEW), path=NEW).changed == ()
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -223,6 +234,7 @@ def test_a_complete_note_has_nothing_to_do() -> None:
     assert call("validate_note", context({good: whole}), path=good).data == {"complete": True}
     for path, data in (
         (OLD, whole),
+        ("docs/A Telling Name.md", whole),
         (good, "text"),
         (good, whole.replace(", z", "")),
         (good, whole.replace("C d.", "''")),

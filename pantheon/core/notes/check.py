@@ -8,7 +8,7 @@ from pantheon.core.errors import ToolError
 from pantheon.core.gate import CheckResult
 from pantheon.core.notes.frontmatter import read_fields, split_note
 from pantheon.core.notes.links import relink
-from pantheon.core.notes.slug import is_conventional, is_descriptive, is_kebab
+from pantheon.core.notes.slug import is_final
 from pantheon.core.notes.textcheck import check_metadata
 
 FIELDS = ("title", "description", "tags")
@@ -68,6 +68,6 @@ def links_to_renamed(data: bytes, path: str, renames: Mapping[str, str]) -> bool
 def check_file_name(path: str) -> CheckResult:
     """Check that a note's name is kebab-case and says what the note is about."""
     name = posixpath.basename(path)
-    good = is_conventional(name) or (is_descriptive(name) and is_kebab(name))
+    good = is_final(name)
     reason = "" if good else f"{name}: not a telling kebab-case name"
     return CheckResult(name="file_name", passed=good, reason=reason)

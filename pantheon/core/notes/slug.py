@@ -70,3 +70,8 @@ def is_descriptive(name: str) -> bool:
 def is_kebab(name: str) -> bool:
     """Tell whether a file name is kebab-case with one extension."""
     return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+", name) is not None
+
+
+def is_final(name: str) -> bool:
+    """Tell whether a file name can stay: a conventional one, or one that is descriptive and kebab-case."""
+    return is_conventional(name) or (is_descriptive(name) and is_kebab(name))
