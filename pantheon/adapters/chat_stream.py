@@ -46,7 +46,7 @@ class StreamedReply:
         try:
             chunk = json.loads(data)
             self._take(chunk, now)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ModelOutputError(
                 f"endpoint {self._endpoint}: a piece of the answer is not the protocol: {data[:120]!r}"
             ) from error
@@ -82,7 +82,10 @@ class StreamedReply:
                 self._text.append(str(content))
             for token in (choice.get("logprobs") or {}).get("content") or ():
                 self._tokens.append(_read_token(token))
-            self._finish = choice.get("finish_reason") or self._finish
+            reason = choice.get("finish_reason") or self._finish
+            if not isinstance(reason, str | None):
+                raise TypeError("a finish reason is a text")
+            self._finish = reason
 
     def _refuse(self, error: Any) -> None:
         said = str(error.get("message") if isinstance(error, dict) else error)[:300]
@@ -92,13 +95,18 @@ class StreamedReply:
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Read an OpenAI ``usage`` object; servers without prefix-cache counts give 0 cached tokens."""
+    """Read an OpenAI ``usage`` object; servers without prefix-cache counts give 0 cached tokens.
+
+    Raises:
+        ValueError: a count is negative, or more was cached than was sent.
+    """
     details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        cached_tokens=int(details.get("cached_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-    )
+    prompt = int(usage.get("prompt_tokens") or 0)
+    cached = int(details.get("cached_tokens") or 0)
+    completion = int(usage.get("completion_tokens") or 0)
+    if completion < 0 or not 0 <= cached <= prompt:
+        raise ValueError("the token counts are impossible")
+    return Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
 
 
 def _read_token(token: Mapping[str, Any]) -> TokenAlternatives:
