@@ -5,21 +5,17 @@ import base64
 import hashlib
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from night_bench import NoteScript, git, make_repository, opened, proposal
-
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
+from pantheon.testing.night import NoteScript, git, make_repository, opened, proposal
 from pantheon.testing.scripted_model import Answer, Reply, Say
 
 QUEUES = b"""queues notes from the call

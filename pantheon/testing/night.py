@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -74,7 +73,7 @@ class NoteScript:
 
     def __call__(self, body: Mapping[str, Any]) -> Reply:
         turn = next(m["content"] for m in reversed(body["messages"]) if "<note>" in m["content"])
-        word = re.search(r"<note>\n(\w+)", turn).group(1)  # type: ignore[union-attr]
+        word = turn.partition("<note>\n")[2].split(maxsplit=1)[0]
         proposal = self.proposals[word]
         question = turn.rpartition("</note>")[2]
         if "\nA: " not in question:
