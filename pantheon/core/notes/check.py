@@ -14,6 +14,28 @@ from pantheon.core.notes.textcheck import check_metadata
 FIELDS = ("title", "description", "tags")
 
 
+def check_note_change(
+    path_old: str, path_new: str, base: bytes, head: bytes, renames: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Return what is wrong with a changed note, as (check, reason) in a stable order; empty when nothing is.
+
+    Links to renamed notes have followed, in the body and in the values of front matter alike.
+
+    Args:
+        path_old: the note's path before the change.
+        path_new: its path after.
+        base: its bytes before.
+        head: its bytes after.
+        renames: old path -> new path of every note that was renamed.
+    """
+    results = (
+        check_front_matter(head, relink(base, path_new, renames, moved_from=path_old)),
+        check_body(base, head, old=path_old, new=path_new, renames=renames),
+        check_file_name(path_new),
+    )
+    return tuple((result.name, result.reason) for result in results if not result.passed)
+
+
 def check_front_matter(head: bytes, base: bytes) -> CheckResult:
     """Check that the front matter parses, fulfils the contract, and lost nothing that was there before."""
     try:
