@@ -5,10 +5,11 @@ with ``O_EXCL``, so that evidence cannot be overwritten, not even by a second pr
 """
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pantheon.core.errors import ArtifactError
@@ -91,7 +92,7 @@ class ArtifactFolder:
                 raise ArtifactError(f"{part!r} cannot be part of an artifact's path")
         folder = "/".join(parts)
         try:
-            await asyncio.to_thread(os.makedirs, self._root / folder)
+            await asyncio.to_thread(_make_folder, self._root, parts)
         except FileExistsError as error:
             raise ArtifactError(f"{folder} exists already; attempts are never overwritten") from error
         except OSError as error:
@@ -103,16 +104,34 @@ class ArtifactFolder:
             raise ArtifactError(f"{night}/{name} is not the name of a night's file")
         path = self._root / night / name
         try:
-            await asyncio.to_thread(_replace, path, data)
+            await asyncio.to_thread(_replace, self._root, night, name, data)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
         return str(path)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
+def _make_folder(root: Path, parts: Sequence[str], *, exist_ok: bool = False) -> None:
+    """Make a folder below ``root``; a link on the way could lead evidence somewhere else and is refused."""
+    root.mkdir(parents=True, exist_ok=True)
+    place = root
+    for number, part in enumerate(parts, start=1):
+        place = place / part
+        try:
+            place.mkdir()
+        except FileExistsError:
+            if place.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "a symbolic link is on the way", str(place)) from None
+            if number == len(parts) and not exist_ok:
+                raise
+
+
+def _replace(root: Path, night: str, name: str, data: bytes) -> None:
+    _make_folder(root, [night], exist_ok=True)
+    path = root / night / name
+    temporary = path.with_name(f".{name}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
