@@ -8,7 +8,6 @@ Invariants:
 Source: DESIGN.md, section 5 ("An agent").
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +18,7 @@ from pantheon.core.contract import Contract
 from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.model import Frozen
+from pantheon.core.strict_json import parse_json
 from pantheon.core.toml import parse_text, parse_toml
 from pantheon.core.validation import explain
 
@@ -197,8 +197,8 @@ def _lines(folder: str, name: str, files: Mapping[str, bytes], model: type[M]) -
         if not line.strip():
             continue
         try:
-            yield number, model.model_validate(json.loads(line))
+            yield number, model.model_validate(parse_json(line))
         except ValidationError as error:
             raise ConfigError(f"{where}:{number}: {explain(error)[0]}") from error
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{where}:{number}: not JSON: {error.msg}") from error
+        except ValueError as error:
+            raise ConfigError(f"{where}:{number}: not JSON: {error}") from error
