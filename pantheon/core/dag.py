@@ -124,7 +124,8 @@ def _build_graph(
 def _refuse_cycle(graph: "nx.DiGraph[str]") -> None:
     if nx.is_directed_acyclic_graph(graph):
         return
-    circle = [edge[0].split("#")[0] for edge in nx.find_cycle(graph)]
+    # Edges lead from what is needed to what needs it; people read the arrow as "needs".
+    circle = [edge[0].split("#")[0] for edge in reversed(list(nx.find_cycle(graph)))]
     names = list(dict.fromkeys(circle))
     raise FlowError("tasks need each other in a circle: " + " -> ".join([*names, names[0]]))
 
@@ -133,6 +134,6 @@ def _critical_path(graph: "nx.DiGraph[str]", rank: Mapping[str, float]) -> tuple
     path: list[str] = []
     choices = [key for key in graph if graph.in_degree(key) == 0]
     while choices:
-        path.append(max(choices, key=lambda key: rank[key]))
+        path.append(max(choices, key=lambda key: (rank[key], -graph.nodes[key]["order"])))
         choices = list(graph.successors(path[-1]))
     return tuple(path)
