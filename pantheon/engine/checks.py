@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pantheon.core.gate import CheckReport, CheckResult
-from pantheon.core.notes.check import (
-    check_body,
-    check_file_name,
-    check_front_matter,
-    check_relinked,
-    links_to_renamed,
-)
+from pantheon.core.notes.check import check_note_change, check_relinked, links_to_renamed
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
+from pantheon.tools.rename import NOTE_SUFFIXES
+
 
 REGULAR = frozenset({"100644", "100755", "000000"})
 
@@ -125,7 +121,7 @@ async def _links(change: Change) -> CheckResult:
     files_after = await change.repository.list_files(change.head)
     came_from = {new: old for old, new in change.renames.items()}
     for path in change.paths:
-        if path.status == "D" or not path.path.endswith(".md"):
+        if path.status == "D" or not path.path.endswith(NOTE_SUFFIXES):
             continue
         old = came_from.get(path.path, path.path)
         before = broken_links((await change.before(old)).decode("utf-8", "replace"), old, files_before)
@@ -143,7 +139,7 @@ async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
     """No file that was not changed still links to a name that is gone."""
     changed = {path.path for path in change.paths}
     for path in files:
-        if path in changed or not path.endswith(".md") or not change.renames:
+        if path in changed or not path.endswith(NOTE_SUFFIXES) or not change.renames:
             continue
         if links_to_renamed(await change.after(path), path, change.renames):
             return CheckResult(
@@ -153,34 +149,27 @@ async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
 
 
 async def _front_matter(change: Change) -> CheckResult:
-    return await _each_target(
-        change, "front_matter", lambda _old, _new, before, after: check_front_matter(after, before)
-    )
+    return await _each_note(change, "front_matter")
 
 
 async def _body(change: Change) -> CheckResult:
-    return await _each_target(
-        change,
-        "body",
-        lambda old, new, before, after: check_body(before, after, old=old, new=new, renames=change.renames),
-    )
+    return await _each_note(change, "body")
 
 
 async def _file_name(change: Change) -> CheckResult:
-    return await _each_target(change, "file_name", lambda _old, new, _before, _after: check_file_name(new))
+    return await _each_note(change, "file_name")
 
 
-async def _each_target(
-    change: Change, name: str, judge: Callable[[str, str, bytes, bytes], CheckResult]
-) -> CheckResult:
+async def _each_note(change: Change, name: str) -> CheckResult:
+    """Run one of the checks of a changed note over every target."""
     for old in change.context.task.targets:
         new = change.renames.get(old, old)
         after = await change.repository.read_file(change.head, new)
         if after is None:
             return CheckResult(name=name, passed=False, reason=f"{new}: is not there")
-        result = judge(old, new, await change.before(old), after)
-        if not result.passed:
-            return result
+        failures = dict(check_note_change(old, new, await change.before(old), after, change.renames))
+        if name in failures:
+            return CheckResult(name=name, passed=False, reason=failures[name])
     return CheckResult(name=name, passed=True)
 
 
