@@ -6,7 +6,6 @@ A commit made by tools says itself how to make it again: each writing call stand
 Source: ADR 0005.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import Field, ValidationError
 from pantheon.core.canonical import canonical_bytes
 from pantheon.core.errors import PantheonError
 from pantheon.core.model import Frozen
+from pantheon.core.strict_json import parse_json
 
 TRAILER = "Pantheon-Operation"
 TASK_TRAILER = "Pantheon-Task"
@@ -33,13 +33,13 @@ def operation_message(subject: str, operations: Iterable[Operation], **trailers:
     """Return a commit message.
 
     Args:
-        subject: first line; control characters and newlines are dropped.
+        subject: first line; control characters and newlines become spaces, here and in the trailers.
         operations: what the commit consists of.
         trailers: further trailers; ``pantheon_task`` becomes ``Pantheon-Task``.
     """
-    first = " ".join("".join(c if c.isprintable() else " " for c in subject).split())[:120] or "Change"
+    first = _on_one_line(subject)[:120].rstrip() or "Change"
     lines = [
-        f"{'-'.join(part.capitalize() for part in name.split('_'))}: {value}"
+        f"{'-'.join(part.capitalize() for part in name.split('_'))}: {_on_one_line(value)}"
         for name, value in trailers.items()
     ]
     lines += [f"{TRAILER}: {canonical_bytes(op.model_dump(mode='json')).decode()}" for op in operations]
@@ -53,7 +53,7 @@ def parse_operations(values: Sequence[str]) -> tuple[Operation, ...]:
         PantheonError: a value is not an operation; the commit was not made by tools.
     """
     try:
-        return tuple(Operation.model_validate(json.loads(value)) for value in values)
+        return tuple(Operation.model_validate(parse_json(value)) for value in values)
     except (ValueError, ValidationError) as error:
         raise PantheonError(f"a {TRAILER} trailer is not an operation: {error}") from error
 
@@ -66,3 +66,7 @@ def follow_path(path: str, operations: Iterable[Operation]) -> str:
             name = str(operation.args["new_name"])
             path = f"{folder}/{name}" if folder else name
     return path
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
