@@ -16,7 +16,6 @@ from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
 from pantheon.tools.rename import NOTE_SUFFIXES
 
-
 REGULAR = frozenset({"100644", "100755", "000000"})
 
 
