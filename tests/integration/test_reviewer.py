@@ -1,0 +1,119 @@
+"""A reviewer at work on a model in memory: both orders, one prefix, and no pass that was not answered."""
+
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.artifacts import ArtifactFolder
+from pantheon.core.agent import Agent, AgentSpec
+from pantheon.core.chat import ChatRequest
+from pantheon.core.decoys import Metadata
+from pantheon.core.errors import ModelError, ModelLostError
+from pantheon.core.review import Review
+from pantheon.core.task import Task
+from pantheon.engine.evidence import Evidence
+from pantheon.engine.reviewer import Reviewer, UnderReview
+from pantheon.testing.model import FakeModel, ModelScript, Spoken
+
+PROMPT = "{% block system %}You review.{% endblock %}{% block question %}q{% endblock %}"
+TARGET = "Orders wait in a queue; a dead letter queue shows slow consumers."
+PROPOSAL = Metadata(title="Dead letter queues for orders", description="d", tags=("queue",))
+OTHERS = tuple(
+    Metadata(title=title, description="d", tags=("x",))
+    for title in ("Rotating signing keys", "Nightly backups of the archive", "Kernel tuning for routers")
+)
+TASK = Task(id="t", kind="k", goal="g", targets=("a.md",))
+
+
+def reviewer(decoys: int = 2) -> Agent:
+    """A reviewer with one question about titles."""
+    spec = AgentSpec.model_validate(
+        {
+            "name": "review.peerA",
+            "version": "1",
+            "role": "reviewer",
+            "runtime": {"origin": "local"},
+            "question": [{"id": "title", "text": "Which?", "field": "title", "decoys": decoys, "floor": 0.5}],
+        }
+    )
+    return Agent(spec=spec, prompt=PROMPT, decoys=OTHERS, digest="0" * 64)
+
+
+def letters(a: float, b: float) -> Spoken:
+    """An answer with these log-probabilities."""
+    top = sorted((("A", a), ("B", b)), key=lambda pair: -pair[1])
+    return Spoken(top[0][0], finish_reason="length", top=tuple(top))
+
+
+def fair(request: ChatRequest) -> Spoken:
+    """Prefer the proposal wherever it stands."""
+    proposed_first = f"A: {PROPOSAL.title}" in request.messages[-1].content
+    return letters(-0.2, -3.0) if proposed_first else letters(-3.0, -0.2)
+
+
+async def reviewed(
+    tmp_path: Path, script: ModelScript, agent: Agent | None = None, neighbours: tuple[Metadata, ...] = ()
+) -> tuple[Review, FakeModel]:
+    """The verdict over one change, and what the model was asked."""
+    agent = agent or reviewer()
+    model = FakeModel(script)
+    evidence = Evidence(await ArtifactFolder(tmp_path).open_attempt("n", "t", "x", 1))
+    change = UnderReview("b", "h", "t", TARGET, TARGET, PROPOSAL, neighbours)
+    return await Reviewer(agent, agent, (), TASK, model, evidence).run(change), model
+
+
+async def test_a_clear_preference_in_both_orders_passes(tmp_path: Path) -> None:
+    """Two decoys, each both ways round, over one prefix, one token each at temperature 0."""
+    review, model = await reviewed(tmp_path, fair)
+    assert (review.verdict, review.reasons) == ("pass", ())
+    assert review.margin == pytest.approx(2.8)
+    assert (review.base, review.head, review.tree) == ("b", "h", "t")
+    assert len(model.requests) == 4
+    assert len({request.messages[:-1] for request in model.requests}) == 1
+    assert {(r.sampling.temperature, r.sampling.max_tokens, r.top_logprobs) for r in model.requests} == {
+        (0.0, 1, 20)
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (lambda _: letters(-0.1, -5.0), "was not preferred"),
+        (lambda _: letters(-5.0, -0.1), "was not preferred"),
+        (lambda _: letters(-0.7, -0.7), "was not preferred"),
+        (lambda _: Spoken("The", top=(("The", -0.1), ("It", -3.0))), "neither letter"),
+        (lambda _: Spoken("The", top=(("The", -0.1), ("A", -6.0), ("B", -9.0))), "no clear answer"),
+        (lambda _: Spoken("A", top=(("A", 3.0), ("B", -9.0))), "neither letter"),
+    ],
+)
+async def test_what_is_no_preference_fails(tmp_path: Path, script: ModelScript, said: str) -> None:
+    """A liking for a letter, a tie, a word instead of a letter, no mass: never a pass, always a reason."""
+    review, _ = await reviewed(tmp_path, script)
+    assert review.verdict == "fail"
+    assert said in " ".join(review.reasons)
+
+
+async def test_too_few_decoys_fail(tmp_path: Path) -> None:
+    """Without enough texts that are known to be wrong there is no review."""
+    review, _ = await reviewed(tmp_path, fair, reviewer(decoys=5))
+    assert review.verdict == "fail"
+    assert "only 3 of 5 decoys" in review.reasons[0]
+
+
+async def test_a_neighbour_that_could_fit_is_no_decoy(tmp_path: Path) -> None:
+    """Another note's metadata that the target's own words support is never held against the proposal."""
+    near = Metadata(title="Dead letter queues and slow consumers", description="d", tags=("x",))
+    _, model = await reviewed(tmp_path, fair, neighbours=(near,))
+    assert not any(near.title in request.messages[-1].content for request in model.requests)
+
+
+async def test_without_log_probabilities_there_is_no_verdict(tmp_path: Path) -> None:
+    """A server that reports none is an error that says so, never a guess from the text."""
+    with pytest.raises(ModelError, match="no log-probabilities"):
+        await reviewed(tmp_path, lambda _: Spoken("A"))
+
+
+async def test_a_lost_server_is_no_verdict(tmp_path: Path) -> None:
+    """A failed call leaves the review without a verdict."""
+    with pytest.raises(ModelLostError):
+        await reviewed(tmp_path, lambda _: ModelLostError("gone"))
