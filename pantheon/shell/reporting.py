@@ -1,6 +1,7 @@
 """Writes a night's report into its artifacts: at the end of the night, and whenever it is asked for."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class WrittenReport:
     sentence: str
     html: Path
     json: Path
+    titles: Mapping[str, str]
+    """Task key -> title of what it landed."""
 
 
 async def write_report(project: Project, store: Store | None, night: str | None = None) -> WrittenReport:
@@ -47,6 +50,7 @@ async def write_report(project: Project, store: Store | None, night: str | None 
     return WrittenReport(
         night=report.night.id,
         sentence=report.sentence,
+        titles={change.task: change.title for group in report.landed for change in group.changes},
         json=Path(await artifacts.put_night_file(report.night.id, JSON_FILE, data)),
         html=Path(await artifacts.put_night_file(report.night.id, HTML_FILE, html)),
     )

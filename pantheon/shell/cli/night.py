@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -146,19 +146,21 @@ def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> Non
     if summary.left_open:
         emit("It was drained with work left; pantheon night goes on with it.")
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
-    _tell_tasks("Accepted", [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED])
-    _tell_tasks("Not accepted", [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED])
+    accepted = [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED]
+    emit(f"Accepted: {len(accepted)}")
+    emit_rows(("target", "title"), [(_name(task), report.titles.get(task.key)) for task in accepted])
+    rest = [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED]
+    emit(f"Not accepted: {len(rest)}")
+    emit_rows(
+        ("target", "outcome", "cause"), [(_name(task), task.outcome or "open", task.cause) for task in rest]
+    )
     if summary.outcomes.get(TaskOutcome.ACCEPTED):
         emit(f"Look at it: git diff HEAD...{summary.branch}")
     emit(f"Report: {report.html}")
 
 
-def _tell_tasks(title: str, tasks: Sequence[TaskRecord]) -> None:
-    emit(f"{title}: {len(tasks)}")
-    emit_rows(
-        ("target", "outcome", "cause"),
-        [(" ".join(_targets(task)) or task.key, str(task.outcome or "open"), task.cause) for task in tasks],
-    )
+def _name(task: TaskRecord) -> str:
+    return " ".join(_targets(task)) or task.key
 
 
 def _targets(task: TaskRecord) -> list[str]:
