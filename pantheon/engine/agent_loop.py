@@ -4,7 +4,6 @@ All decisions are ``core.loop.advance``'s. This module turns what happened into 
 and records every call and every tool result on the way.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,6 @@ from pantheon.core.errors import (
     ModelError,
     ModelOutputError,
     ModelTimeoutError,
-    PantheonError,
     ToolError,
 )
 from pantheon.core.loop import (
@@ -45,6 +43,7 @@ from pantheon.core.prompt import Exchange, step_messages
 from pantheon.core.references import resolve_args
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
+from pantheon.engine.tool_call import call_tool as call_tool
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.tools.registry import Registry, ToolContext, ToolResult
@@ -249,56 +248,3 @@ class AgentLoop:
 
     def _remember_failure(self, problem: str) -> None:
         self._cause = self._refusal = problem
-
-
-async def call_tool(
-    tools: Registry,
-    name: str,
-    args: Mapping[str, Any],
-    context: ToolContext,
-    evidence: Evidence,
-    clock: Clock,
-    *,
-    step: int,
-    operations: list[Operation],
-) -> ToolResult:
-    """Call one tool in a thread, inside its time limit, and record it.
-
-    Args:
-        tools: the registry.
-        name: the tool.
-        args: its arguments, not yet validated.
-        context: what it gets to see.
-        evidence: where the call is recorded.
-        clock: for its duration.
-        step: step of the loop, 0 for calls the model did not ask for.
-        operations: a writing call that changed something is added here.
-
-    Raises:
-        ToolError: the tool refused its arguments or could not do its work.
-    """
-    tool = tools.get(name)
-    started = clock.monotonic()
-
-    async def record(result: str | None, error: PantheonError | None) -> None:
-        await evidence.tool_call(
-            step=step, tool=name, args=args, result=result, error=error,
-            elapsed_s=clock.monotonic() - started,
-        )  # fmt: skip
-
-    try:
-        async with asyncio.timeout(tool.timeout_s):
-            result = await asyncio.to_thread(tools.call, name, dict(args), context)
-    except TimeoutError as error:
-        late = ToolError(f"{name} did not finish within {tool.timeout_s} s")
-        await record(None, late)
-        raise late from error
-    except ToolError as error:
-        await record(None, error)
-        raise
-    await record(result.text, None)
-    if tool.writes and result.changed:
-        operations.append(
-            Operation(tool=name, args=dict(args) | dict(result.data.get("args", {})), changed=result.changed)
-        )
-    return result

@@ -244,3 +244,33 @@ async def test_the_loops_own_time_is_kept_between_calls(tmp_path: Path) -> None:
     assert result.outcome is LoopOutcome.TIMEOUT
     assert len(case.model.requests) == 2
     assert "150 s" in result.cause
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_tool_that_was_given_up_cannot_write_any_more(tmp_path: Path, cancelled: bool) -> None:
+    """The thread of a tool past its time, or of a cancelled attempt, finds its work tree taken back."""
+    release, ended = threading.Event(), threading.Event()
+    refused: list[str] = []
+
+    def late(args: Args, context: ToolContext) -> ToolResult:
+        release.wait(5)
+        try:
+            context.files.write_bytes("a.md", b"late")
+        except ToolError as error:
+            refused.append(error.message)
+        finally:
+            ended.set()
+        return ToolResult(text="written", changed=("a.md",))
+
+    case = Case(tmp_path, call("look"), DONE)
+    case.tools = (tool("look", late, writes=True, timeout_s=5 if cancelled else 0.05), *TOOLS[1:])
+    try:
+        async with asyncio.timeout(0.2 if cancelled else 5):
+            result = await case.run(worker())
+            assert result.operations == ()
+    except TimeoutError:
+        assert cancelled
+    release.set()
+    assert await asyncio.to_thread(ended.wait, 5)
+    assert refused
+    assert case.tree.read_bytes("a.md") == b"old"
