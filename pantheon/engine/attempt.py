@@ -5,6 +5,7 @@ by recovery and interrupted. Artifacts are sealed and attested before the store 
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -132,6 +133,10 @@ class AttemptRunner:
             outcome = AttemptOutcome.FAILED if conflict else AttemptOutcome.CRASHED
             kind = FailureKind.NEVER if conflict else FailureKind.INFRASTRUCTURE
             return NodeResult(outcome, NodeState.FAILED, error.message, kind=kind)
+        except Exception as error:  # noqa: BLE001 (a bug in one node must not end the night; it is named)
+            cause = f"unexpected {type(error).__name__}: {error}"[:500]
+            await evidence.log_error("".join(traceback.format_exception(error))[-4_000:])
+            return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, cause)
 
     async def _execute_leased(self, context: NodeContext, evidence: Evidence, lease: Lease) -> NodeResult:
         """Execute while the lease is renewed; a lost lease ends the execution."""

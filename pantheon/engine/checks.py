@@ -4,9 +4,11 @@ A flow names the checks it demands (``args.checks`` of its check node). Each che
 does not exist is a failed check, never a skipped one.
 """
 
+import posixpath
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import quote
 
 from pantheon.core.gate import CheckReport, CheckResult
 from pantheon.core.notes.check import check_note_change, check_relinked, links_to_renamed
@@ -120,7 +122,7 @@ async def _links(change: Change) -> CheckResult:
     files_after = await change.repository.list_files(change.head)
     came_from = {new: old for old, new in change.renames.items()}
     for path in change.paths:
-        if path.status == "D" or not path.path.endswith(NOTE_SUFFIXES):
+        if path.status == "D" or not path.path.lower().endswith(NOTE_SUFFIXES):
             continue
         old = came_from.get(path.path, path.path)
         before = broken_links((await change.before(old)).decode("utf-8", "replace"), old, files_before)
@@ -131,16 +133,18 @@ async def _links(change: Change) -> CheckResult:
             return CheckResult(
                 name="links", passed=False, reason=f"{path.path}: {new[0]!r} leads nowhere now"
             )
-    return await _inbound(change, files_after)
+    return await _inbound(change)
 
 
-async def _inbound(change: Change, files: tuple[str, ...]) -> CheckResult:
+async def _inbound(change: Change) -> CheckResult:
     """No file that was not changed still links to a name that is gone."""
+    stems = [posixpath.splitext(posixpath.basename(old))[0] for old in change.renames]
+    needles = sorted({form for stem in stems for form in (stem, quote(stem))})
     changed = {path.path for path in change.paths}
-    for path in files:
-        if path in changed or not path.endswith(NOTE_SUFFIXES) or not change.renames:
-            continue
-        if links_to_renamed(await change.after(path), path, change.renames):
+    holding = await change.repository.find_text(change.head, needles)
+    suspects = [path for path in holding if path not in changed and path.lower().endswith(NOTE_SUFFIXES)]
+    for path, data in (await change.repository.read_files(change.head, suspects)).items():
+        if links_to_renamed(data, path, change.renames):
             return CheckResult(
                 name="links", passed=False, reason=f"{path}: still links to a name that is gone"
             )

@@ -15,6 +15,7 @@ from pantheon.core.flow import Flow, route_task
 from pantheon.core.lifecycle import TERMINAL
 from pantheon.core.outcomes import NodeEnd, conclude_task
 from pantheon.core.records import (
+    AttemptOutcome,
     NightRecord,
     NodeRecord,
     NodeState,
@@ -104,6 +105,7 @@ class Night:
         await store.open_night(record, keys)
         await store.sweep(record.id, expired_only=False)
         run = await _NightRun.prepare(self, record)
+        await run.finish_ended()
         await run.scheduler.run_all()
         drained = self.stopping.is_set() and not self._spent
         tasks = await (store.tasks(night=record.id) if drained else run.conclude())
@@ -200,11 +202,20 @@ class _NightRun:
         planned = {node.key: node for node in self.plan.nodes}
         attempts = await store.attempts(night)
         attempted = {attempt.node for attempt in attempts}
+        crashed = {
+            attempt.node
+            for attempt in attempts
+            if attempt.result is not None and attempt.result.outcome is not AttemptOutcome.FAILED
+        }
         for record in await store.nodes(night):
             if record.state in TERMINAL and record.key in planned:
                 inherited = record.state is NodeState.SKIPPED and record.key not in attempted
                 self.ends[record.key] = self._end(
-                    planned[record.key], record.state, record.cause, inherited=inherited
+                    planned[record.key],
+                    record.state,
+                    record.cause,
+                    inherited=inherited,
+                    crashed=record.key in crashed,
                 )
                 if record.output_commit is not None:
                     self.commits[record.key] = record.output_commit
@@ -218,7 +229,8 @@ class _NightRun:
         if result.state is NodeState.SUCCEEDED and result.commit is not None:
             self.commits[planned.key] = result.commit
             self.outputs[planned.key] = result.output or {}
-        self.ends[planned.key] = self._end(planned, result.state, result.cause)
+        crashed = result.outcome is not AttemptOutcome.FAILED
+        self.ends[planned.key] = self._end(planned, result.state, result.cause, crashed=crashed)
         self._tell(planned, str(result.state), result.cause)
         if result.state is NodeState.SUCCEEDED and planned.node.id in self.tasks[planned.task][1].sinks:
             await self._finish(planned.task)
@@ -306,6 +318,11 @@ class _NightRun:
         await self.night.services.store.finish_task(self.context.id, task_key, outcome, cause)
         self.night.watch(Progress(task=task_key, node="", event=str(outcome), cause=cause, **self._counts()))
 
+    async def finish_ended(self) -> None:
+        """Conclude the tasks whose nodes had all ended when an earlier process died."""
+        for task in self.tasks:
+            await self._finish(task)
+
     async def conclude(self) -> tuple[TaskRecord, ...]:
         """Give every task of the night an outcome and return them."""
         store = self.night.services.store
@@ -316,11 +333,19 @@ class _NightRun:
                 )
         return await store.tasks(night=self.context.id)
 
-    def _end(self, planned: PlannedNode, state: NodeState, cause: str, *, inherited: bool = False) -> NodeEnd:
+    def _end(
+        self,
+        planned: PlannedNode,
+        state: NodeState,
+        cause: str,
+        *,
+        inherited: bool = False,
+        crashed: bool = False,
+    ) -> NodeEnd:
         return NodeEnd(
             node=planned.node.id,
             state=state,
-            gate=planned.node.gate is not None,
+            gate=planned.node.gate is not None and not crashed,
             sink=planned.node.id in self.tasks[planned.task][1].sinks,
             cause=cause,
             inherited=inherited,

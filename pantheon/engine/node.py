@@ -195,8 +195,8 @@ class NodeExecutor:
             for path in await repository.list_files(context.base_commit)
             if path.endswith(".md") and path != target
         ]
-        read = [await repository.read_file(context.base_commit, path) for path in paths[:MAX_NEIGHBOURS]]
-        found = [metadata_of(data) for data in read if data is not None]
+        read = await repository.read_files(context.base_commit, paths[:MAX_NEIGHBOURS])
+        found = [metadata_of(data) for data in read.values()]
         return [metadata for metadata in found if metadata is not None]
 
     async def _tool_context(

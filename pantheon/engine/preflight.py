@@ -93,17 +93,39 @@ def _verify_batch(queue: QueueFolder, name: str, trusted: Sequence[bytes]) -> Ba
     return claim
 
 
-def _refuse_other_lines(claims: Sequence[BatchClaim], tasks: Sequence[TaskRecord]) -> None:
-    """Refuse a store whose task lines are not the signed ones: the store is not what was signed."""
+def _claims_of(
+    taken: Sequence[TaskRecord], claims: Sequence[BatchClaim], tasks: Sequence[TaskRecord]
+) -> tuple[BatchClaim, ...]:
+    """Return the claims of the batches that ``taken`` tasks come from.
+
+    Raises:
+        PreflightError: a batch's files are gone, or the store holds other lines than were signed.
+    """
+    known = {claim.name: claim for claim in claims}
     lines: dict[str, list[str]] = {}
     for task in tasks:
         lines.setdefault(task.batch, []).append(task.line)
     problems = []
-    for claim in claims:
-        stored = "".join(f"{line}\n" for line in lines.get(claim.name, ())).encode()
-        if digest_bytes(stored) != claim.digest:
-            problems.append(QueueProblem(claim.name, "the store holds other lines than were signed"))
+    for name in sorted({task.batch for task in taken}):
+        stored = "".join(f"{line}\n" for line in lines[name]).encode()
+        if name not in known:
+            problems.append(QueueProblem(f"{name}.jsonl", "its files are gone"))
+        elif digest_bytes(stored) != known[name].digest:
+            problems.append(QueueProblem(name, "the store holds other lines than were signed"))
     refuse_problems(problems)
+    return tuple(known[name] for name in sorted({task.batch for task in taken}))
+
+
+async def _refuse_branch_in_the_way(services: Services, branch_prefix: str) -> None:
+    """Refuse a branch whose name is a folder of the night's branch: git could not make that one."""
+    folders = branch_prefix.split("/")[:-1]
+    for depth in range(1, len(folders) + 1):
+        name = "/".join(folders[:depth])
+        if await services.repository.branch(name) is not None:
+            raise PreflightError(
+                f"the branch {name!r} is in the way of {branch_prefix}<night>",
+                hint="Rename it, or set night.branch_prefix in pantheon.toml.",
+            )
 
 
 @dataclass(frozen=True)
@@ -146,19 +168,18 @@ async def prepare_night(
     refuse_problems(problems)
     for claim in claims:
         await register_batch(claim, queue=queue, store=services.store)
-    _refuse_other_lines(claims, await services.store.tasks())
     nights = await services.store.nights()
-    if nights and nights[-1].state is NightState.RUNNING:
-        return NightPlan(record=nights[-1], tasks=(), resumed=True)
-    pending = await services.store.tasks(pending=True)
-    if not pending:
-        return None
-    names = {task.batch for task in pending}
-    missing = names - {claim.name for claim in claims}
-    refuse_problems([QueueProblem(f"{name}.jsonl", "its files are gone") for name in sorted(missing)])
-    drift = refuse_drift(
-        [claim for claim in claims if claim.name in names], pins, accepted_because=accepted_because
+    resumed = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
+    taken = await (
+        services.store.tasks(pending=True) if resumed is None else services.store.tasks(night=resumed.id)
     )
+    if resumed is None and not taken:
+        return None
+    own = _claims_of(taken, claims, await services.store.tasks())
+    drift = refuse_drift(own, pins, accepted_because=accepted_because)
+    if resumed is not None:
+        return NightPlan(record=resumed, tasks=(), resumed=True, drift=drift)
+    await _refuse_branch_in_the_way(services, branch_prefix)
     now = services.clock.now()
     night = now.strftime("%Y%m%d-%H%M%S")
     record = NightRecord(
@@ -167,4 +188,4 @@ async def prepare_night(
         branch=f"{branch_prefix}{night}",
         started_at=now,
     )
-    return NightPlan(record=record, tasks=tuple(task.key for task in pending), resumed=False, drift=drift)
+    return NightPlan(record=record, tasks=tuple(task.key for task in taken), resumed=False, drift=drift)

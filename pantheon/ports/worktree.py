@@ -1,6 +1,6 @@
 """The seams to git: the files of one work tree, and the repository of commits behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -86,6 +86,14 @@ class Repository(Protocol):
 
     async def read_file(self, commit: str, path: str) -> bytes | None:
         """Return a file's content at a commit; None when it is not there or not a regular file."""
+        ...
+
+    async def read_files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the content of many files at once; those that are not there are left out."""
+        ...
+
+    async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
+        """Return the paths of the files that hold any of these texts, letter by letter."""
         ...
 
     async def list_files(self, commit: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pantheon.core.notes.slug import is_descriptive, is_final, slugify
 from pantheon.core.notes.textcheck import TAGS, check_metadata, tidy
 from pantheon.core.task import RelativePath
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
-from pantheon.tools.rename import RENAME_NOTE, is_taken, list_notes
+from pantheon.tools.rename import NOTE_SUFFIXES, RENAME_NOTE, is_taken, list_notes
 
 MAX_NOTE_BYTES = 1_000_000
 MAX_NEIGHBOURS = 40
@@ -55,6 +55,8 @@ def read_note(args: ReadNote, context: ToolContext) -> ToolResult:
 
 def validate_note(args: NotePath, context: ToolContext) -> ToolResult:
     """Tell whether a note can be worked on, and whether there is anything to do."""
+    if not args.path.lower().endswith(NOTE_SUFFIXES):
+        raise ToolError(f"{args.path}: not a Markdown note ({' or '.join(NOTE_SUFFIXES)})")
     if not context.files.exists(args.path):
         raise ToolError(f"{args.path}: there is no such file")
     data = context.files.read_bytes(args.path, max_bytes=MAX_NOTE_BYTES)

@@ -16,7 +16,7 @@ from pantheon.core.model import Frozen
 from pantheon.core.notes.frontmatter import read_fields
 from pantheon.core.notes.links import relink
 from pantheon.core.notes.slug import is_final, is_kebab, slugify
-from pantheon.core.task import RelativePath
+from pantheon.core.task import RelativePath, check_relative_path
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
 
 MAX_LINKING_BYTES = 8_000_000
@@ -66,10 +66,22 @@ def is_taken(path: str, own: str, context: ToolContext) -> bool:
 
 
 def list_notes(context: ToolContext) -> Iterator[str]:
-    """Yield the path of every note of the tree as it is now, sorted."""
+    """Yield the path of every note of the tree as it is now, sorted.
+
+    A file whose name no tool could be given (a backslash, a control character) is passed over.
+    """
     for path in context.files.list_files():
-        if path.lower().endswith(NOTE_SUFFIXES):
+        if path.lower().endswith(NOTE_SUFFIXES) and _is_plain(path):
             yield path
+
+
+def _is_plain(path: str) -> bool:
+    try:
+        check_relative_path(path)
+        path.encode("utf-8")
+    except ValueError:
+        return False
+    return True
 
 
 def _not_renamed(old: str, new: str) -> ToolResult:
@@ -90,7 +102,11 @@ def _relinked_files(old: str, new: str, context: ToolContext) -> Iterator[tuple[
     """Yield (path after the renaming, new bytes) of every file whose links change."""
     stem = posixpath.splitext(posixpath.basename(old))[0].encode()
     for path in list_notes(context):
-        data = context.files.read_bytes(path, max_bytes=MAX_LINKING_BYTES)
+        try:
+            data = context.files.read_bytes(path, max_bytes=MAX_LINKING_BYTES)
+        except ToolError:
+            # Too large to be a note. Should it link here all the same, the gate's check of links says so.
+            continue
         # A destination may hide the name behind an escape; without one it must be there as it is.
         if stem not in data and not any(mark in data for mark in (b"%", b"\\", b"&")):
             continue

@@ -209,3 +209,47 @@ async def test_landed_commit_is_found_by_its_trailer(user: Path, tmp_path: Path)
     assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t1") == landed
     assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "b/t2") is None
     assert await repository.trailer_values(base, landed, "Pantheon-Task") == ("b/t1",)
+
+
+async def test_many_files_are_read_and_searched_at_once(user: Path, tmp_path: Path) -> None:
+    """Content with newlines and NULs comes back whole; what is not there is left out; a search is literal."""
+    (user / "odd name.md").write_bytes(b"a\0b\n\nsee a.md (x)\n")
+    git(user, "add", ".")
+    git(user, "commit", "-q", "-m", "odd")
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    found = await repository.read_files(base, ["a.md", "missing.md", "odd name.md", "sub", "sub/b.md"])
+    assert found == {
+        "a.md": b"alpha\r\nbeta\n",
+        "odd name.md": b"a\0b\n\nsee a.md (x)\n",
+        "sub/b.md": b"one\ntwo\nthree\n",
+    }
+    assert await repository.find_text(base, ["a.md (", "two"]) == ("odd name.md", "sub/b.md")
+    assert await repository.find_text(base, ["a.*"]) == ()
+    assert await repository.find_text(base, []) == ()
+
+
+async def test_a_linked_work_tree_has_its_own_head(user: Path, tmp_path: Path) -> None:
+    """The night starts from what is checked out where it was started."""
+    git(user, "worktree", "add", "-q", "-b", "other", str(tmp_path / "linked"))
+    (tmp_path / "linked" / "a.md").write_bytes(b"other\n")
+    git(tmp_path / "linked", "commit", "-qam", "other")
+    repository = await open_repository(tmp_path / "linked", tmp_path)
+    base = await repository.resolve("HEAD")
+    assert await repository.read_file(base, "a.md") == b"other\n"
+
+
+async def test_a_repository_with_sha256_names(tmp_path: Path) -> None:
+    """Commits with 64-digit names work and land like others."""
+    root = tmp_path / "long"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main", "--object-format=sha256")
+    (root / "a.md").write_bytes(b"alpha\n")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "start")
+    repository = await open_repository(root, tmp_path)
+    base = await repository.resolve("HEAD")
+    head = await change(repository, base, "a.md", b"beta\n")
+    await repository.publish("pantheon/night-x", head, old=None, base=base)
+    assert git(root, "show", "pantheon/night-x:a.md") == "beta\n"
+    assert len(head) == 64

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pantheon.core.dsse import open_envelope, parse_envelope
+from pantheon.core.errors import StoreError
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
@@ -319,3 +321,36 @@ async def test_drained_night_stays_open_and_a_spent_budget_closes(root: Path, tm
         assert not spent.left_open
         assert spent.outcomes["not_reached"] >= 1
         assert (await bench.store.nights())[0].state == "closed"
+
+
+async def test_a_task_whose_last_node_had_ended_is_concluded_on_resume(root: Path, tmp_path: Path) -> None:
+    """Killed between the merge's settling and the task's outcome, the resumed night says accepted."""
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        finish = bench.store.finish_task
+
+        async def die(*args: Any) -> None:
+            raise StoreError("the disk is full")
+
+        bench.store.finish_task = die  # type: ignore[method-assign]
+        with pytest.raises(ExceptionGroup) as raised:
+            await bench.night(["docs/2026.01.01.md"])
+        assert raised.group_contains(StoreError)
+        bench.store.finish_task = finish  # type: ignore[method-assign]
+        assert (await bench.night(["docs/2026.01.01.md"])).outcomes == {"accepted": 1}
+
+
+async def test_a_bug_in_one_node_does_not_end_the_night(root: Path, tmp_path: Path) -> None:
+    """What nobody foresaw fails its own task as crashed, with its name; the others go on."""
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        read = bench.services.repository.read_files
+
+        async def broken(commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+            if not bench.steps or not any(s.event == "accepted" for s in bench.steps):
+                raise ZeroDivisionError("unforeseen")
+            return await read(commit, paths)
+
+        bench.services.repository.read_files = broken  # type: ignore[method-assign]
+        summary = await bench.night(["docs/2026.01.01.md", "docs/empty.md"])
+    causes = {task.key.rpartition("/")[2]: task.cause for task in summary.tasks}
+    assert summary.outcomes == {"failed": 2}
+    assert "ZeroDivisionError" in causes["2026.01.01"]

@@ -1,6 +1,7 @@
 """Only one process at a time runs nights over a store."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -44,6 +45,17 @@ async def test_the_second_is_refused_by_the_firsts_name(path: Path) -> None:
     assert await night_holder(path) is None
     async with hold_night(path, clock):
         pass
+
+
+async def test_asking_who_holds_it_stops_no_night(path: Path) -> None:
+    """Somebody who looks at the lock in the very moment a night starts does not make it refuse."""
+    lock = path.with_name("store.db.lock")
+    lock.touch()
+    with lock.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        asyncio.get_running_loop().call_later(0.03, fcntl.flock, looking, fcntl.LOCK_UN)
+        async with hold_night(path, FakeClock()):
+            assert await night_holder(path) is not None
 
 
 async def test_a_killed_holder_holds_nothing(path: Path) -> None:

@@ -5,6 +5,7 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -114,12 +115,40 @@ async def test_an_older_schema_is_not_read_but_brought_up_to_date(path: Path, cl
     await (await open_store(path, clock, write=False)).aclose()
 
 
-async def test_many_may_open_a_fresh_store_at_once(path: Path, clock: FakeClock) -> None:
-    """Migrations are applied once, whoever comes first."""
+@pytest.mark.parametrize("turn", range(8))
+async def test_many_may_open_a_fresh_store_at_once(path: Path, clock: FakeClock, turn: int) -> None:
+    """Migrations are applied once, whoever comes first, and nobody is refused."""
     async with asyncio.TaskGroup() as group:
-        opening = [group.create_task(open_store(path, clock), name=f"open {place}") for place in range(4)]
+        opening = [group.create_task(open_store(path, clock), name=f"open {place}") for place in range(6)]
     for task in opening:
         await task.result().aclose()
+
+
+async def test_a_file_locked_while_it_is_fresh_is_waited_for_then_named(path: Path, clock: FakeClock) -> None:
+    """Opening waits for a lock as long as any write does, then says what is in the way."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked by another process"):
+            await open_store(path, clock, busy_timeout_s=0.05)
+        other.execute("ROLLBACK")
+    await (await open_store(path, clock)).aclose()
+
+
+async def test_an_interrupted_closing_closes_all_the_same(path: Path, clock: FakeClock) -> None:
+    """Cancelled twice while it closes, the store leaves no thread behind."""
+    before = set(threading.enumerate())
+    for turn in range(20):
+        store = await open_store(path, clock)
+        async with asyncio.TaskGroup() as group:
+            closing_it = group.create_task(store.aclose(), name=f"close {turn}")
+            for _ in range(2):
+                await asyncio.sleep(turn / 20_000)
+                closing_it.cancel()
+    for thread in set(threading.enumerate()) - before:
+        if "_connection_worker" in thread.name:
+            await asyncio.to_thread(thread.join, 5)
+            assert not thread.is_alive()
 
 
 async def test_two_writers_share_one_history(path: Path, store: SqliteStore, clock: FakeClock) -> None:

@@ -171,14 +171,29 @@ def test_a_new_name_that_is_none_is_refused(name: str) -> None:
 
 
 def test_a_rename_that_is_refused_has_changed_nothing() -> None:
-    """A taken name and a file that cannot be looked through are found before anything is written."""
+    """A taken name is found before anything is written."""
     taken = context({OLD: titled(), OTHER: "[[2026.01.02]]", NEW: "x"})
-    huge = context({OLD: titled(), OTHER: "[[2026.01.02]]", "z.md": b" " * 8_000_001})
-    for where in (taken, huge):
-        before = dict(content(where))
-        with pytest.raises(ToolError):
-            call("rename_note", where, path=OLD)
-        assert content(where) == before
+    before = dict(content(taken))
+    with pytest.raises(ToolError):
+        call("rename_note", taken, path=OLD)
+    assert content(taken) == before
+
+
+def test_odd_files_beside_a_note_do_not_hinder_its_rename() -> None:
+    """A file too large to be a note, and one that no tool could name, are passed over and stay as they are."""
+    odd = {"z.md": b" " * 8_000_001, "~tilde/a.md": b"x", "a\\b.md": b"[[2026.01.02]]"}
+    where = context({OLD: titled(), OTHER: "[[2026.01.02]]", **odd})
+    call("rename_note", where, path=OLD)
+    after = content(where)
+    assert OLD not in after
+    assert {name: after[name] for name in odd} == odd
+
+
+def test_only_notes_are_worked_on() -> None:
+    """A program is no note, whatever the queue says."""
+    where = context({"tool.py": "print(1)\n"})
+    with pytest.raises(ToolError, match="not a Markdown note"):
+        call("validate_note", where, path="tool.py")
 
 
 def test_a_telling_name_is_kept() -> None:

@@ -7,7 +7,7 @@ never written, and a branch that is checked out anywhere is refused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.ports.clock import Clock
 from pantheon.ports.worktree import ChangedPath
 
-NOTHING = "0" * 40
 # Whatever a repository's attributes say, content is compared and checked out as it is.
 _ATTRIBUTES = b"* !diff !filter !merge !eol !ident !working-tree-encoding -text\n"
 
@@ -25,7 +24,10 @@ _ATTRIBUTES = b"* !diff !filter !merge !eol !ident !working-tree-encoding -text\
 class NightRepository:
     """Commits of one repository. Make it with ``open``."""
 
-    def __init__(self, user: GitRunner, own: GitRunner, pool: TreePool, clock: Clock) -> None:
+    def __init__(
+        self, checkout: GitRunner, user: GitRunner, own: GitRunner, pool: TreePool, clock: Clock
+    ) -> None:
+        self._checkout = checkout
         self._user = user
         self._own = own
         self._pool = pool
@@ -50,17 +52,18 @@ class NightRepository:
         except GitError as error:
             raise GitError(f"{root} is not a git repository", hint=f"git -C {root} init") from error
         user = GitRunner(Path(common))
+        form = await finder.text("rev-parse", "--show-object-format")
         own_dir = state / "git"
         await asyncio.to_thread(state.mkdir, parents=True, exist_ok=True)
         own = GitRunner(own_dir)
-        await own.run("init", "--quiet", "--bare", "--template=", str(own_dir))
+        await own.run("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(own_dir))
         await asyncio.to_thread(_write_settings, own_dir, Path(common) / "objects")
         pool = TreePool(own, state / "trees", size=trees, clock=clock)
-        return cls(user, own, pool, clock)
+        return cls(finder, user, own, pool, clock)
 
     async def resolve(self, revision: str) -> str:
         try:
-            return await self._user.text(
+            return await self._checkout.text(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
             )
         except GitError as error:
@@ -103,6 +106,41 @@ class NightRepository:
             return None
         _, data = await self._own.run("cat-file", "blob", meta[2].decode())
         return data
+
+    async def read_files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        asked = [path for path in paths if "\n" not in path]
+        names = "".join(f"{commit}:{path}\n" for path in asked).encode("utf-8", "surrogateescape")
+        _, out = await self._own.run("cat-file", "--batch", stdin=names)
+        found, place = {}, 0
+        for path in asked:
+            head = out[place : out.index(b"\n", place)]
+            place += len(head) + 1
+            kind = head.rsplit(b" ", 2)
+            if head.endswith(b" missing") or len(kind) != 3:
+                continue
+            size = int(kind[2])
+            if kind[1] == b"blob":
+                found[path] = out[place : place + size]
+            place += size + 1
+        return found
+
+    async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
+        patterns = [part for text in texts for part in ("-e", text)]
+        if not patterns:
+            return ()
+        _, out = await self._own.run(
+            "grep",
+            "--files-with-matches",
+            "-z",
+            "--text",
+            "--fixed-strings",
+            *patterns,
+            commit,
+            "--",
+            ok=(0, 1),
+        )
+        names = out.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(name.removeprefix(f"{commit}:") for name in names if name)
 
     async def list_files(self, commit: str) -> tuple[str, ...]:
         _, out = await self._own.run("ls-tree", "-r", "-z", commit)
@@ -159,7 +197,7 @@ class NightRepository:
         wanted = f"{new}\n^{old or base}\n"
         _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         await self._user.run("unpack-objects", "-q", stdin=pack)
-        await self._user.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or NOTHING)
+        await self._user.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or "")
 
     async def _merge_two(self, ours: str, theirs: str) -> str:
         if ours == theirs or await self._is_ancestor(theirs, ours):

@@ -71,7 +71,7 @@ class DiskTree:
         if len(data) > MAX_WRITE_BYTES:
             raise ToolError(f"{path}: {len(data)} bytes are more than a tool may write")
         with self._folder_of(path, create=True) as (folder, name):
-            temporary = f".{name[:100]}.pantheon-new"
+            temporary = ".pantheon-new"
             try:
                 mode = self._mode(folder, name, path)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

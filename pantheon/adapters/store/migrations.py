@@ -14,6 +14,11 @@ from pantheon.core.errors import StoreError
 
 APPLICATION_ID = 0x50414E54
 """``PANT``: marks the file as a store for ``file`` and for us."""
+# One statement, so that a migration in another process falls before it or after it.
+SCHEMA = (
+    "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),"
+    " (SELECT count(*) FROM sqlite_master)"
+)
 
 
 def load_migrations() -> tuple[str, ...]:
@@ -39,12 +44,9 @@ async def check_schema(connection: aiosqlite.Connection, path: Path) -> int:
         StoreError: it belongs to another program or to a newer version.
     """
     latest = len(load_migrations())
-    application = await pragma(connection, "application_id")
-    version = int(await pragma(connection, "user_version"))
-    async with connection.execute("SELECT count(*) FROM sqlite_master") as cursor:
-        row = await cursor.fetchone()
-    empty = row is not None and row[0] == 0
-    if application != APPLICATION_ID and not (application == 0 and version == 0 and empty):
+    async with connection.execute(SCHEMA) as cursor:
+        [(application, version, parts)] = await cursor.fetchall()
+    if application != APPLICATION_ID and (application, version, parts) != (0, 0, 0):
         raise StoreError(f"{path} is a database of another program", hint="name another file for the store")
     if version > latest:
         raise StoreError(
@@ -53,7 +55,7 @@ async def check_schema(connection: aiosqlite.Connection, path: Path) -> int:
             schema=version,
             known=latest,
         )
-    return version
+    return int(version)
 
 
 async def migrate(connection: aiosqlite.Connection, path: Path) -> None:

@@ -17,6 +17,9 @@ from pantheon.core.errors import StoreError
 from pantheon.ports.clock import Clock
 
 MAX_TEXT_BYTES = 4096
+TRIES = 5
+"""Who only asks for the holder holds the lock too, for a moment; a night outlasts that."""
+PAUSE_S = 0.02
 
 
 def lock_path(store: Path) -> Path:
@@ -34,7 +37,7 @@ async def hold_night(store: Path, clock: Clock) -> AsyncIterator[None]:
     Cancellation:
         The right is given up.
     """
-    descriptor = _take(lock_path(store), clock)
+    descriptor = await _take(lock_path(store), clock)
     try:
         yield
     finally:
@@ -47,8 +50,8 @@ async def night_holder(store: Path) -> str | None:
     return await asyncio.to_thread(_holder, lock_path(store))
 
 
-def _take(path: Path, clock: Clock) -> int:
-    """Lock without waiting; a few system calls on a local file."""
+async def _take(path: Path, clock: Clock) -> int:
+    """Open and lock; a few system calls on a local file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -57,20 +60,30 @@ def _take(path: Path, clock: Clock) -> int:
             hint="give this user the right to write there",
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        await _lock(descriptor, path)
         text = {"pid": os.getpid(), "host": socket.gethostname(), "started": clock.now().isoformat()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(text).encode() + b"\n", 0)
-    except BlockingIOError as error:
-        who = _describe(descriptor)
+    except BaseException as error:
         os.close(descriptor)
-        raise StoreError(
-            f"a night runs already over {path}: {who}", hint="wait for it, or stop that process", holder=who
-        ) from error
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(f"the lock {path} cannot be taken: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise StoreError(f"the lock {path} cannot be taken: {error.strerror}") from error
+        raise
     return descriptor
+
+
+async def _lock(descriptor: int, path: Path) -> None:
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return
+    who = _describe(descriptor)
+    raise StoreError(
+        f"a night runs already over {path}: {who}", hint="wait for it, or stop that process", holder=who
+    )
 
 
 def _holder(path: Path) -> str | None:

@@ -21,6 +21,8 @@ OLDEST_SQLITE = (3, 37)
 """STRICT tables; RETURNING is older."""
 CHECK_UP_TO_BYTES = 16 * 1024 * 1024
 """A database up to this size is checked whole when it is opened for writing."""
+PAUSE_S = 0.01
+"""Between two tries to switch the journal's mode."""
 # No temp_store = MEMORY here: SQLite's in-memory journal makes a savepoint over 100,000 updates quadratic.
 DURABLE = (
     "PRAGMA synchronous = FULL",
@@ -49,10 +51,7 @@ async def open_writing(path: Path, groups: Groups, *, busy_timeout_s: float) -> 
         await check_schema(connection, path)
         if size_bytes <= CHECK_UP_TO_BYTES:
             await quick_check(connection, path)
-        if await pragma(connection, "journal_mode = WAL") != "wal":
-            raise StoreError(
-                f"the store {path} cannot keep a write-ahead log", hint="put it on a local file system"
-            )
+        await _keep_log(connection, path, busy_timeout_s)
         for setting in DURABLE:
             await connection.execute(setting)
         await migrate(connection, path)
@@ -89,6 +88,29 @@ async def quick_check(connection: aiosqlite.Connection, path: Path) -> None:
         )
 
 
+async def _keep_log(connection: aiosqlite.Connection, path: Path, busy_timeout_s: float) -> None:
+    """Switch to the write-ahead log, waiting for another process that switches in this moment.
+
+    SQLite's own time-out does not cover it: two that switch a fresh file at once would block each other, so it
+    refuses without waiting.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + busy_timeout_s
+    while True:
+        try:
+            mode = await pragma(connection, "journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or loop.time() >= give_up_at:
+                raise
+            await asyncio.sleep(PAUSE_S)
+            continue
+        if mode != "wal":
+            raise StoreError(
+                f"the store {path} cannot keep a write-ahead log", hint="put it on a local file system"
+            )
+        return
+
+
 @asynccontextmanager
 async def _opened(opening: aiosqlite.Connection, path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """Yield the connection; close it and translate the error when the block fails."""
@@ -119,7 +141,9 @@ def _make_file(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            # Not open and close: closing any descriptor of a file drops the locks that this process's other
+            # connections hold on it.
+            os.mknod(path, 0o600 | stat.S_IFREG)
         except FileExistsError:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):

@@ -8,6 +8,7 @@ Invariants:
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -200,13 +201,16 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         self._closed = True
-        try:
+        async with AsyncExitStack() as closing:
+            # Called back in reverse: the connection for writing goes last and takes its log along.
+            for connection in reversed(self._connections):
+                closing.push_async_callback(self._close, connection)
             if self._writer is not None:
                 await self._writer.aclose()
-        finally:
-            for connection in self._connections:
-                with translated(self._path):
-                    await asyncio.shield(connection.close())
+
+    async def _close(self, connection: aiosqlite.Connection) -> None:
+        with translated(self._path):
+            await asyncio.shield(connection.close())
 
     def _now(self) -> str:
         return time_text(self._clock.now())

@@ -92,9 +92,12 @@ def edit_block(block: str, fields: Mapping[str, Value], newline: str) -> str:
         ToolError: the block's layout does not allow the edit.
     """
     before = _values(block)
-    for key, value in fields.items():
-        if key not in before or before[key] != value:
-            block = _with_key(block, key, value, newline)
+    try:
+        for key, value in fields.items():
+            if key not in before or before[key] != value:
+                block = _with_key(block, key, value, newline)
+    except YAMLError as error:
+        raise ToolError("the front matter's layout does not allow to add a key") from error
     if _values(block) != {**before, **fields}:
         raise ToolError(
             "the front matter cannot be changed without changing more than was asked",

@@ -1,0 +1,111 @@
+"""What a night verifies before it starts, and before it goes on."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.queue_files import FileQueue
+from pantheon.core.batch import Pins
+from pantheon.core.errors import PreflightError
+from pantheon.engine.enqueue import EnqueueRequest, EnqueueServices, run_enqueue
+from pantheon.engine.preflight import NightPlan, prepare_night
+from pantheon.testing.night import Bench, NoteScript, git, make_repository, opened
+
+LINE = b'{"id": "one", "kind": "docops", "goal": "g", "targets": ["docs/2026.01.01.md"]}'
+PINS = Pins(agents={"a": "1" * 64})
+
+
+class Case:
+    """A repository with one signed batch."""
+
+    def __init__(self, bench: Bench, tmp_path: Path) -> None:
+        self.bench = bench
+        self.folder = tmp_path / "queue"
+        self.queue = FileQueue(self.folder)
+
+    async def enqueue(self) -> None:
+        @asynccontextmanager
+        async def services() -> AsyncIterator[EnqueueServices]:
+            yield EnqueueServices(store=self.bench.store, signer=self.bench.services.signer)
+
+        request = EnqueueRequest(
+            name="t", lines=[LINE], label="", base_commit="", pins=PINS, version="1",
+            route=lambda _: "docops", target_problem=lambda _: None,
+        )  # fmt: skip
+        await run_enqueue(request, queue=self.queue, open_services=services, clock=self.bench.services.clock)
+
+    async def prepare(self, pins: Pins = PINS, *, reason: str = "") -> NightPlan | None:
+        return await prepare_night(
+            self.bench.services, self.queue, pins, branch_prefix="pantheon/night-", accepted_because=reason
+        )
+
+
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    root = make_repository(tmp_path / "user", {"docs/2026.01.01.md": b"queues\n"})
+    async with opened(root, tmp_path, NoteScript({})) as bench:
+        made = Case(bench, tmp_path)
+        await made.enqueue()
+        yield made
+
+
+def alter_lines(folder: Path) -> None:
+    path = next(folder.glob("*.jsonl"))
+    path.write_bytes(path.read_bytes().replace(b"2026.01.01", b"2026.01.02"))
+
+
+def remove_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def forge_envelope(folder: Path) -> None:
+    path = next(folder.glob("*.attestation.json"))
+    path.write_bytes(path.read_bytes().replace(b'"sig":"', b'"sig":"AAAA'))
+
+
+@pytest.mark.parametrize("harm", [alter_lines, remove_files, forge_envelope])
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_an_altered_queue_is_refused(case: Case, harm: Callable[[Path], None], resumed: bool) -> None:
+    """Neither a new night nor a resumed one works a batch that is not as it was signed."""
+    plan = await case.prepare()
+    assert plan is not None
+    if resumed:
+        await case.bench.store.open_night(plan.record, plan.tasks)
+    harm(case.folder)
+    with pytest.raises(PreflightError, match="altered"):
+        await case.prepare()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_drift_needs_a_reason(case: Case, resumed: bool) -> None:
+    """Changed content is named and refused until the operator says why it is fine."""
+    plan = await case.prepare()
+    assert plan is not None
+    if resumed:
+        await case.bench.store.open_night(plan.record, plan.tasks)
+    other = Pins(agents={"a": "2" * 64})
+    with pytest.raises(PreflightError, match="agents/a has changed"):
+        await case.prepare(other)
+    accepted = await case.prepare(other, reason="a typo in a comment")
+    assert accepted is not None
+    assert accepted.resumed is resumed
+    assert any("agents/a has changed" in line for line in accepted.drift)
+
+
+async def test_a_branch_in_the_way_is_named_before_any_work(case: Case) -> None:
+    """A branch called like the folder of the night's branch would make every merge fail."""
+    git(case.bench.root, "branch", "pantheon")
+    with pytest.raises(PreflightError, match="in the way"):
+        await case.prepare()
+
+
+async def test_nothing_pending_is_no_night(case: Case) -> None:
+    """Once every task has been taken and the night is closed, there is nothing to do."""
+    plan = await case.prepare()
+    assert plan is not None
+    await case.bench.store.open_night(plan.record, plan.tasks)
+    await case.bench.store.close_night(plan.record.id, {})
+    assert await case.prepare() is None
