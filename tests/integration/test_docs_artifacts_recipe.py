@@ -31,36 +31,44 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def one_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which one night has left artifacts and keys."""
+    top = tmp_path_factory.mktemp("recipe")
+    root = make_repository(top / "user", {"docs/2026.01.01.md": NOTE})
+
+    async def run() -> None:
+        async with opened(root, top / "night", NoteScript({"queues": PROPOSAL})) as bench:
+            await bench.night(["docs/2026.01.01.md"])
+
+    asyncio.run(run())
+    return top / "night"
+
+
 @pytest.fixture
-async def night(tmp_path: Path) -> Path:
-    """The folder of one night, below ``artifacts``."""
-    root = make_repository(tmp_path / "user", {"docs/2026.01.01.md": NOTE})
-    async with opened(root, tmp_path / "night", NoteScript({"queues": PROPOSAL})) as bench:
-        await bench.night(["docs/2026.01.01.md"])
-    return tmp_path / "night" / "artifacts" / "n1"
+def night(one_night: Path, tmp_path: Path) -> Path:
+    """A copy of the night's artifacts that a test may tamper with."""
+    for folder in ("artifacts", "keys"):
+        shutil.copytree(one_night / folder, tmp_path / folder)
+    return tmp_path / "artifacts" / "n1"
 
 
-async def verdicts(night: Path) -> dict[str, str]:
+def verdicts(night: Path) -> dict[str, str]:
     """Run the recipe and return node -> ``good`` or ``BAD``."""
     found = re.search(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert found is not None
     keys = next(path for path in (night.parents[1] / "keys").rglob("*.pub.pem"))
     script = re.sub(r"^key=.*$", f"key={keys}", found[1], flags=re.M).replace("NIGHT", night.name)
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["bash", "-c", script],
-        cwd=night.parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=night.parents[1], capture_output=True, text=True, timeout=60
     )
     lines = re.findall(r"^(good|BAD) +(\S+)/$", done.stdout, re.M)
     return {Path(folder).parent.name: verdict for verdict, folder in lines}
 
 
-async def test_it_finds_every_attempt_of_a_night_good(night: Path) -> None:
+def test_it_finds_every_attempt_of_a_night_good(night: Path) -> None:
     """Whoever has the public key can verify all that a night left."""
-    assert await verdicts(night) == dict.fromkeys(
+    assert verdicts(night) == dict.fromkeys(
         (
             "plan.validate", "doc.frontmatter", "doc.rename", "checks",
             "review.peerA", "review.peerB", "gate", "merge",
@@ -102,9 +110,9 @@ def _exchange(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("attack", [_alter, _add, _add_hidden, _remove, _unsign, _restate, _exchange])
-async def test_it_finds_what_was_tampered_with(night: Path, attack: Callable[[Path], None]) -> None:
+def test_it_finds_what_was_tampered_with(night: Path, attack: Callable[[Path], None]) -> None:
     """A file altered, added or taken away, a statement reworded, and another attempt's folder in its place all show."""
     attack(next(night.glob("*/gate/001")))
-    found = await verdicts(night)
+    found = verdicts(night)
     assert found.pop("gate") == "BAD"
     assert set(found.values()) == {"good"}
