@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
-from pantheon.adapters.store import SqliteStore, open_store, writer
+from pantheon.adapters.store import SqliteStore, migrations, open_store, opening, writer
 from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.migrations import APPLICATION_ID, load_migrations
 from pantheon.core.errors import StoreError
@@ -119,9 +120,30 @@ async def test_an_older_schema_is_not_read_but_brought_up_to_date(path: Path, cl
 async def test_many_may_open_a_fresh_store_at_once(path: Path, clock: FakeClock, turn: int) -> None:
     """Migrations are applied once, whoever comes first, and nobody is refused."""
     async with asyncio.TaskGroup() as group:
-        opening = [group.create_task(open_store(path, clock), name=f"open {place}") for place in range(6)]
-    for task in opening:
+        tasks = [group.create_task(open_store(path, clock), name=f"open {place}") for place in range(6)]
+    for task in tasks:
         await task.result().aclose()
+
+
+async def test_a_refused_switch_to_the_log_is_tried_again(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses at once when two switch a fresh file together; the store waits in its stead."""
+    asked = 0
+    pragma = migrations.pragma
+
+    async def refusing(connection: aiosqlite.Connection, name: str) -> int | str:
+        nonlocal asked
+        asked += name.startswith("journal_mode")
+        if name.startswith("journal_mode") and asked < 3:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return await pragma(connection, name)
+
+    monkeypatch.setattr(opening, "pragma", refusing)
+    await (await open_store(path, clock)).aclose()
+    assert asked == 3
 
 
 async def test_a_file_locked_while_it_is_fresh_is_waited_for_then_named(path: Path, clock: FakeClock) -> None:
