@@ -8,7 +8,7 @@ Invariants:
 Source: DESIGN.md, section 5 ("A flow"); ADR 0002.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
@@ -87,6 +87,26 @@ class Flow(Frozen):
         """Nodes that no other node needs, in order of declaration."""
         needed = {need for node in self.node for need in node.needs}
         return tuple(node.id for node in self.node if node.id not in needed)
+
+    def for_target(self, target: str) -> "Flow":
+        """Return the flow without the nodes whose ``when`` the target does not match.
+
+        What needed such a node needs what it needed.
+        """
+        kept = {n.id: n for n in self.node if n.when is None or fnmatchcase(target, n.when)}
+        if len(kept) == len(self.node):
+            return self
+        known = self.nodes()
+
+        def reach(ids: Iterable[str]) -> Iterator[str]:
+            for one in ids:
+                yield from (one,) if one in kept else reach(known[one].needs)
+
+        nodes = tuple(
+            node.model_copy(update={"needs": tuple(dict.fromkeys(reach(node.needs)))})
+            for node in kept.values()
+        )
+        return self.model_copy(update={"node": nodes})
 
     def nodes(self) -> Mapping[str, FlowNode]:
         """Return id -> node."""

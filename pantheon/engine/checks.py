@@ -18,7 +18,8 @@ from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
 from pantheon.tools.rename import NOTE_SUFFIXES
 
-REGULAR = frozenset({"100644", "100755", "000000"})
+EXECUTABLE = "100755"
+REGULAR = frozenset({"100644", EXECUTABLE, "000000"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,10 @@ async def _scope(change: Change) -> CheckResult:
 
 async def _kinds(change: Change) -> CheckResult:
     """Regular text files alone: no link, no repository inside, no binary content, no new executable."""
+    had_executable = any(path.old_mode == EXECUTABLE for path in change.paths)
     for path in change.paths:
+        if path.mode == EXECUTABLE and not had_executable:
+            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: was made executable")
         if path.mode not in REGULAR:
             return CheckResult(name="kinds", passed=False, reason=f"{path.path}: mode {path.mode}")
         if path.status != "D" and b"\0" in await change.after(path.path):

@@ -159,7 +159,8 @@ class _NightRun:
         tasks = {}
         for one in records:
             task = Task.model_validate_json(one.line)
-            tasks[one.key] = (task, route_task(task, services.content.flows.values()))
+            flow = route_task(task, services.content.flows.values())
+            tasks[one.key] = (task, flow.for_target(task.targets[0] if task.targets else ""))
         needs = {
             key: [f"{key.rpartition('/')[0]}/{need}" for need in task.needs]
             for key, (task, _) in tasks.items()

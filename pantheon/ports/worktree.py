@@ -11,6 +11,8 @@ class ChangedPath(NamedTuple):
     status: str
     """``A`` added, ``M`` changed, ``D`` deleted, ``T`` another type."""
     path: str
+    old_mode: str
+    """In the older commit, as ``mode``."""
     mode: str
     """In the newer commit: ``100644``, ``100755``, ``120000`` (link), ``160000`` (repository), ``000000``."""
 

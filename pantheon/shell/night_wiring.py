@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,8 +11,9 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.store import hold_night, open_store
-from pantheon.core.errors import ConfigError
+from pantheon.core.errors import ConfigError, ModelError, PreflightError
 from pantheon.core.flow import Flow
+from pantheon.engine.checks import CHECKS
 from pantheon.engine.services import Content, Services
 from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
@@ -47,14 +48,15 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         say: told what takes time.
 
     Raises:
-        PreflightError: the model is missing, a server does not answer, another night is running.
+        PreflightError: the model is missing, or a server does not answer.
         ConfigError, LocalityError, FlowError: the content is wrong.
-        GitError, StoreError, SignatureError: the repository, the store or the key cannot be used.
+        GitError, StoreError, SignatureError: the repository, the store or the key cannot be used; another night
+            is running.
     """
     clock = SystemClock()
     content = load_content(project)
     tools = Registry(NOTE_TOOLS)
-    check_references(content, tools)
+    check_references(content, tools, project.config.night.slots)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(hold_night(project.database, clock))
         store = await open_store(project.database, clock, write=True)
@@ -81,8 +83,12 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         )
 
 
-def check_references(content: Content, tools: Registry) -> None:
-    """Refuse flows and agents that name what does not exist. Raises ``ConfigError`` naming both ends."""
+def check_references(content: Content, tools: Registry, slots: Mapping[str, int]) -> None:
+    """Refuse flows and agents that name what does not exist, and nodes that no slots would ever be free for.
+
+    Raises:
+        ConfigError: naming both ends.
+    """
     for flow in content.flows.values():
         for node in flow.node:
             where = f"flows/{flow.name}: node {node.id!r}"
@@ -92,6 +98,12 @@ def check_references(content: Content, tools: Registry) -> None:
                 )
             if node.agent is not None and node.agent not in content.agents:
                 raise ConfigError(f"{where}: no agent is called {node.agent!r}")
+            for name, cost in node.resources.items():
+                if cost > slots.get(name, cost):
+                    raise ConfigError(f"{where}: needs {cost} of {name!r}, but night.slots has {slots[name]}")
+            for name in node.args.get("checks", ()) if node.gate == "check" else ():
+                if name not in CHECKS:
+                    raise ConfigError(f"{where}: no check is called {name!r} (checks: {', '.join(CHECKS)})")
         _check_gates(flow)
     for agent in content.agents.values():
         calls = [*agent.spec.tools, *(call.tool for call in (*agent.spec.prefetch, *agent.spec.apply))]
@@ -118,7 +130,7 @@ async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[M
     if project.config.endpoint.kind == "openai":
         client = connect_endpoint(project)
         try:
-            name = await client.model_name(deadline_s=MODEL_PROBE_S)
+            name = await _ask_name(client)
             say(f"using {client.endpoint}, which serves {name}")
             yield client
         finally:
@@ -132,6 +144,16 @@ async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[M
             yield client
         finally:
             await client.aclose()
+
+
+async def _ask_name(client: HttpModelClient) -> str:
+    try:
+        return await client.model_name(deadline_s=MODEL_PROBE_S)
+    except ModelError as error:
+        raise PreflightError(
+            f"the model server does not answer: {error.message}",
+            hint="Start it, or mend [endpoint] in pantheon.toml; pantheon doctor asks it too.",
+        ) from error
 
 
 def _trees(project: Project) -> int:

@@ -56,7 +56,9 @@ async def test_commit_holds_exact_bytes_and_the_user_sees_nothing(user: Path, tm
     head = await change(repository, base, "sub/b.md", b"one\r\n2\n")
     assert await repository.read_file(head, "sub/b.md") == b"one\r\n2\n"
     assert await repository.read_file(head, "a.md") == b"alpha\r\nbeta\n"
-    assert [tuple(c) for c in await repository.changed_paths(base, head)] == [("M", "sub/b.md", "100644")]
+    assert [tuple(c) for c in await repository.changed_paths(base, head)] == [
+        ("M", "sub/b.md", "100644", "100644")
+    ]
     assert before == (
         git(user, "status", "--porcelain"),
         git(user, "show-ref"),

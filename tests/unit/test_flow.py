@@ -3,7 +3,7 @@
 import pytest
 
 from pantheon.core.errors import ConfigError, FlowError
-from pantheon.core.flow import Flow, load_flow, route_task
+from pantheon.core.flow import Flow, FlowNode, load_flow, route_task
 from pantheon.core.task import Task
 
 HEAD = 'name = "docops"\naccepts = ["docops", "docops.*"]\n'
@@ -136,3 +136,19 @@ def test_without_flows_nothing_is_routed() -> None:
     """An empty folder of flows says so."""
     with pytest.raises(FlowError, match="flows: none"):
         route_task(task(), ())
+
+
+def test_a_node_whose_glob_does_not_match_is_passed_over() -> None:
+    """``when`` leaves a node out, and what needed it needs what it needed."""
+    nodes = (
+        FlowNode(id="a", tool="t"),
+        FlowNode(id="b", tool="t", needs=("a",), when="docs/*.md"),
+        FlowNode(id="c", tool="t", needs=("b",), when="*.md"),
+        FlowNode(id="d", tool="t", needs=("b", "c")),
+    )
+    flow = Flow(name="f", accepts=("k",), node=nodes)
+    assert flow.for_target("docs/x.md") == flow
+    other = flow.for_target("notes/x.md")
+    assert [(node.id, node.needs) for node in other.node] == [("a", ()), ("c", ("a",)), ("d", ("a", "c"))]
+    assert [(n.id, n.needs) for n in flow.for_target("x.py").node] == [("a", ()), ("d", ("a",))]
+    assert flow.for_target("x.py").sinks == ("d",)

@@ -87,7 +87,12 @@ class NightRepository:
         _, out = await self._own.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, head)
         fields = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(
-            ChangedPath(status=meta.split(" ")[4][0], path=path, mode=meta.split(" ")[1])
+            ChangedPath(
+                status=meta.split(" ")[4][0],
+                path=path,
+                old_mode=meta.split(" ")[0].removeprefix(":"),
+                mode=meta.split(" ")[1],
+            )
             for meta, path in zip(fields[0::2], fields[1::2], strict=False)
         )
 

@@ -1,0 +1,67 @@
+"""What a night's wiring refuses before anything is started."""
+
+from dataclasses import replace
+
+import pytest
+
+from pantheon.adapters.content import load_folders, load_texts, shipped_content
+from pantheon.core.agent import load_agent
+from pantheon.core.errors import ConfigError
+from pantheon.core.flow import Flow, load_flow
+from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.engine.services import Content
+from pantheon.shell.night_wiring import check_references
+from pantheon.tools.notes import NOTE_TOOLS
+from pantheon.tools.registry import Registry
+
+SLOTS = {"model": 1, "cpu": 2, "git": 1}
+
+
+def shipped() -> Content:
+    """The shipped agents and flows."""
+    top = shipped_content()
+    agents = {name: load_agent(name, files) for name, files in load_folders(top / "agents").items()}
+    flows = [load_flow(name, data) for name, data in load_texts(top / "flows", "*.toml").items()]
+    return Content(agents, {f.name: f for f in flows}, GatePolicy(), NightPolicy(), {})
+
+
+def altered(**changes: object) -> Content:
+    """The shipped flow with its check node changed."""
+    content = shipped()
+    flow = content.flows["docops"]
+    nodes = tuple(n.model_copy(update=changes) if n.gate == "check" else n for n in flow.node)
+    return replace(content, flows={"docops": flow.model_copy(update={"node": nodes})})
+
+
+def test_the_shipped_content_is_whole() -> None:
+    """Every name in the shipped flows and agents exists."""
+    check_references(shipped(), Registry(NOTE_TOOLS), SLOTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (altered(args={"checks": ["scope", "spelling"]}), "no check is called 'spelling'"),
+        (altered(resources={"cpu": 3}), "needs 3 of 'cpu'"),
+        (altered(gate=None, tool="fly"), "no tool is called 'fly'"),
+        (altered(gate=None, agent="nobody"), "no agent is called 'nobody'"),
+        (altered(gate=None, tool="read_note"), "a decision needs a node with gate = 'check'"),
+    ],
+)
+def test_what_does_not_exist_is_named(content: Content, said: str) -> None:
+    """A name that leads nowhere, and a node that could never start, are refused before the night."""
+    with pytest.raises(ConfigError, match=said):
+        check_references(content, Registry(NOTE_TOOLS), SLOTS)
+
+
+def test_a_merge_needs_a_decision() -> None:
+    """A flow that could land a change nobody decided on is refused."""
+    content = shipped()
+    flow: Flow = content.flows["docops"]
+    nodes = tuple(node for node in flow.node if node.gate != "decide")
+    with pytest.raises(ConfigError, match="gate = 'decide'"):
+        check_references(
+            replace(content, flows={"docops": flow.model_copy(update={"node": nodes})}),
+            Registry(NOTE_TOOLS),
+            SLOTS,
+        )
