@@ -22,7 +22,7 @@ tell "pantheon scope docops 'docs/**/*.md' > tasks.jsonl"
 tell pantheon enqueue tasks.jsonl
 "$pantheon" enqueue tasks.jsonl
 tell pantheon night
-# 1 says that some tasks were not accepted: the sample has a few that must not be.
-"$pantheon" night || [ $? -eq 1 ]
+# 1, 5 and 6 say that some tasks were not accepted: the sample has a few that must not be.
+"$pantheon" night || case $? in 1|5|6) ;; *) exit 4 ;; esac
 tell pantheon report
 "$pantheon" report

@@ -181,7 +181,10 @@ def _read_decision(context: NodeContext) -> str:
         if context.flow.nodes()[name].gate == "decide" and "decision" in output
     ]
     try:
-        decisions = {Decision.model_validate(output).decision for output in found}
+        made = [Decision.model_validate(output) for output in found]
     except ValidationError:
         return "deny"
+    if any((d.change.base, d.change.head) != (context.base_commit, context.input_commit) for d in made):
+        return "deny"
+    decisions = {one.decision for one in made}
     return "allow" if decisions == {"allow"} else "deny"

@@ -130,7 +130,7 @@ class NodeExecutor:
 
     async def _review(self, context: NodeContext, evidence: Evidence, agent: Agent) -> NodeResult:
         opening = self.services.content.agents[agent.spec.shares_prefix_of or agent.spec.name]
-        change = await self._under_review(context, evidence, opening)
+        change = await self._under_review(context, evidence, opening, agent.label)
         if isinstance(change, NodeResult):
             return change
         reviewer = Reviewer(
@@ -157,7 +157,7 @@ class NodeExecutor:
         return succeeded(context.input_commit, output, agent=agent.label)
 
     async def _under_review(
-        self, context: NodeContext, evidence: Evidence, opening: Agent
+        self, context: NodeContext, evidence: Evidence, opening: Agent, label: str
     ) -> UnderReview | NodeResult:
         repository = self.services.repository
         target = context.task.targets[0] if context.task.targets else ""
@@ -167,7 +167,7 @@ class NodeExecutor:
         proposal = metadata_of(after) if after is not None else None
         before = await repository.read_file(context.base_commit, target) if target else None
         if proposal is None or before is None:
-            return failed("there is nothing to review: the target has no metadata", agent=opening.label)
+            return failed("there is nothing to review: the target has no metadata", agent=label)
         async with repository.work_tree(context.base_commit) as tree:
             tools = await self._tool_context(tree, context)
             texts = []

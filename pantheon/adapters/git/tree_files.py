@@ -7,7 +7,7 @@ that is swapped in between two system calls is refused, not followed.
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pantheon.core.errors import ToolError
@@ -80,6 +80,8 @@ class DiskTree:
                     file.write(data)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except OSError as error:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=folder)
                 raise _refused(path, error) from error
 
     def move(self, source: str, target: str) -> None:
