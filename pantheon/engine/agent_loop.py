@@ -43,7 +43,7 @@ from pantheon.core.prompt import Exchange, step_messages
 from pantheon.core.references import resolve_args
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.tool_call import call_tool as call_tool
+from pantheon.engine.tool_call import call_tool
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.tools.registry import Registry, ToolContext, ToolResult

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,7 @@ import pytest
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError, MergeConflictError, ToolError
 from pantheon.testing.clock import FakeClock
-
-
-def git(root: Path, *args: str) -> str:
-    """Run git as the user would, with a neutral configuration."""
-    return subprocess.run(
-        ["git", "-c", "user.name=U", "-c", "user.email=u@localhost", *args],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
-    ).stdout
+from pantheon.testing.night import git
 
 
 @pytest.fixture
