@@ -5,9 +5,12 @@ monitor, prompts and every transport are off; arguments are lists, never a shell
 """
 
 import asyncio
+import functools
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from pantheon.core.errors import GitError
 
@@ -26,6 +29,22 @@ _SETTINGS = (
     "merge.renames=true",
     "diff.algorithm=histogram",
 )
+
+
+@functools.cache
+def find_git() -> str:
+    """Return the absolute path of git, found once on the PATH this process was started with.
+
+    Raises:
+        GitError: it is not there.
+    """
+    found = shutil.which("git")
+    if found is None:
+        raise GitError(
+            "git is not installed, or not on the PATH",
+            hint="Install git 2.38 or newer, or add its folder to PATH.",
+        )
+    return os.path.abspath(found)
 
 
 def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -63,8 +82,18 @@ class GitRunner:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         ok: Sequence[int] = (0,),
+        into: BinaryIO | None = None,
+        keep: Sequence[int] = (),
     ) -> tuple[int, bytes]:
         """Return (exit status, standard output).
+
+        Args:
+            args: the command and its arguments.
+            stdin: its standard input.
+            env: variables beside the closed environment.
+            ok: statuses that are no error.
+            into: a file that takes standard output instead.
+            keep: descriptors that the process inherits.
 
         Raises:
             GitError: the status is not one of ``ok``, the time is up, or git is not there.
@@ -73,19 +102,20 @@ class GitRunner:
             The process is killed and reaped.
         """
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        command = ["git", "--no-pager", *settings, *args]
+        command = [find_git(), "--no-pager", *settings, *args]
         environment = git_environment({"GIT_DIR": str(self.git_dir), **(env or {})})
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE if into is None else into,
                 stderr=asyncio.subprocess.PIPE,
                 env=environment,
                 cwd="/",
+                pass_fds=tuple(keep),
             )
-        except FileNotFoundError as error:
-            raise GitError("git is not installed", hint="Install git 2.38 or newer.") from error
+        except OSError as error:
+            raise GitError(f"git {args[0]} could not be started: {error.strerror or error}") from error
         try:
             async with asyncio.timeout(self._timeout_s):
                 out, err = await process.communicate(stdin)
@@ -99,7 +129,7 @@ class GitRunner:
         if status is None or status not in ok:
             said = err.decode("utf-8", "replace").strip()[:500]
             raise GitError(f"git {args[0]} failed ({status}): {said}")
-        return status, out
+        return status, out or b""
 
     async def text(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
         """Return standard output without its last newline. Raises as ``run`` does."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pantheon.adapters.git.command import git_environment
+from pantheon.adapters.git.command import find_git, git_environment
 from pantheon.core.errors import GitError
 
 TIMEOUT_S = 60
@@ -71,7 +71,7 @@ def _git(*args: str, root: Path | None = None, ok: Sequence[int] = (0,)) -> byte
     place = {} if root is None else {"GIT_DIR": str(root / ".git"), "GIT_WORK_TREE": str(root)}
     try:
         done = subprocess.run(
-            ["git", *_QUIET, *args],
+            [find_git(), *_QUIET, *args],
             env=git_environment(place),
             cwd=root or "/",
             stdin=subprocess.DEVNULL,
@@ -79,10 +79,10 @@ def _git(*args: str, root: Path | None = None, ok: Sequence[int] = (0,)) -> byte
             timeout=TIMEOUT_S,
             check=False,
         )
-    except FileNotFoundError as error:
-        raise GitError("git is not installed", hint="Install git 2.38 or newer.") from error
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {args[0]} did not finish within {TIMEOUT_S} s") from error
+    except OSError as error:
+        raise GitError(f"git {args[0]} could not be started: {error.strerror or error}") from error
     if done.returncode not in ok:
         said = done.stderr.decode("utf-8", "replace").strip()[:500]
         raise GitError(f"git {args[0]} failed ({done.returncode}): {said}")

@@ -14,6 +14,7 @@ from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.tree_files import DiskTree
 from pantheon.core.errors import GitError
 from pantheon.ports.clock import Clock
+from pantheon.ports.crash_points import CrashPoint, reach
 
 AUTHOR = {"NAME": "Pantheon", "EMAIL": "pantheon@localhost"}
 
@@ -44,8 +45,11 @@ class PooledTree:
 
     async def checkout(self, commit: str) -> None:
         """Make the folder equal to ``commit`` and nothing else."""
+        reach(CrashPoint.CHECKOUT_BEFORE)
         await self._run("read-tree", "--reset", "-u", commit)
+        reach(CrashPoint.CHECKOUT_MIDWAY)
         await self._run("clean", "-ffdxq")
+        reach(CrashPoint.CHECKOUT_AFTER)
         self._start = commit
 
     async def commit(self, message: str) -> str:
