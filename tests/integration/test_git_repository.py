@@ -9,7 +9,7 @@ import pytest
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError, MergeConflictError, ToolError
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.night import git
+from pantheon.testing.user_repository import git
 
 
 @pytest.fixture
@@ -243,3 +243,24 @@ async def test_a_repository_with_sha256_names(tmp_path: Path) -> None:
     await repository.publish("pantheon/night-x", head, old=None, base=base)
     assert git(root, "show", "pantheon/night-x:a.md") == "beta\n"
     assert len(head) == 64
+
+
+async def test_a_shallow_clone_is_merged_and_searched(user: Path, tmp_path: Path) -> None:
+    """Where history was cut off, what is not there is not looked for."""
+    for number in range(3):
+        (user / "a.md").write_bytes(b"%d\n" % number)
+        git(user, "commit", "-qam", f"{number}")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{user}", str(clone))
+    repository = await open_repository(clone, tmp_path)
+    base = await repository.resolve("HEAD")
+    left = await change(repository, base, "l.md", b"left\n")
+    right = await change(repository, base, "r.md", b"right\n")
+    joined = await repository.merge([left, right])
+    assert await repository.list_files(joined) == ("a.md", "l.md", "r.md", "sub/b.md")
+    landed = await repository.commit_tree_of(joined, base, "Title\n\nPantheon-Task: t\n")
+    await repository.publish("pantheon/night-x", landed, old=None, base=base)
+    assert await repository.find_landed("pantheon/night-x", base, "Pantheon-Task", "t") == landed
+    git(clone, "fetch", "-q", "--unshallow")
+    reopened = await open_repository(clone, tmp_path)
+    assert await reopened.merge([left, right])

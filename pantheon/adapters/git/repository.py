@@ -7,6 +7,8 @@ never written, and a branch that is checked out anywhere is refused.
 """
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,7 +59,7 @@ class NightRepository:
         await asyncio.to_thread(state.mkdir, parents=True, exist_ok=True)
         own = GitRunner(own_dir)
         await own.run("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(own_dir))
-        await asyncio.to_thread(_write_settings, own_dir, Path(common) / "objects")
+        await asyncio.to_thread(_write_settings, own_dir, Path(common))
         pool = TreePool(own, state / "trees", size=trees, clock=clock)
         return cls(finder, user, own, pool, clock)
 
@@ -224,8 +226,13 @@ class NightRepository:
         return status == 0
 
 
-def _write_settings(own: Path, objects: Path) -> None:
+def _write_settings(own: Path, user: Path) -> None:
     (own / "info").mkdir(exist_ok=True)
     (own / "info" / "attributes").write_bytes(_ATTRIBUTES)
     (own / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
+    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(user / "objects") + b"\n")
+    # Where the user's history was cut off, the commits that are not there must not be looked for.
+    try:
+        shutil.copyfile(user / "shallow", own / "shallow")
+    except FileNotFoundError:
+        (own / "shallow").unlink(missing_ok=True)
