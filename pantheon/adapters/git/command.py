@@ -44,7 +44,7 @@ def find_git() -> str:
             "git is not installed, or not on the PATH",
             hint="Install git 2.38 or newer, or add its folder to PATH.",
         )
-    return os.path.abspath(found)
+    return str(Path(found).absolute())
 
 
 def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,6 +14,8 @@ from pantheon.core.errors import ToolError
 from pantheon.core.task import check_relative_path
 
 MAX_WRITE_BYTES = 8_000_000
+TEMPORARY = ".pantheon-new"
+"""What a file is called, in its own folder, until it is whole."""
 
 
 class DiskTree:
@@ -27,15 +29,20 @@ class DiskTree:
         self._root = root
 
     def list_files(self) -> tuple[str, ...]:
-        found = []
-        for folder, folders, names in os.walk(self._root):
-            folders[:] = [name for name in folders if name != ".git"]
-            base = Path(folder)
-            for name in names:
-                path = base / name
-                if path.is_symlink() or not path.is_file():
-                    continue
-                found.append(path.relative_to(self._root).as_posix())
+        found, folders = [], [""]
+        while folders:
+            base = folders.pop()
+            try:
+                with os.scandir(self._root / base) as entries:
+                    for entry in entries:
+                        path = f"{base}{entry.name}"
+                        if entry.is_dir(follow_symlinks=False):
+                            if entry.name != ".git":
+                                folders.append(f"{path}/")
+                        elif entry.is_file(follow_symlinks=False):
+                            found.append(path)
+            except OSError as error:
+                raise _refused(base or ".", error) from error
         return tuple(sorted(found))
 
     def exists(self, path: str) -> bool:
@@ -46,6 +53,8 @@ class DiskTree:
                 os.stat(name, dir_fd=folder, follow_symlinks=False)
             except FileNotFoundError:
                 return False
+            except OSError as error:
+                raise _refused(path, error) from error
             return True
 
     def read_bytes(self, path: str, *, max_bytes: int = 1_000_000) -> bytes:
@@ -71,11 +80,14 @@ class DiskTree:
         if len(data) > MAX_WRITE_BYTES:
             raise ToolError(f"{path}: {len(data)} bytes are more than a tool may write")
         with self._folder_of(path, create=True) as (folder, name):
-            temporary = ".pantheon-new"
+            temporary = TEMPORARY
             try:
                 mode = self._mode(folder, name, path)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 handle = os.open(temporary, flags, mode, dir_fd=folder)
+            except OSError as error:
+                raise _refused(path, error) from error
+            try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -104,17 +116,21 @@ class DiskTree:
         """Yield a descriptor of the folder that holds ``path`` and the last part of the path."""
         try:
             check_relative_path(path)
+            os.fsencode(path)
         except ValueError as error:
             raise ToolError(f"{path[:80]!r}: {error}") from error
         *folders, name = path.split("/")
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        current: int | None = os.open(self._root, flags)
+        try:
+            current: int | None = os.open(self._root, flags)
+        except OSError as error:
+            raise _refused(path, error) from error
         try:
             for part in folders:
                 assert current is not None
-                if create:
-                    _make_folder(part, current)
                 try:
+                    if create:
+                        _make_folder(part, current)
                     below = os.open(part, flags, dir_fd=current)
                 except FileNotFoundError as error:
                     if not missing_ok:
