@@ -18,9 +18,9 @@ from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, pa
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
-from pantheon.engine.attempt import NodeResult, failed, succeeded
 from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
+from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.services import NodeContext, Services
 from pantheon.engine.tool_call import call_tool
 from pantheon.tools.registry import ToolContext

@@ -19,10 +19,10 @@ from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.references import resolve_args
 from pantheon.core.retry import FailureKind
 from pantheon.engine.agent_loop import AgentLoop
-from pantheon.engine.attempt import NodeResult, failed, succeeded
 from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
+from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.reviewer import Reviewer, UnderReview
 from pantheon.engine.services import NodeContext, Services
 from pantheon.engine.tool_call import call_tool
