@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pantheon.core.errors import ArtifactError
+from pantheon.ports.crash_points import CrashPoint, reach
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -46,7 +47,9 @@ class FolderSink:
         self._digests.setdefault(name, hashlib.sha256()).update(data)
 
     async def seal(self) -> Mapping[str, str]:
+        reach(CrashPoint.SEAL_BEFORE)
         await asyncio.to_thread(self._sync)
+        reach(CrashPoint.SEAL_AFTER)
         return {name: digest.hexdigest() for name, digest in sorted(self._digests.items())}
 
     def _path(self, name: str) -> Path:
@@ -56,9 +59,12 @@ class FolderSink:
 
     def _write(self, path: Path, data: bytes, flag: int) -> None:
         try:
+            reach(CrashPoint.ARTIFACT_WRITE_BEFORE)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag, 0o644)
             with os.fdopen(handle, "wb") as file:
+                reach(CrashPoint.ARTIFACT_WRITE_MIDWAY)
                 file.write(data)
+            reach(CrashPoint.ARTIFACT_WRITE_AFTER)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -135,4 +141,6 @@ def _replace(root: Path, night: str, name: str, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    reach(CrashPoint.NIGHT_FILE_BEFORE)
     temporary.replace(path)
+    reach(CrashPoint.NIGHT_FILE_AFTER)

@@ -27,6 +27,7 @@ from pantheon.core.errors import (
     ModelOverloadedError,
     ModelTimeoutError,
 )
+from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_LINE_BYTES = 1_000_000
 MAX_REPLY_BYTES = 16_000_000
@@ -117,6 +118,7 @@ class HttpModelClient:
         reply = StreamedReply(self._name, started=time.monotonic())
         try:
             body = self._body(request)
+            reach(CrashPoint.MODEL_CALL_BEFORE)
             async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code != 200:
                     self._refuse_status(response.status_code, await _read_some(response))
@@ -125,6 +127,7 @@ class HttpModelClient:
                         break
         except httpx.HTTPError as error:
             raise self._lost(error) from error
+        reach(CrashPoint.MODEL_CALL_AFTER)
         return reply.finish(now=time.monotonic())
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:

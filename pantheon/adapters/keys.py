@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pantheon.core.dsse import key_id
 from pantheon.core.errors import SignatureError
+from pantheon.ports.crash_points import CrashPoint, reach
 
 
 class FileSigner:
@@ -65,7 +66,10 @@ class FileSigner:
         return self._public
 
     async def sign(self, data: bytes) -> bytes:
-        return self._key.sign(data)
+        reach(CrashPoint.SIGN_BEFORE)
+        signature = self._key.sign(data)
+        reach(CrashPoint.SIGN_AFTER)
+        return signature
 
 
 def public_pem_path(path: Path) -> Path:

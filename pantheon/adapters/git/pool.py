@@ -53,12 +53,14 @@ class PooledTree:
         self._start = commit
 
     async def commit(self, message: str) -> str:
+        reach(CrashPoint.TREE_COMMIT_BEFORE)
         await self._run("add", "--all", "--force", ".")
         tree = (await self._run("write-tree")).strip()
+        reach(CrashPoint.TREE_COMMIT_MIDWAY)
         before = await self._git.text("rev-parse", f"{self._start}^{{tree}}")
         if tree == before:
             return self._start
-        return await self._git.text(
+        commit = await self._git.text(
             "commit-tree",
             tree,
             "-p",
@@ -66,6 +68,8 @@ class PooledTree:
             stdin=message.encode(),
             env={**self._env, **identity(self._clock)},
         )
+        reach(CrashPoint.TREE_COMMIT_AFTER)
+        return commit
 
     async def _run(self, *args: str, env: Mapping[str, str] | None = None) -> str:
         return await self._git.text(*args, env={**self._env, **(env or {})})

@@ -17,6 +17,7 @@ from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.pool import PooledTree, TreePool, identity
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.ports.clock import Clock
+from pantheon.ports.crash_points import CrashPoint, reach
 from pantheon.ports.worktree import ChangedPath
 
 # Whatever a repository's attributes say, content is compared and checked out as it is.
@@ -201,10 +202,13 @@ class NightRepository:
                 f"the branch {branch} is checked out in {used}",
                 hint="Check out another branch there; the night never moves a branch somebody works on.",
             )
+        reach(CrashPoint.PUBLISH_BEFORE)
         wanted = f"{new}\n^{old or base}\n"
         _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         await self._user.run("unpack-objects", "-q", stdin=pack)
+        reach(CrashPoint.PUBLISH_MIDWAY)
         await self._user.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or "")
+        reach(CrashPoint.PUBLISH_AFTER)
 
     async def _merge_two(self, ours: str, theirs: str) -> str:
         if ours == theirs or await self._is_ancestor(theirs, ours):

@@ -6,16 +6,49 @@ that is swapped in between two system calls is refused, not followed.
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from pantheon.adapters.git.folders import open_folder
 from pantheon.core.errors import ToolError
 from pantheon.core.task import check_relative_path
+from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_WRITE_BYTES = 8_000_000
 TEMPORARY = ".pantheon-new"
 """What a file is called, in its own folder, until it is whole."""
+
+
+class Journal:
+    """Which paths of a work tree were written, noted before each write, and the right to write at all."""
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        """Since the lease began."""
+        self.fresh: set[str] = set()
+        """Since the last commit."""
+        self.unsure = False
+        """Whether something else may have been written too; only a look at every file can tell."""
+        self.lock = threading.Lock()
+        """Held through each write, so that a snapshot lies between two of them."""
+        self._closed = False
+
+    @contextmanager
+    def note(self, *paths: str) -> Iterator[None]:
+        """Note ``paths`` and hold the lock. Raises ``ToolError`` after ``close``."""
+        with self.lock:
+            if self._closed:
+                raise ToolError(f"{paths[0]}: the work tree was given back")
+            self.paths.update(paths)
+            self.fresh.update(paths)
+            yield
+
+    def close(self) -> None:
+        """Refuse every later write; one that is under way is finished first."""
+        with self.lock:
+            self._closed = True
 
 
 class DiskTree:
@@ -23,10 +56,12 @@ class DiskTree:
 
     Args:
         root: the folder; it must exist.
+        journal: takes the path of every write.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, journal: Journal | None = None) -> None:
         self._root = root
+        self._journal = journal or Journal()
 
     def list_files(self) -> tuple[str, ...]:
         found, folders = [], [""]
@@ -79,7 +114,7 @@ class DiskTree:
     def write_bytes(self, path: str, data: bytes) -> None:
         if len(data) > MAX_WRITE_BYTES:
             raise ToolError(f"{path}: {len(data)} bytes are more than a tool may write")
-        with self._folder_of(path, create=True) as (folder, name):
+        with self._journal.note(path), self._folder_of(path, create=True) as (folder, name):
             temporary = TEMPORARY
             try:
                 mode = self._mode(folder, name, path)
@@ -90,16 +125,21 @@ class DiskTree:
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
+                reach(CrashPoint.TREE_WRITE_BEFORE)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                reach(CrashPoint.TREE_WRITE_AFTER)
             except OSError as error:
-                with suppress(OSError):
+                try:
                     os.unlink(temporary, dir_fd=folder)
+                except OSError:
+                    self._journal.unsure = True
                 raise _refused(path, error) from error
 
     def move(self, source: str, target: str) -> None:
         if self.exists(target):
             raise ToolError(f"{target}: already exists")
         with (
+            self._journal.note(source, target),
             self._folder_of(source, create=False) as (from_folder, from_name),
             self._folder_of(target, create=True) as (to_folder, to_name),
         ):
@@ -119,33 +159,20 @@ class DiskTree:
             os.fsencode(path)
         except ValueError as error:
             raise ToolError(f"{path[:80]!r}: {error}") from error
-        *folders, name = path.split("/")
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        *parts, name = path.split("/")
+        folder: int | None = None
         try:
-            current: int | None = os.open(self._root, flags)
+            folder = open_folder(self._root, parts, create=create)
+        except FileNotFoundError as error:
+            if not missing_ok or not self._root.is_dir():
+                raise _refused(path, error) from error
         except OSError as error:
             raise _refused(path, error) from error
         try:
-            for part in folders:
-                assert current is not None
-                try:
-                    if create:
-                        _make_folder(part, current)
-                    below = os.open(part, flags, dir_fd=current)
-                except FileNotFoundError as error:
-                    if not missing_ok:
-                        raise _refused(path, error) from error
-                    below = None
-                except OSError as error:
-                    raise _refused(path, error) from error
-                os.close(current)
-                current = below
-                if current is None:
-                    break
-            yield current, name
+            yield folder, name
         finally:
-            if current is not None:
-                os.close(current)
+            if folder is not None:
+                os.close(folder)
 
     def _mode(self, folder: int | None, name: str, path: str) -> int:
         try:
@@ -162,13 +189,6 @@ def _read_all(handle: int, limit: int) -> bytes:
     while len(found) < limit and (piece := os.read(handle, limit - len(found))):
         found += piece
     return bytes(found)
-
-
-def _make_folder(part: str, parent: int) -> None:
-    try:
-        os.mkdir(part, 0o755, dir_fd=parent)
-    except FileExistsError:
-        return
 
 
 def _check_regular(path: str, found: os.stat_result) -> None:

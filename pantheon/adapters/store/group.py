@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pantheon.core.errors import PantheonError, StoreError, TransitionError
+from pantheon.ports.crash_points import CrashPoint, reach
 
 UNSTORABLE = (ValueError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What one command's own values can bring about: a lone surrogate, a number or a text that is too large."""
@@ -62,7 +63,9 @@ class GroupConnection(sqlite3.Connection):
         try:
             for pending in group:
                 self._apply(pending)
+            reach(CrashPoint.STORE_COMMIT_BEFORE)
             self.execute("COMMIT")
+            reach(CrashPoint.STORE_COMMIT_AFTER)
         except BaseException:
             if self.in_transaction:
                 self.rollback()
