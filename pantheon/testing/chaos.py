@@ -1,0 +1,204 @@
+"""``python -m pantheon.testing.chaos``: kill -9 at random instants, many times, and count what it broke.
+
+Each night runs in a process of its own that is killed after a random time, alone or with all of its children (as the
+kernel does for a unit under systemd), and started again until it ends. The processes are forked from one that has
+imported everything, so that most of the time is spent in nights and not in starting Python.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pantheon.testing.chaos_check import Findings, check_night, fingerprint, running_attempts
+from pantheon.testing.chaos_night import ChaosNight
+
+MOST_KILLS = 4
+"""Of one night: an attempt that is interrupted more often is quarantined, which is another promise."""
+MOST_RESUMES = 3
+"""Tries of an undisturbed process to end a night; the second finds it closed."""
+KILLED, REFUSED = -signal.SIGKILL, 4
+Say = Callable[[str], None]
+
+
+@dataclass
+class Tally:
+    """What many nights came to."""
+
+    kills: int = 0
+    nights: int = 0
+    reruns: int = 0
+    lost: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+    unfenced: list[str] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    """Nights whose branch holds other content than that of an undisturbed one."""
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that must not be."""
+        return [
+            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.differing,
+        ]  # fmt: skip
+
+    def add(self, night: int, found: Findings, calm: Findings) -> None:
+        """Count one night."""
+        self.nights += 1
+        self.reruns += len(found.reruns)
+        for name in ("lost", "repeated", "torn", "unfenced", "touched"):
+            getattr(self, name).extend(f"night {night}: {one}" for one in getattr(found, name))
+        if (found.tree, found.outcomes) != (calm.tree, calm.outcomes):
+            self.differing.append(f"night {night}: {dict(found.outcomes)} with the content {found.tree}")
+
+    def table(self) -> str:
+        """Return the figures for people."""
+        rows = {
+            "kill -9": self.kills,
+            "nights": self.nights,
+            "tasks lost": len(self.lost),
+            "merges repeated": len(self.repeated),
+            "artifacts torn": len(self.torn),
+            "claims out of order": len(self.unfenced),
+            "user's files touched": len(self.touched),
+            "nights with other content": len(self.differing),
+            "attempts repeated (allowed)": self.reruns,
+        }
+        return "\n".join(f"{name:<28} {value:>6}" for name, value in rows.items())
+
+
+def run_chaos(folder: Path, *, kills: int, seed: int, say: Say, notes: int = 2) -> Tally:
+    """Run nights until enough of them were killed often enough.
+
+    Args:
+        folder: for the nights; each is removed when nothing is wrong with it.
+        kills: how many kill -9 to make.
+        seed: of the instants.
+        say: told after each night.
+        notes: tasks of a night.
+    """
+    chance = random.Random(seed)
+    calm = ChaosNight(folder / "calm", notes)
+    calm.make()
+    before = fingerprint(calm.root)
+    began = time.monotonic()
+    run_until_ended(calm)
+    usual_s = time.monotonic() - began
+    undisturbed = check_night(calm, before)
+    tally = Tally()
+    while tally.kills < kills:
+        number = tally.nights + 1
+        with TemporaryDirectory(dir=folder, prefix=f"{number:04}-") as place:
+            night = ChaosNight(Path(place), notes)
+            night.make()
+            before = fingerprint(night.root)
+            seen = _disturb(night, chance, usual_s, min(MOST_KILLS, kills - tally.kills), tally)
+            run_until_ended(night)
+            found = check_night(night, before)
+        tally.add(number, found, undisturbed)
+        if seen != found.reruns:
+            tally.unfenced.append(f"night {number}: repeated {found.reruns}, of which {seen} were running")
+        say(f"{tally.kills} of {kills} kills, {tally.nights} nights, {len(tally.problems)} problems")
+    return tally
+
+
+def _disturb(
+    night: ChaosNight, chance: random.Random, usual_s: float, kills: int, tally: Tally
+) -> frozenset[tuple[str, int]]:
+    """Kill a night at random instants; returns the attempts that were running then."""
+    seen: set[tuple[str, int]] = set()
+    for _ in range(kills):
+        status = run_forked(night, kill_after_s=chance.uniform(0.0, usual_s), group=chance.random() < 0.5)
+        if status != KILLED:
+            break
+        tally.kills += 1
+        seen |= running_attempts(night)
+    return frozenset(seen)
+
+
+def run_until_ended(night: ChaosNight) -> None:
+    """Run a night without disturbing it until it is closed.
+
+    Raises:
+        RuntimeError: it does not end, although nobody disturbs it.
+    """
+    for _ in range(MOST_RESUMES):
+        if run_forked(night) == 0:
+            return
+    raise RuntimeError(f"the night in {night.folder} does not end; see {night.folder / 'stderr.log'}")
+
+
+def run_forked(night: ChaosNight, *, kill_after_s: float | None = None, group: bool = False) -> int:
+    """Run a night in a child process and return its exit status, negative for a signal.
+
+    Args:
+        night: the night.
+        kill_after_s: seconds until the child is killed; None lets it end.
+        group: whether its own children are killed with it.
+    """
+    child = os.fork()
+    if child == 0:
+        os._exit(_run_child(night))
+    if kill_after_s is None:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    until = time.monotonic() + kill_after_s
+    while (left := until - time.monotonic()) > 0:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(min(left, 0.005))
+    try:
+        os.killpg(child, signal.SIGKILL) if group else os.kill(child, signal.SIGKILL)
+    except ProcessLookupError:
+        # The child has not come to lead its own group yet.
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run_child(night: ChaosNight) -> int:
+    os.setsid()
+    log = os.open(night.folder / "stderr.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    try:
+        asyncio.run(night.run())
+    except BaseException:  # noqa: BLE001 (nothing of a forked child may return into its parent's code)
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        return REFUSED
+    return 0
+
+
+def main() -> int:
+    """Kill, count, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--notes", type=int, default=2)
+    asked = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
+    sys.stderr.write(f"seed {seed}\n")
+    began = time.monotonic()
+    ending = "\r" if sys.stderr.isatty() else "\n"
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}, {time.monotonic() - began:.0f} s{ending}")
+        sys.stderr.flush()
+
+    with TemporaryDirectory(prefix="chaos-") as folder:
+        tally = run_chaos(Path(folder), kills=asked.kills, seed=seed, say=say, notes=asked.notes)
+    sys.stdout.write(f"{tally.table()}\n{'seed':<28} {seed:>6}\n")
+    for problem in tally.problems:
+        sys.stdout.write(f"{problem}\n")
+    return 1 if tally.problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

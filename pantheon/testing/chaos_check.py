@@ -1,0 +1,198 @@
+"""What must hold of a night, however often it was killed on the way: read from outside, with nothing of its own state.
+
+Invariants, each counted by ``Findings``:
+- every task has exactly one outcome, and no attempt is left running;
+- each accepted task is on the night's branch exactly once, and nothing else is;
+- the artifacts of every settled attempt are those that its signed attestation names, byte for byte;
+- fencing tokens rise with each claim, and only an attempt that the store saw running when the process died was
+  repeated;
+- the user's files, index, configuration and other branches are as they were.
+"""
+
+import hashlib
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+
+from pantheon.core.dsse import open_envelope, parse_envelope
+from pantheon.core.errors import PantheonError
+from pantheon.core.operation import TASK_TRAILER
+from pantheon.core.statement import parse_statement
+from pantheon.testing.chaos_night import BRANCH, ChaosNight
+from pantheon.testing.night import git
+
+ATTESTATION = "attestation.json"
+Row = tuple[Any, ...]
+_OURS = ("objects/", "refs/heads/pantheon", "logs/refs/heads/pantheon")
+"""Of the user's git directory: what a night may write."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found wrong, in words, by kind; and what is allowed, counted."""
+
+    lost: tuple[str, ...]
+    """Tasks without exactly one outcome, attempts left running."""
+    repeated: tuple[str, ...]
+    """Merges that are not on the branch exactly once."""
+    torn: tuple[str, ...]
+    """Artifacts that their attestation does not name, or names otherwise."""
+    unfenced: tuple[str, ...]
+    """Claims whose token does not rise, attempts repeated without having been running."""
+    touched: tuple[str, ...]
+    """What is the user's and has changed."""
+    reruns: frozenset[tuple[str, int]]
+    """Attempts that were running when the process died, and were repeated, as (node, attempt)."""
+    outcomes: Mapping[str, int]
+    tree: str
+    """Digest of the content of the branch."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that must not be."""
+        return (*self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched)
+
+
+def fingerprint(root: Path) -> Mapping[str, str]:
+    """Return path -> digest of every file of a repository that a night must not change."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        inside = name.removeprefix(".git/") if name.startswith(".git/") else ""
+        if path.is_dir() or inside.startswith(_OURS):
+            continue
+        found[name] = f"{path.lstat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return found
+
+
+def running_attempts(night: ChaosNight) -> set[tuple[str, int]]:
+    """Return (node, attempt) of what the store says is running; for a night that is not."""
+    if not night.database.exists():
+        return set()
+    # A copy, because whoever opens the original to read it would do the resumed night's recovery for it.
+    with TemporaryDirectory(dir=night.folder) as folder:
+        for end in ("", "-wal"):
+            file = night.database.with_name(night.database.name + end)
+            if file.exists():
+                shutil.copy(file, folder)
+        with closing(sqlite3.connect(Path(folder) / night.database.name)) as store:
+            if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempts'").fetchone():
+                return set()
+            return set(
+                store.execute(
+                    "SELECT key, attempt FROM attempts JOIN nodes ON nodes.id = node_id WHERE ended_at IS NULL"
+                )
+            )
+
+
+def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
+    """Return what is wrong with a night that has come to its end.
+
+    Args:
+        night: the night; no process works on it.
+        before: the fingerprint of the user's repository before it.
+    """
+    with closing(sqlite3.connect(night.database)) as store:
+        tasks = dict(store.execute("SELECT key, outcome FROM tasks"))
+        attempts = store.execute(
+            "SELECT key, attempt, token, outcome, attempts.node_state, artifacts FROM attempts"
+            " JOIN nodes ON nodes.id = node_id ORDER BY token"
+        ).fetchall()
+        events = store.execute(
+            "SELECT subject, name, details ->> 'token' FROM events ORDER BY seq"
+        ).fetchall()
+        closed = store.execute("SELECT state FROM nights").fetchall() == [("closed",)]
+    after = fingerprint(night.root)
+    changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+    accepted = [key for key, outcome in tasks.items() if outcome == "accepted"]
+    return Findings(
+        lost=tuple(_lost(night, tasks, attempts, events, closed=closed)),
+        repeated=tuple(_repeated(night, accepted)),
+        torn=tuple(_torn(night, attempts)),
+        unfenced=tuple(_unfenced(attempts, events)),
+        touched=tuple(f"{name} of the user's repository has changed" for name in sorted(changed)),
+        reruns=frozenset((key, attempt) for key, attempt, _, end, *_ in attempts if end == "interrupted"),
+        outcomes=Counter(str(outcome) for outcome in tasks.values()),
+        tree=_tree(night),
+    )
+
+
+def _lost(
+    night: ChaosNight, tasks: Mapping[str, str], attempts: list[Row], events: list[Row], *, closed: bool
+) -> Iterator[str]:
+    if not closed:
+        yield "the night is not closed"
+    if len(tasks) != night.notes:
+        yield f"{len(tasks)} tasks are known of {night.notes}"
+    said = Counter(subject for subject, name, _ in events if name.startswith("task."))
+    for key, outcome in tasks.items():
+        if outcome is None or said[key] != 1:
+            yield f"task {key} has the outcome {outcome}, told {said[key]} times"
+    yield from (
+        f"attempt {attempt} of {key} is left running"
+        for key, attempt, _, end, _, _ in attempts
+        if end is None
+    )
+
+
+def _repeated(night: ChaosNight, accepted: list[str]) -> Iterator[str]:
+    known = git(night.root, "branch", "--list", BRANCH)
+    shown = f"--format=%(trailers:key={TASK_TRAILER},valueonly,separator=%x2C)"
+    landed = Counter(git(night.root, "log", shown, f"main..{BRANCH}").splitlines() if known else ())
+    for key in {*accepted, *landed}:
+        if landed[key] != (key in accepted):
+            yield f"task {key} has landed {landed[key]} times"
+    if said := git(night.root, "fsck", "--no-dangling", "--no-progress"):
+        yield f"git fsck: {said}"
+
+
+def _torn(night: ChaosNight, attempts: list[Row]) -> Iterator[str]:
+    pem = (night.own / "keys" / "night.pub.pem").read_bytes()
+    key = serialization.load_pem_public_key(pem).public_bytes(
+        serialization.Encoding.Raw, serialization.PublicFormat.Raw
+    )
+    for node, attempt, token, outcome, _, folder in attempts:
+        if outcome == "interrupted":
+            continue
+        try:
+            place = night.own / "artifacts" / folder
+            files = {path.name: path.read_bytes() for path in place.iterdir()}
+            envelope = parse_envelope(files.pop(ATTESTATION))
+            statement = parse_statement(open_envelope(envelope, [key]))
+        except (PantheonError, OSError, KeyError) as error:
+            yield f"attempt {attempt} of {node}: {type(error).__name__} {error}"
+            continue
+        named = {subject.name: subject.digest["sha256"] for subject in statement.subject}
+        if named != {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}:
+            yield f"attempt {attempt} of {node} has other artifacts than were attested"
+        told = statement.predicate
+        if (told["attempt"], told["fencingToken"], told["outcome"]) != (attempt, token, outcome):
+            yield f"attempt {attempt} of {node} is attested as another"
+
+
+def _unfenced(attempts: list[Row], events: list[Row]) -> Iterator[str]:
+    tokens = [int(token) for _, name, token in events if name == "node.running"]
+    if any(one >= other for one, other in pairwise(tokens)):
+        yield f"fencing tokens do not rise: {tokens}"
+    ends: dict[str, str] = {}
+    for key, attempt, _, outcome, state, _ in attempts:
+        if ends.get(key, "ready") != "ready":
+            yield f"attempt {attempt} of {key} follows one that ended the node as {ends[key]}"
+        if outcome not in ("succeeded", "interrupted", "cancelled"):
+            yield f"attempt {attempt} of {key} is {outcome}"
+        ends[key] = state
+
+
+def _tree(night: ChaosNight) -> str:
+    if not git(night.root, "branch", "--list", BRANCH):
+        return ""
+    return git(night.root, "rev-parse", f"{BRANCH}^{{tree}}").strip()
