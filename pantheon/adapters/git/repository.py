@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pantheon.adapters.git.command import GitRunner
-from pantheon.adapters.git.pool import PooledTree, TreePool, identity
+from pantheon.adapters.git.pool import TreePool
+from pantheon.adapters.git.pooled_tree import PooledTree, identity
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.ports.clock import Clock
 from pantheon.ports.crash_points import CrashPoint, reach

@@ -1,0 +1,90 @@
+"""Reach a folder below a root part by part, so that no link on the way is ever followed."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_folder(root: Path, parts: Sequence[str], *, create: bool = False) -> int:
+    """Return a descriptor of a folder below ``root``; the caller closes it.
+
+    Args:
+        root: where the walk begins.
+        parts: names of the folders on the way, outermost first.
+        create: make those that are missing.
+
+    Raises:
+        OSError: a part is missing, a link, or no folder.
+    """
+    current = os.open(root, _FOLDER)
+    try:
+        for part in parts:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=current)
+            below = os.open(part, _FOLDER, dir_fd=current)
+            os.close(current)
+            current = below
+    except BaseException:
+        os.close(current)
+        raise
+    return current
+
+
+def sweep_empty(root: Path, path: str) -> None:
+    """Remove the folders that hold ``path``, innermost first, as far as they are empty. Never ``root``."""
+    *parts, _ = path.split("/")
+    while parts:
+        name = parts.pop()
+        try:
+            above = open_folder(root, parts)
+        except OSError:
+            continue
+        try:
+            os.rmdir(name, dir_fd=above)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return
+        finally:
+            os.close(above)
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder with all that is in it, whatever its depth and the modes of its folders.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    waiting, found = [root], []
+    while waiting:
+        here = waiting.pop()
+        here.chmod(0o700)
+        found.append(here)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(here / entry.name)
+                else:
+                    Path(entry.path).unlink()
+    for here in reversed(found):
+        here.rmdir()
+
+
+def remove_named(root: Path, name: str) -> None:
+    """Remove every entry called ``name`` below ``root``. Raises ``OSError``."""
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                folder = entry.is_dir(follow_symlinks=False)
+                if entry.name != name:
+                    if folder:
+                        waiting.append(Path(entry.path))
+                elif folder:
+                    remove_tree(Path(entry.path))
+                else:
+                    Path(entry.path).unlink()
