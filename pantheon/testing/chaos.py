@@ -6,26 +6,20 @@ imported everything, so that most of the time is spent in nights and not in star
 """
 
 import argparse
-import asyncio
-import os
 import random
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pantheon.testing.chaos_check import Findings, check_night, fingerprint, running_attempts
+from pantheon.testing.chaos_fork import KILLED, Death, run_forked, run_until_ended
 from pantheon.testing.chaos_night import ChaosNight
 
 MOST_KILLS = 4
 """Of one night: an attempt that is interrupted more often is quarantined, which is another promise."""
-MOST_RESUMES = 3
-"""Tries of an undisturbed process to end a night; the second finds it closed."""
-KILLED, REFUSED = -signal.SIGKILL, 4
 Say = Callable[[str], None]
 
 
@@ -117,63 +111,12 @@ def _disturb(
     """Kill a night at random instants; returns the attempts that were running then."""
     seen: set[tuple[str, int]] = set()
     for _ in range(kills):
-        status = run_forked(night, kill_after_s=chance.uniform(0.0, usual_s), group=chance.random() < 0.5)
+        status = run_forked(night, Death(after_s=chance.uniform(0.0, usual_s), group=chance.random() < 0.5))
         if status != KILLED:
             break
         tally.kills += 1
         seen |= running_attempts(night)
     return frozenset(seen)
-
-
-def run_until_ended(night: ChaosNight) -> None:
-    """Run a night without disturbing it until it is closed.
-
-    Raises:
-        RuntimeError: it does not end, although nobody disturbs it.
-    """
-    for _ in range(MOST_RESUMES):
-        if run_forked(night) == 0:
-            return
-    raise RuntimeError(f"the night in {night.folder} does not end; see {night.folder / 'stderr.log'}")
-
-
-def run_forked(night: ChaosNight, *, kill_after_s: float | None = None, group: bool = False) -> int:
-    """Run a night in a child process and return its exit status, negative for a signal.
-
-    Args:
-        night: the night.
-        kill_after_s: seconds until the child is killed; None lets it end.
-        group: whether its own children are killed with it.
-    """
-    child = os.fork()
-    if child == 0:
-        os._exit(_run_child(night))
-    if kill_after_s is None:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    until = time.monotonic() + kill_after_s
-    while (left := until - time.monotonic()) > 0:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(min(left, 0.005))
-    try:
-        os.killpg(child, signal.SIGKILL) if group else os.kill(child, signal.SIGKILL)
-    except ProcessLookupError:
-        # The child has not come to lead its own group yet.
-        os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _run_child(night: ChaosNight) -> int:
-    os.setsid()
-    log = os.open(night.folder / "stderr.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 2)
-    try:
-        asyncio.run(night.run())
-    except BaseException:  # noqa: BLE001 (nothing of a forked child may return into its parent's code)
-        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
-        return REFUSED
-    return 0
 
 
 def main() -> int:

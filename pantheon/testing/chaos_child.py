@@ -6,38 +6,12 @@ Prints how often each crash point was reached, as JSON, when the night has come 
 import argparse
 import asyncio
 import json
-import os
-import signal
 import sys
-import threading
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pantheon.ports.crash_points import CrashPoint, install_hook
+from pantheon.testing.chaos_fork import Reaper
 from pantheon.testing.chaos_night import ChaosNight
-
-
-@dataclass
-class Reaper:
-    """Counts crash points and kills this process at one of them.
-
-    Args:
-        point: where to die; None only counts.
-        occurrence: at which reaching of the point, from 1.
-    """
-
-    point: CrashPoint | None = None
-    occurrence: int = 1
-    reached: Counter[CrashPoint] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, point: CrashPoint) -> None:
-        """Count, and die when it is time."""
-        with self._lock:
-            self.reached[point] += 1
-            if point is self.point and self.reached[point] == self.occurrence:
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> int:
