@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from pantheon.adapters.git.folders import open_folder, sweep_empty
+from pantheon.ports.crash_points import CrashPoint, reach
 
 _CHUNK_BYTES = 1 << 20
 
@@ -73,6 +74,7 @@ def apply(folder: Path, wanted: Wanted, blobs: BinaryIO, stopped: Callable[[], b
         if stopped():
             return
         _remove(folder, path)
+    reach(CrashPoint.CHECKOUT_MIDWAY)
     for path, entry in wanted.items():
         if entry is not None and entry.mode == "160000":
             os.close(open_folder(folder, path.split("/"), create=True))

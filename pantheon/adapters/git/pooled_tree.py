@@ -25,6 +25,7 @@ from pantheon.adapters.git.tree_state import StateFile, TreeState, hold
 from pantheon.adapters.threads import run_stoppable, run_to_end
 from pantheon.core.errors import GitError
 from pantheon.ports.clock import Clock
+from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_DELTA_PATHS = 1000
 """Beyond that, git writes the folder faster."""
@@ -97,11 +98,13 @@ class PooledTree:
         state = self._state
         if state is None:
             raise GitError("the lease of this work tree has ended")
+        reach(CrashPoint.TREE_COMMIT_BEFORE)
         written = None
         if not self._journal.unsure:
             written = await self._disk(self._snapshot)
         if written is not None and not written:
             return self._start
+        reach(CrashPoint.TREE_COMMIT_MIDWAY)
         done = False
         try:
             if written is None:
@@ -115,11 +118,13 @@ class PooledTree:
         finally:
             if not done:
                 self._journal.fresh |= self._journal.paths
+        reach(CrashPoint.TREE_COMMIT_AFTER)
         state.write(TreeState(self._owner, commit))
         self.at = commit
         return commit
 
     async def _stand_at(self, commit: str, state: StateFile) -> None:
+        reach(CrashPoint.CHECKOUT_BEFORE)
         at, self.at = self.at, None
         last, self._journal = self._journal, Journal()
         await run_to_end(last.close)
@@ -130,6 +135,7 @@ class PooledTree:
         state.write(TreeState(self._owner, None))
         if at is None or last.unsure or not await self._follow(at, commit, last, state):
             await self._make_again(commit, state)
+        reach(CrashPoint.CHECKOUT_AFTER)
         state.write(TreeState(self._owner, commit))
         self.at = self._start = commit
 
@@ -213,6 +219,7 @@ class PooledTree:
 
     async def _reset(self, commit: str, state: StateFile) -> None:
         await self._git.run("read-tree", "--reset", "-u", commit, env=self._env, keep=(state.handle,))
+        reach(CrashPoint.CHECKOUT_MIDWAY)
         await self._git.run("clean", "-ffdxq", env=self._env, keep=(state.handle,))
         await self._disk(lambda: remove_named(self._folder, ".git"))
 
