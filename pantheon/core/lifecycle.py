@@ -17,7 +17,10 @@ from pantheon.core.records import NightState, NodeState, TaskOutcome
 
 NODE_STEPS: Mapping[NodeState, frozenset[NodeState]] = MappingProxyType(
     {
-        NodeState.WAITING: frozenset({NodeState.READY, NodeState.SKIPPED, NodeState.CANCELLED}),
+        # A claim is the word that a node's needs are met: between two processes it may come at once.
+        NodeState.WAITING: frozenset(
+            {NodeState.READY, NodeState.RUNNING, NodeState.SKIPPED, NodeState.CANCELLED}
+        ),
         NodeState.READY: frozenset({NodeState.RUNNING, NodeState.SKIPPED, NodeState.CANCELLED}),
         NodeState.RUNNING: frozenset(
             {

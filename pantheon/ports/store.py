@@ -7,6 +7,7 @@ Every method raises ``StoreError`` when the database cannot be read or written.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from pantheon.core.orders import Order, Verb
 from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
@@ -45,10 +46,10 @@ class Store(Protocol):
         ...
 
     async def claim(self, night: str, node: str, *, owner: str, lease_s: float) -> Lease:
-        """Move a ready node to running and start its next attempt.
+        """Move a node that waits or is ready to running and start its next attempt.
 
         Raises:
-            TransitionError: the node is not ready.
+            TransitionError: the node runs or has ended.
         """
         ...
 
@@ -82,6 +83,25 @@ class Store(Protocol):
         self, night: str, subject: str, name: str, details: dict[str, Any] | None = None
     ) -> None:
         """Record something that is no transition."""
+        ...
+
+    async def add_order(
+        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
+    ) -> Order | None:
+        """Record an operator's order; None, and no change, when it changes nothing.
+
+        Args:
+            verb: what is ordered.
+            night: id of the night; empty when no night has the subject.
+            batch: name of the batch it is about; empty for a task or the whole night.
+            task: key of the task it is about.
+            reason: why, in the operator's words.
+            by: who ordered it.
+        """
+        ...
+
+    async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
+        """Return the orders of a night, and those that were given without one, in order."""
         ...
 
     async def batches(self) -> tuple[BatchRecord, ...]: ...

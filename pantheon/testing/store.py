@@ -11,6 +11,7 @@ from typing import Any
 
 from pantheon.core import lifecycle
 from pantheon.core.errors import LeaseLostError, StoreError, TransitionError
+from pantheon.core.orders import Order, Verb, changes, fold_orders
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptRecord,
@@ -42,6 +43,7 @@ class FakeStore:
     _attempts: dict[tuple[str, str], list[AttemptRecord]] = field(default_factory=dict)
     _started: list[tuple[str, str, int]] = field(default_factory=list)
     _leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
+    _orders: list[Order] = field(default_factory=list)
     _events: list[EventRecord] = field(default_factory=list)
     _token: int = 0
     _closed: bool = False
@@ -116,8 +118,8 @@ class FakeStore:
         self._check()
         self._running_night(night)
         found = self._node(night, node)
-        if found.state is not NodeState.READY:
-            raise TransitionError(f"node {node} is {found.state}, not ready")
+        if found.state not in lifecycle.sources(NodeState.RUNNING):
+            raise TransitionError(f"node {node} is {found.state}, neither waiting nor ready")
         now = self.clock.now()
         self._token += 1
         history = self._attempts.setdefault((night, node), [])
@@ -195,6 +197,25 @@ class FakeStore:
     ) -> None:
         self._check()
         self._record(night, subject, name, _json(details or {}))
+
+    async def add_order(
+        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
+    ) -> Order | None:
+        self._check()
+        order = Order(
+            seq=len(self._orders) + 1, at=self.clock.now(), verb=verb, night=night, batch=batch, task=task,
+            reason=storable_text(reason), by=storable_text(by),
+        )  # fmt: skip
+        if not changes(fold_orders(await self.orders(night)), order):
+            return None
+        self._orders.append(order)
+        details = {"reason": order.reason, "by": order.by}
+        self._record(night, task or batch or night, f"order.{verb}", details)
+        return order
+
+    async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
+        self._check()
+        return tuple(one for one in self._orders if one.night in ("", night) and one.seq > after)
 
     async def batches(self) -> tuple[BatchRecord, ...]:
         self._check()

@@ -88,7 +88,7 @@ async def test_a_newer_schema_is_left_alone(path: Path, clock: FakeClock, write:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"schema 99.*knows up to 1"):
+    with pytest.raises(StoreError, match=r"schema 99.*knows up to \d+"):
         await open_store(path, clock, write=write)
     assert path.read_bytes() == before
 
@@ -110,7 +110,7 @@ async def test_an_older_schema_is_not_read_but_brought_up_to_date(path: Path, cl
     """An empty file reads as schema 0: readers say so, a writer migrates it."""
     path.parent.mkdir()
     path.touch()
-    with pytest.raises(StoreError, match="schema 0; reading needs 1"):
+    with pytest.raises(StoreError, match=r"schema 0; reading needs \d+"):
         await open_store(path, clock, write=False)
     await (await open_store(path, clock)).aclose()
     await (await open_store(path, clock, write=False)).aclose()

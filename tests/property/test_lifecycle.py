@@ -57,7 +57,7 @@ def test_the_named_sets_say_what_the_table_says() -> None:
     assert set(lifecycle.NODE_STEPS) == set(NodeState)
     assert set(NodeState) == lifecycle.TERMINAL | lifecycle.OPEN
     assert lifecycle.TERMINAL - {NodeState.SUCCEEDED} == lifecycle.REQUEUEABLE
-    assert lifecycle.sources(NodeState.RUNNING) == {NodeState.READY}
+    assert lifecycle.sources(NodeState.RUNNING) == lifecycle.INITIAL
     without_attempt = lifecycle.TERMINAL & lifecycle.NODE_STEPS[NodeState.WAITING]
     assert without_attempt == lifecycle.ENDS_WITHOUT_ATTEMPT
     assert set(lifecycle.NIGHT_STEPS) == set(NightState)

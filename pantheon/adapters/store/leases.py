@@ -12,17 +12,17 @@ from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeStat
 def claim(
     db: sqlite3.Connection, at: str, night: str, node: str, owner: str, expires_at: str
 ) -> tuple[int, int]:
-    """Start a ready node's next attempt; returns its number and its fencing token."""
+    """Start the next attempt of a node that waits or is ready; returns its number and its fencing token."""
     row = db.execute(
         "UPDATE nodes SET state = 'running', attempts = attempts + 1"
-        " WHERE night = ? AND key = ? AND state = 'ready'"
+        " WHERE night = ? AND key = ? AND state IN ('waiting', 'ready')"
         " AND EXISTS (SELECT 1 FROM nights WHERE id = nodes.night AND state = 'running')"
         " RETURNING id, attempts",
         (night, node),
     ).fetchone()
     if row is None:
         require_running(db, night)
-        raise TransitionError(f"node {node} is {node_state(db, night, node)}, not ready")
+        raise TransitionError(f"node {node} is {node_state(db, night, node)}, neither waiting nor ready")
     node_id, attempt = row
     token = db.execute(
         "INSERT INTO attempts (node_id, attempt, owner, started_at, expires_at) VALUES (?, ?, ?, ?, ?)",

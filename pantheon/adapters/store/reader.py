@@ -8,6 +8,7 @@ import aiosqlite
 
 from pantheon.adapters.store import rows
 from pantheon.adapters.store.failures import translated
+from pantheon.core.orders import Order
 from pantheon.core.records import (
     AttemptRecord,
     BatchRecord,
@@ -61,6 +62,10 @@ class Reader:
     async def events(self, night: str, after: int, limit: int) -> tuple[EventRecord, ...]:
         """Return a night's events in order."""
         return await self._fetch(rows.read_event, rows.EVENT, night, after, max(limit, 0))
+
+    async def orders(self, night: str, after: int) -> tuple[Order, ...]:
+        """Return the orders of a night, and those of no night, in order."""
+        return await self._fetch(rows.read_order, rows.ORDER, night, after)
 
     async def _fetch(
         self, read: Callable[[rows.Row], rows.Record], sql: str, *parameters: Any

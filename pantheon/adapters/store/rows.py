@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pantheon.core.errors import StoreError
 from pantheon.core.model import Frozen
+from pantheon.core.orders import Order
 from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
@@ -56,6 +57,10 @@ ATTEMPT = (
     " FROM attempts JOIN nodes ON nodes.id = attempts.node_id WHERE nodes.night = ? ORDER BY token"
 )
 EVENT = "SELECT seq, at, night, subject, name, details FROM events WHERE night = ? AND seq > ? ORDER BY seq LIMIT ?"
+ORDER = (
+    'SELECT seq, at, verb, night, batch, task, reason, "by" FROM orders'
+    " WHERE night IN (?, '') AND seq > ? ORDER BY seq"
+)
 
 
 def read_batch(row: Row) -> BatchRecord:
@@ -72,6 +77,12 @@ def read_task(row: Row) -> TaskRecord:
     return TaskRecord(
         key=key, batch=batch, line=line, package=package, night=night, outcome=outcome, cause=cause
     )
+
+
+def read_order(row: Row) -> Order:
+    """Read a row of ``ORDER``."""
+    seq, at, verb, night, batch, task, reason, by = row
+    return Order(seq=seq, at=_time(at), verb=verb, night=night, batch=batch, task=task, reason=reason, by=by)
 
 
 def read_night(row: Row) -> NightRecord:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from pantheon.adapters.store import commands, leases
+from pantheon.adapters.store import commands, leases, order_log
 from pantheon.adapters.store.failures import translated
 from pantheon.adapters.store.group import Groups
 from pantheon.adapters.store.opening import open_reading, open_writing, quick_check
@@ -25,6 +25,7 @@ from pantheon.adapters.store.rows import json_text, time_text
 from pantheon.adapters.store.writer import Writer, closed_error
 from pantheon.core import lifecycle
 from pantheon.core.errors import StoreError, TransitionError
+from pantheon.core.orders import Order, Verb
 from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
@@ -174,6 +175,18 @@ class SqliteStore:
         await self._write(
             partial(commands.record, at=self._now(), night=night, subject=subject, name=name, details=text)
         )
+
+    async def add_order(
+        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
+    ) -> Order | None:
+        order = Order(
+            seq=1, at=self._clock.now(), verb=verb, night=night, batch=batch, task=task,
+            reason=storable_text(reason), by=storable_text(by),
+        )  # fmt: skip
+        return await self._write(partial(order_log.add_order, order=order))
+
+    async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
+        return await self._open_reader().orders(night, after)
 
     async def batches(self) -> tuple[BatchRecord, ...]:
         return await self._open_reader().batches()
