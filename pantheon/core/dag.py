@@ -2,26 +2,41 @@
 
 Invariants:
 - a node's key is ``<task key>#<node id>``;
-- the sources of a task that needs another depend on all sinks of that other task;
-- ``rank`` is the length of the longest path from a node to a sink, the node itself included: dispatching the
+- the sources of a task that needs another depend on all sinks of that other task, so that levels and ranks inside a
+  task are those of its flow, moved by what stands before and behind the task: each flow is measured once, and the
+  graph library sees tasks, not nodes;
+- a task that comes ``after`` another starts when that one has ended, however it ended;
+- ``rank`` is the length of the longest path from a node to the end, the node itself included: dispatching the
   highest rank first is critical-path scheduling (Graham's list scheduling with the HLF rule).
-
-networkx plans; the scheduler then works on plain tuples, so that the graph library stays out of the path of
-each node.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 import networkx as nx
-from pydantic import Field
 
 from pantheon.core.errors import FlowError
 from pantheon.core.flow import Flow, FlowNode
-from pantheon.core.model import Frozen
-from pantheon.core.task import Task
+
+Expect = Callable[[FlowNode], float]
 
 
-class PlannedNode(Frozen):
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """One task as the plan sees it."""
+
+    flow: Flow
+    needs: tuple[str, ...] = ()
+    """Keys of the tasks that must be accepted first."""
+    after: tuple[str, ...] = ()
+    """Keys of the tasks that must have ended first, because they write the same files."""
+    priority: int = 0
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNode:
     """One vertex of the night's DAG."""
 
     key: str
@@ -29,18 +44,22 @@ class PlannedNode(Frozen):
     """Task key."""
     node: FlowNode
     needs: tuple[str, ...] = ()
-    level: int = Field(ge=0)
-    rank: float = Field(ge=0)
+    """Keys of the nodes that must have succeeded."""
+    after: tuple[str, ...] = ()
+    """Keys of the nodes that must have ended, however they ended."""
+    level: int = 0
+    rank: float = 0.0
     """Seconds from its start to the end of the longest path it heads."""
 
 
-class Plan(Frozen):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """The night's DAG in topological order."""
 
     nodes: tuple[PlannedNode, ...]
-    critical_path: tuple[str, ...]
+    critical_path: tuple[str, ...] = ()
     """Keys along the longest path."""
-    critical_s: float
+    critical_s: float = 0.0
     """Length of that path in seconds of expected work."""
 
     @property
@@ -59,65 +78,108 @@ def expected_seconds(node: FlowNode) -> float:
     return 20.0 if node.agent is not None else 0.2
 
 
-def build_plan(
-    tasks: Mapping[str, tuple[Task, Flow]],
-    needs: Mapping[str, Sequence[str]],
-    expect: Callable[[FlowNode], float] = expected_seconds,
-) -> Plan:
+def build_plan(tasks: Mapping[str, PlannedTask], expect: Expect = expected_seconds) -> Plan:
     """Build the DAG over all tasks.
 
     Args:
-        tasks: task key -> (task, its flow), in queue order.
-        needs: task key -> keys of the tasks it needs; keys that are not in ``tasks`` are an error.
+        tasks: task key -> the task, in queue order.
         expect: expected duration of a node, in seconds.
 
     Raises:
         FlowError: a need does not exist, or the tasks need each other in a circle.
     """
-    graph = _build_graph(tasks, needs)
+    graph = _build_graph(tasks)
     _refuse_cycle(graph)
-    order = list(nx.lexicographical_topological_sort(graph, key=lambda key: graph.nodes[key]["order"]))
-    level: dict[str, int] = {}
+    place = {task: number for number, task in enumerate(tasks)}
+    order = list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
+    shapes = _shapes(tasks.values(), expect)
+    before: dict[str, int] = {}
     for key in order:
-        level[key] = max((level[need] + 1 for need in graph.predecessors(key)), default=0)
-    rank: dict[str, float] = {}
-    for key in reversed(order):
-        below = max((rank[after] for after in graph.successors(key)), default=0.0)
-        rank[key] = expect(graph.nodes[key]["node"]) + below
-    planned = tuple(
-        PlannedNode(
-            key=key,
-            task=graph.nodes[key]["task"],
-            node=graph.nodes[key]["node"],
-            needs=tuple(sorted(graph.predecessors(key))),
-            level=level[key],
-            rank=rank[key],
+        before[key] = max(
+            (before[one] + shapes[id(tasks[one].flow)].levels for one in graph.pred[key]), default=0
         )
+    behind: dict[str, float] = {}
+    for key in reversed(order):
+        behind[key] = max(
+            (behind[one] + shapes[id(tasks[one].flow)].length for one in graph.succ[key]), default=0.0
+        )
+    nodes = tuple(
+        node
         for key in order
+        for node in _instantiate(key, tasks, shapes[id(tasks[key].flow)], before[key], behind[key])
     )
-    path = _critical_path(graph, rank)
-    return Plan(nodes=planned, critical_path=path, critical_s=rank[path[0]] if path else 0.0)
+    path = _critical_path(nodes)
+    return Plan(
+        nodes=nodes, critical_path=tuple(node.key for node in path), critical_s=path[0].rank if path else 0.0
+    )
 
 
-def _build_graph(
-    tasks: Mapping[str, tuple[Task, Flow]], needs: Mapping[str, Sequence[str]]
-) -> "nx.DiGraph[str]":
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the plan needs to know of one flow."""
+
+    order: tuple[FlowNode, ...]
+    level: Mapping[str, int]
+    rank: Mapping[str, float]
+    levels: int
+    length: float
+    """Seconds of its longest path."""
+
+
+def _shapes(tasks: Iterable[PlannedTask], expect: Expect) -> dict[int, _Shape]:
+    shapes: dict[int, _Shape] = {}
+    for task in tasks:
+        if id(task.flow) not in shapes:
+            shapes[id(task.flow)] = _measure(task.flow, expect)
+    return shapes
+
+
+def _measure(flow: Flow, expect: Expect) -> _Shape:
+    known = flow.nodes()
+    order = [known[name] for name in TopologicalSorter({n.id: n.needs for n in flow.node}).static_order()]
+    level: dict[str, int] = {}
+    for node in order:
+        level[node.id] = max((level[need] + 1 for need in node.needs), default=0)
+    behind: dict[str, float] = {}
+    rank: dict[str, float] = {}
+    for node in reversed(order):
+        rank[node.id] = expect(node) + behind.get(node.id, 0.0)
+        for need in node.needs:
+            behind[need] = max(behind.get(need, 0.0), rank[node.id])
+    return _Shape(tuple(order), level, rank, max(level.values()) + 1, max(rank.values()))
+
+
+def _instantiate(
+    key: str, tasks: Mapping[str, PlannedTask], shape: _Shape, before: int, behind: float
+) -> list[PlannedNode]:
+    task = tasks[key]
+    needs, after = _sinks(task.needs, tasks), _sinks(task.after, tasks)
+    return [
+        PlannedNode(
+            key=node_key(key, node.id),
+            task=key,
+            node=node,
+            needs=tuple(node_key(key, need) for need in node.needs) if node.needs else needs,
+            after=() if node.needs else after,
+            level=before + shape.level[node.id],
+            rank=shape.rank[node.id] + behind,
+        )
+        for node in shape.order
+    ]
+
+
+def _sinks(others: Sequence[str], tasks: Mapping[str, PlannedTask]) -> tuple[str, ...]:
+    return tuple(sorted(node_key(other, sink) for other in others for sink in tasks[other].flow.sinks))
+
+
+def _build_graph(tasks: Mapping[str, PlannedTask]) -> "nx.DiGraph[str]":
     graph: nx.DiGraph[str] = nx.DiGraph()
-    for task, (_, flow) in tasks.items():
-        for node in flow.node:
-            graph.add_node(node_key(task, node.id), task=task, node=node, order=graph.number_of_nodes())
-        for node in flow.node:
-            graph.add_edges_from((node_key(task, need), node_key(task, node.id)) for need in node.needs)
-    for task, wanted in needs.items():
-        for other in wanted:
+    graph.add_nodes_from(tasks)
+    for key, task in tasks.items():
+        for other in (*task.needs, *task.after):
             if other not in tasks:
-                raise FlowError(f"task {task} needs {other}, which is not part of this night")
-            sources = [node.id for node in tasks[task][1].node if not node.needs]
-            graph.add_edges_from(
-                (node_key(other, sink), node_key(task, source))
-                for sink in tasks[other][1].sinks
-                for source in sources
-            )
+                raise FlowError(f"task {key} needs {other}, which is not part of this night")
+            graph.add_edge(other, key)
     return graph
 
 
@@ -125,15 +187,18 @@ def _refuse_cycle(graph: "nx.DiGraph[str]") -> None:
     if nx.is_directed_acyclic_graph(graph):
         return
     # Edges lead from what is needed to what needs it; people read the arrow as "needs".
-    circle = [edge[0].split("#")[0] for edge in reversed(list(nx.find_cycle(graph)))]
-    names = list(dict.fromkeys(circle))
+    names = [edge[0] for edge in reversed(list(nx.find_cycle(graph)))]
     raise FlowError("tasks need each other in a circle: " + " -> ".join([*names, names[0]]))
 
 
-def _critical_path(graph: "nx.DiGraph[str]", rank: Mapping[str, float]) -> tuple[str, ...]:
-    path: list[str] = []
-    choices = [key for key in graph if graph.in_degree(key) == 0]
-    while choices:
-        path.append(max(choices, key=lambda key: (rank[key], -graph.nodes[key]["order"])))
-        choices = list(graph.successors(path[-1]))
-    return tuple(path)
+def _critical_path(nodes: Sequence[PlannedNode]) -> list[PlannedNode]:
+    """Walk from the highest rank to the end; each step goes to the follower with the highest rank."""
+    follower: dict[str, PlannedNode] = {}
+    for node in nodes:
+        for need in (*node.needs, *node.after):
+            if need not in follower or node.rank > follower[need].rank:
+                follower[need] = node
+    path = [max(nodes, key=lambda node: node.rank)] if nodes else []
+    while path and path[-1].key in follower:
+        path.append(follower[path[-1].key])
+    return path

@@ -1,51 +1,218 @@
-"""Which of the ready nodes to start next: a pure decision over a snapshot.
+"""Which ready node starts next: a pure decision, kept in heaps so that it costs the same with ten and with 100,000.
 
-Order among nodes that fit the free slots: the task's priority first; then tasks that have begun (what they left
-in the server's prefix cache is still warm, and finishing is worth more than starting); then the longest
-remaining path; then queue order.
+Order among nodes that fit the free slots: the task's priority first; then tasks that have begun (what they left in the
+server's prefix cache is still warm, and finishing is worth more than starting); then the package that was served
+least; then the longest remaining path; then queue order.
 
+Invariants:
+- no slot is given twice, and a node that fits never waits, but for the next point;
+- a node that needs more slots than are free is overtaken by at most ``MAX_OVERTAKES`` less urgent ones that take
+  what it waits for; after that they leave it to it.
+
+Source: list scheduling with backfilling and a bound on it; packages take turns by work served (fair queueing).
 """
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from pydantic import Field
+MAX_OVERTAKES = 16
+"""How many less urgent nodes may take slots that the most urgent waiting node lacks."""
 
-from pantheon.core.model import Frozen
+Resources = tuple[tuple[str, int], ...]
+"""Resource and cost, sorted by resource."""
+Key = tuple[int, int, float, float, int]
 
 
-class Candidate(Frozen):
+@dataclass(frozen=True, slots=True)
+class Candidate:
     """A ready node."""
 
     key: str
     task: str
+    package: str = ""
     priority: int = 0
-    rank: float = Field(ge=0)
+    rank: float = 0.0
     """Seconds of work on the longest path it heads."""
-    order: int = Field(ge=0)
-    """Place in the plan."""
-    resources: Mapping[str, int] = Field(default_factory=dict)
+    order: int = 0
+    """Place in the plan; no two are equal."""
+    work_s: float = 1.0
+    """Its own expected duration, which is what its package is served."""
+    resources: Resources = ()
     """Slots it needs."""
-    begun: bool = False
-    """Whether an agent of its task has run already."""
+    warms: bool = False
+    """Whether its start makes its task a begun one."""
 
 
-def plan_dispatch(ready: Sequence[Candidate], free: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the keys of the nodes to start now, in order.
+@dataclass(slots=True)
+class _Lane:
+    """Ready nodes that need the same slots."""
+
+    begun: list[tuple[Key, str]] = field(default_factory=list)
+    packages: dict[str, list[tuple[tuple[int, float, int], str]]] = field(default_factory=dict)
+    turns: list[tuple[Key, str]] = field(default_factory=list)
+    """Heads of the packages, each under the key it had when it was entered."""
+    entered: dict[str, Key] = field(default_factory=dict)
+    """Package -> the one entry in ``turns`` that counts."""
+
+
+class ReadyQueue:
+    """Nodes whose needs are met, and the slots they compete for.
 
     Args:
-        ready: nodes whose needs are met.
-        free: resource -> free slots; a resource that is not named is unlimited.
+        slots: resource -> slots; a resource that is not named is unlimited.
     """
-    left = dict(free)
-    chosen = []
-    for candidate in sorted(ready, key=_urgency):
-        if all(left.get(name, cost) >= cost for name, cost in candidate.resources.items()):
-            for name, cost in candidate.resources.items():
-                if name in left:
-                    left[name] -= cost
-            chosen.append(candidate.key)
-    return tuple(chosen)
 
+    def __init__(self, slots: Mapping[str, int]) -> None:
+        self._free = dict(slots)
+        self._waiting: dict[str, Candidate] = {}
+        self._of_task: dict[str, set[str]] = {}
+        self._begun: set[str] = set()
+        self._served: dict[str, float] = {}
+        self._lanes: dict[Resources, _Lane] = {}
+        self._blocked = ("", 0)
 
-def _urgency(candidate: Candidate) -> tuple[int, bool, float, int]:
-    return (-candidate.priority, not candidate.begun, -candidate.rank, candidate.order)
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._waiting
+
+    def add(self, candidate: Candidate) -> None:
+        """Add a ready node."""
+        self._waiting[candidate.key] = candidate
+        self._of_task.setdefault(candidate.task, set()).add(candidate.key)
+        if candidate.package not in self._served:
+            # A package that comes late starts level with the least served, not with a claim on the past.
+            self._served[candidate.package] = min(self._served.values(), default=0.0)
+        self._enter(candidate)
+
+    def remove(self, keys: Iterable[str]) -> tuple[Candidate, ...]:
+        """Take nodes out unstarted; returns those that were in."""
+        return tuple(self._forget(key) for key in keys if key in self._waiting)
+
+    def of_task(self, task: str) -> tuple[str, ...]:
+        """Return the keys of a task's ready nodes."""
+        return tuple(self._of_task.get(task, ()))
+
+    def take(self) -> Candidate | None:
+        """Return the node to start now, with its slots taken; None when nothing may start."""
+        best: tuple[Key, str, Resources] | None = None
+        urgent: tuple[Key, str, Resources] | None = None
+        reserved = self._reserved()
+        for resources, lane in self._lanes.items():
+            head = self._head(lane)
+            if head is None:
+                continue
+            entry = (*head, resources)
+            if urgent is None or entry < urgent:
+                urgent = entry
+            fits = self._fits(resources) and (
+                entry[1] == self._blocked[0] or not any(name in reserved for name, _ in resources)
+            )
+            if fits and (best is None or entry < best):
+                best = entry
+        if best is None or urgent is None:
+            return None
+        self._note_overtaking(best, urgent)
+        chosen = self._forget(best[1])
+        self._start(chosen)
+        return chosen
+
+    def give_back(self, resources: Resources) -> None:
+        """Free the slots of a node."""
+        for name, cost in resources:
+            if name in self._free:
+                self._free[name] += cost
+
+    def _start(self, chosen: Candidate) -> None:
+        for name, cost in chosen.resources:
+            if name in self._free:
+                self._free[name] -= cost
+        self._served[chosen.package] += chosen.work_s
+        if chosen.warms and chosen.task not in self._begun:
+            self._begun.add(chosen.task)
+            for key in self.of_task(chosen.task):
+                self._enter(self._waiting[key])
+
+    def _fits(self, resources: Resources) -> bool:
+        return all(self._free.get(name, cost) >= cost for name, cost in resources)
+
+    def _note_overtaking(self, best: tuple[Key, str, Resources], urgent: tuple[Key, str, Resources]) -> None:
+        if best[1] == urgent[1]:
+            self._blocked = ("", 0)
+            return
+        key, count = self._blocked
+        if key != urgent[1]:
+            key, count = urgent[1], 0
+        lacking = self._lacking(urgent[2])
+        takes = any(name in lacking for name, _ in best[2])
+        self._blocked = (key, count + takes)
+
+    def _reserved(self) -> frozenset[str]:
+        """Return the resources that are kept for a node that was overtaken often enough."""
+        key, count = self._blocked
+        if count < MAX_OVERTAKES or key not in self._waiting:
+            return frozenset()
+        return self._lacking(self._waiting[key].resources)
+
+    def _lacking(self, resources: Resources) -> frozenset[str]:
+        return frozenset(name for name, cost in resources if self._free.get(name, cost) < cost)
+
+    def _enter(self, candidate: Candidate) -> None:
+        lane = self._lanes.setdefault(candidate.resources, _Lane())
+        if candidate.task in self._begun:
+            key = (-candidate.priority, 0, 0.0, -candidate.rank, candidate.order)
+            heapq.heappush(lane.begun, (key, candidate.key))
+            return
+        heap = lane.packages.setdefault(candidate.package, [])
+        heapq.heappush(heap, ((-candidate.priority, -candidate.rank, candidate.order), candidate.key))
+        if heap[0][1] == candidate.key:
+            self._enter_turn(lane, candidate.package)
+
+    def _enter_turn(self, lane: _Lane, package: str) -> None:
+        (priority, rank, order), _ = lane.packages[package][0]
+        key = (priority, 1, self._served[package], rank, order)
+        lane.entered[package] = key
+        heapq.heappush(lane.turns, (key, package))
+
+    def _head(self, lane: _Lane) -> tuple[Key, str] | None:
+        """Return the most urgent node of a lane under its present key."""
+        while lane.begun and lane.begun[0][1] not in self._waiting:
+            heapq.heappop(lane.begun)
+        turn = self._turn(lane)
+        if lane.begun and (turn is None or lane.begun[0] < turn):
+            return lane.begun[0]
+        return turn
+
+    def _turn(self, lane: _Lane) -> tuple[Key, str] | None:
+        while lane.turns:
+            key, package = lane.turns[0]
+            if lane.entered.get(package) != key:
+                heapq.heappop(lane.turns)
+                continue
+            heap = lane.packages[package]
+            while heap and self._left(heap[0][1]):
+                heapq.heappop(heap)
+            if not heap:
+                heapq.heappop(lane.turns)
+                del lane.packages[package], lane.entered[package]
+                continue
+            (priority, rank, order), node = heap[0]
+            if key == (priority, 1, self._served[package], rank, order):
+                return key, node
+            heapq.heappop(lane.turns)
+            self._enter_turn(lane, package)
+        return None
+
+    def _left(self, key: str) -> bool:
+        """Whether a node is no longer among those of tasks that have not begun."""
+        return key not in self._waiting or self._waiting[key].task in self._begun
+
+    def _forget(self, key: str) -> Candidate:
+        candidate = self._waiting.pop(key)
+        keys = self._of_task[candidate.task]
+        keys.discard(key)
+        if not keys:
+            del self._of_task[candidate.task]
+        return candidate

@@ -1,64 +1,47 @@
 """One attempt of one node: claim, execute, leave evidence, settle; and whether there is another.
 
 Whatever happens, an attempt that was claimed is settled with its lease's token or, when the process dies, found
-by recovery and interrupted. Artifacts are sealed and attested before the store is told how it ended.
+by recovery and interrupted.
 """
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 from pantheon.core.canonical import digest_bytes
-from pantheon.core.dsse import PAYLOAD_TYPE, pae, seal
+from pantheon.core.dag import PlannedNode
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
-from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
-from pantheon.core.retry import FailureKind, Retry, decide_retry
-from pantheon.core.statement import ATTEMPT_PREDICATE, make_statement
+from pantheon.core.records import AttemptOutcome, NodeState
+from pantheon.core.retry import FailureKind, Retry, Stop, decide_retry
+from pantheon.engine.attempt_record import AttemptRecorder, Attest, attest_attempt
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.services import NodeContext, Services
+from pantheon.engine.lease_keeper import LeaseKeeper
+from pantheon.engine.results import NodeResult
+from pantheon.engine.services import NightContext, NodeContext, Services
+from pantheon.engine.to_end import take_back_cancellation, to_end
 
-
-@dataclass(frozen=True)
-class NodeResult:
-    """What executing a node came to."""
-
-    outcome: AttemptOutcome
-    state: NodeState
-    """Succeeded, failed, or skipped when there was nothing to do."""
-    cause: str = ""
-    commit: str | None = None
-    """The node's output commit."""
-    output: Mapping[str, Any] | None = None
-    ended: str = ""
-    """For agents: the loop's outcome."""
-    agent: str | None = None
-    """``name@version`` of the agent."""
-    completion_tokens: int = 0
-    """Output tokens it cost; filled in by the runner."""
-    kind: FailureKind = FailureKind.NEVER
-    """For failures: how far another attempt can help."""
-    retry: Retry | None = None
-    """The attempt that follows; filled in by the runner."""
-
+OWN_TIMEOUT_S = 30.0
+"""Added to a node's time-out for what surrounds the work: work tree, artifacts, signature."""
 
 Execute = Callable[[NodeContext, Evidence], Awaitable[NodeResult]]
+Prepare = Callable[[int], Awaitable[NodeContext]]
+"""Gathers what the attempt of this number starts from; may fail like the work itself."""
 
 
-def succeeded(commit: str, output: Mapping[str, Any] | None = None, **more: Any) -> NodeResult:
-    """Return a success."""
-    return NodeResult(
-        outcome=AttemptOutcome.SUCCEEDED, state=NodeState.SUCCEEDED, commit=commit, output=output, **more
-    )
+@dataclass(frozen=True, slots=True)
+class Try:
+    """The attempt that is to be made."""
 
-
-def failed(cause: str, output: Mapping[str, Any] | None = None, **more: Any) -> NodeResult:
-    """Return a failure of the work."""
-    return NodeResult(
-        outcome=AttemptOutcome.FAILED, state=NodeState.FAILED, cause=cause, output=output, **more
-    )
+    night: NightContext
+    planned: PlannedNode
+    prepare: Prepare
+    tried: int
+    """Attempts of the node that failed before this one."""
+    done: Callable[[NodeResult], None]
+    """Told what the work came to once only its record is left."""
+    cancelled: Callable[[], str]
+    """Why the operator has cancelled the task; empty when nobody has."""
 
 
 @dataclass(frozen=True)
@@ -68,59 +51,81 @@ class AttemptRunner:
     Args:
         services: ports and content.
         execute: what a node does.
+        leases: renews the attempt's lease while it runs.
+        attest: signs what the attempt left.
     """
 
     services: Services
     execute: Execute
+    leases: LeaseKeeper
+    attest: Attest = attest_attempt
 
-    async def run(
-        self, node_key: str, context: NodeContext, *, timeout_s: float, tried: int, limit: int
-    ) -> NodeResult:
+    async def run(self, attempt: Try) -> NodeResult:
         """Run one attempt and settle it.
-
-        Args:
-            node_key: key of the node in the store; it must be ready.
-            context: the attempt's circumstances; its ``attempt`` is replaced by the claimed number.
-            timeout_s: seconds until the attempt is ended as timed out.
-            tried: number of this attempt among those of this process, from 1.
-            limit: attempts that this process may make.
 
         Raises:
             LeaseLostError: another owner has the node; this attempt's result is dropped.
             StoreError, ArtifactError: infrastructure; the attempt stays to be interrupted by recovery.
 
         Cancellation:
-            The attempt is settled as cancelled before the cancellation goes on.
+            The attempt is settled before the cancellation goes on: as cancelled, or as what it had come to.
         """
-        night = context.night
-        lease = await self.services.store.claim(night.id, node_key, owner=night.owner, lease_s=night.lease_s)
-        context = replace(context, attempt=lease.attempt)
-        sink = await self.services.artifacts.open_attempt(
-            night.id, context.task_key, context.node.id, lease.attempt
-        )
-        evidence = Evidence(sink)
-        await evidence.put_json("input.json", _input(context))
-        began = (self.services.clock.now(), self.services.clock.monotonic())
-        try:
-            result = await self._execute(context, evidence, lease, timeout_s)
-        except asyncio.CancelledError:
-            # The night was interrupted, not the work decided: the node is ready for the next process.
-            result = NodeResult(AttemptOutcome.CANCELLED, NodeState.READY, "cancelled")
-            await asyncio.shield(self._settle(context, evidence, lease, result, began))
-            raise
-        result = replace(result, completion_tokens=evidence.tally.completion_tokens)
-        result = replace(result, retry=_follow(node_key, result, tried, limit))
-        state = result.state if result.retry is None else NodeState.READY
-        await self._settle(context, evidence, lease, replace(result, state=state), began)
+        record, stopped = await to_end(self._claim(attempt))
+        with self.leases.hold(record.lease) as held:
+            try:
+                if stopped:
+                    raise asyncio.CancelledError
+                result = await self._work(attempt, record)
+            except asyncio.CancelledError:
+                if held.lost is not None:
+                    take_back_cancellation()
+                    raise held.lost from None
+                cause = attempt.cancelled()
+                # An interrupted night has decided nothing: the node is ready for the next process.
+                state = NodeState.CANCELLED if cause else NodeState.READY
+                stop = NodeResult(AttemptOutcome.CANCELLED, state, cause or "cancelled")
+                await to_end(record.settle(stop, self.attest))
+                raise
+            attempt.done(result)
+            _, stopped = await to_end(record.settle(result, self.attest))
+        if stopped:
+            if not attempt.cancelled():
+                raise asyncio.CancelledError
+            # Ordered when the work was done already: what is recorded stands.
+            take_back_cancellation()
         return result
 
-    async def _execute(
-        self, context: NodeContext, evidence: Evidence, lease: Lease, timeout_s: float
-    ) -> NodeResult:
-        """Execute under a deadline with a heartbeat beside it; errors of the work become results."""
+    async def _claim(self, attempt: Try) -> AttemptRecorder:
+        night, planned = attempt.night, attempt.planned
+        lease = await self.services.store.claim(
+            night.id, planned.key, owner=night.owner, lease_s=night.lease_s
+        )
+        sink = await self.services.artifacts.open_attempt(
+            night.id, planned.task, planned.node.id, lease.attempt
+        )
+        return AttemptRecorder(self.services, planned.task, planned, lease, Evidence(sink))
+
+    async def _work(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
+        """Do the work and decide what follows it."""
+        result = await self._execute(attempt, record)
+        result = replace(result, completion_tokens=record.evidence.tally.completion_tokens)
+        if result.state is not NodeState.FAILED:
+            return result
+        number = attempt.tried + 1
+        follow = _follow(attempt.planned, result, number)
+        if isinstance(follow, Retry):
+            return replace(result, state=NodeState.READY, retry=follow)
+        if number > 1:
+            return replace(result, cause=f"{result.cause} (quarantined after {number} attempts)")
+        return result
+
+    async def _execute(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
+        """Execute under a deadline; errors of the work become results."""
+        evidence, timeout_s = record.evidence, attempt.planned.node.timeout_s + OWN_TIMEOUT_S
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._execute_leased(context, evidence, lease)
+                context = await record.begin(await attempt.prepare(record.lease.attempt))
+                return await self.execute(context, evidence)
         except TimeoutError:
             cause = f"did not finish within {timeout_s:.0f} s"
             await evidence.log_error(cause)
@@ -138,105 +143,8 @@ class AttemptRunner:
             await evidence.log_error("".join(traceback.format_exception(error))[-4_000:])
             return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, cause)
 
-    async def _execute_leased(self, context: NodeContext, evidence: Evidence, lease: Lease) -> NodeResult:
-        """Execute while the lease is renewed; a lost lease ends the execution."""
-        if context.conflict:
-            raise MergeConflictError(context.conflict)
-        try:
-            async with asyncio.TaskGroup() as group:
-                beat = group.create_task(self._heartbeat(lease), name=f"heartbeat {lease.node}")
-                result = await self.execute(context, evidence)
-                beat.cancel()
-        except BaseExceptionGroup as errors:
-            # One task raises here and the other is cancelled for it: the group holds a single cause.
-            raise errors.exceptions[0] from None
-        return result
 
-    async def _heartbeat(self, lease: Lease) -> None:
-        night_lease_s = (lease.expires_at - self.services.clock.now()).total_seconds()
-        while True:
-            await self.services.clock.sleep(max(night_lease_s / 3, 0.5))
-            lease = await self.services.store.renew(lease, lease_s=max(night_lease_s, 1.0))
-
-    async def _settle(
-        self,
-        context: NodeContext,
-        evidence: Evidence,
-        lease: Lease,
-        result: NodeResult,
-        began: tuple[datetime, float],
-    ) -> None:
-        metrics = {
-            **evidence.tally.as_dict(),
-            "outcome": str(result.outcome),
-            "ended": result.ended,
-            "agent": result.agent,
-            "wall_s": round(self.services.clock.monotonic() - began[1], 3),
-            "started_at": began[0].isoformat(),
-            "ended_at": self.services.clock.now().isoformat(),
-        }
-        if result.output is not None:
-            await evidence.put_json("output.json", result.output)
-        await evidence.put_json("metrics.json", metrics)
-        await self._attest(context, evidence, lease, result)
-        await self.services.store.settle(
-            lease,
-            AttemptResult(
-                outcome=result.outcome,
-                node_state=result.state,
-                cause=result.cause,
-                output_commit=result.commit,
-                artifacts=evidence.sink.folder,
-                metrics={**metrics, "output": dict(result.output or {})},
-            ),
-        )
-
-    async def _attest(
-        self, context: NodeContext, evidence: Evidence, lease: Lease, result: NodeResult
-    ) -> None:
-        """Sign what the attempt left: every artifact's digest, the commits, and what was in force."""
-        digests = await evidence.sink.seal()
-        agent_name = (result.agent or "").partition("@")[0]
-        statement = make_statement(
-            digests,
-            ATTEMPT_PREDICATE,
-            {
-                "night": context.night.id,
-                "task": context.task_key,
-                "node": context.node.id,
-                "attempt": lease.attempt,
-                "fencingToken": lease.token,
-                "outcome": str(result.outcome),
-                "inputCommit": context.input_commit,
-                "outputCommit": result.commit or "",
-                "agent": result.agent or "",
-                "agentDigest": self.services.content.digests.get("agents", {}).get(agent_name, ""),
-                "runtimeOrigin": "local",
-                "endedAt": self.services.clock.now().isoformat(),
-            },
-        )
-        signature = await self.services.signer.sign(pae(PAYLOAD_TYPE, statement))
-        envelope = seal(statement, [(self.services.signer.key_id, signature)])
-        await evidence.sink.put("attestation.json", envelope.to_bytes() + b"\n")
-        await evidence.sink.seal()
-
-
-def _follow(node_key: str, result: NodeResult, tried: int, limit: int) -> Retry | None:
-    """Return the attempt that follows a result, if one does; the jitter is the node's own, so it can be repeated."""
-    if result.state is not NodeState.FAILED:
-        return None
-    fraction = int(digest_bytes(f"{node_key}/{tried}".encode())[:8], 16) / 2**32
-    decision = decide_retry(result.outcome, result.kind, tried, limit, fraction)
-    return decision if isinstance(decision, Retry) else None
-
-
-def _input(context: NodeContext) -> Mapping[str, Any]:
-    return {
-        "task": context.task.model_dump(mode="json"),
-        "task_key": context.task_key,
-        "flow": context.flow.name,
-        "node": context.node.model_dump(mode="json"),
-        "attempt": context.attempt,
-        "base_commit": context.base_commit,
-        "input_commit": context.input_commit,
-    }
+def _follow(planned: PlannedNode, result: NodeResult, number: int) -> Retry | Stop:
+    """Decide what follows a failure; the jitter is the node's own, so that it can be repeated."""
+    fraction = int(digest_bytes(f"{planned.key}/{number}".encode())[:8], 16) / 2**32
+    return decide_retry(result.outcome, result.kind, number, planned.node.retries + 1, fraction)

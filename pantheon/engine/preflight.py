@@ -1,8 +1,10 @@
 """What a night verifies before it starts: signed batches that are unaltered, and pins that have not drifted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 
 from pydantic import ValidationError
 
@@ -140,6 +142,13 @@ class NightPlan:
     """What has changed since batches were frozen, accepted by the operator."""
 
 
+def night_id(began: datetime, known: Collection[str]) -> str:
+    """Return the id of a night that begins now: the time in UTC, numbered when another began in the same second."""
+    stamp = began.strftime("%Y%m%d-%H%M%S")
+    numbered = (stamp if number == 1 else f"{stamp}-{number}" for number in count(1))
+    return next(name for name in numbered if name not in known)
+
+
 async def prepare_night(
     services: Services,
     queue: QueueFolder,
@@ -181,7 +190,7 @@ async def prepare_night(
         return NightPlan(record=resumed, tasks=(), resumed=True, drift=drift)
     await _refuse_branch_in_the_way(services, branch_prefix)
     now = services.clock.now()
-    night = now.strftime("%Y%m%d-%H%M%S")
+    night = night_id(now, {one.id for one in nights})
     record = NightRecord(
         id=night,
         base_commit=await services.repository.resolve("HEAD"),

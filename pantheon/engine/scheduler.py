@@ -1,19 +1,30 @@
 """Drives the night's DAG: starts each node the moment its needs are done, inside the resource slots.
 
-The scheduler holds the graph as plain dictionaries; what to start next is ``core.dispatch``'s decision; what a
-node does is the ``run`` callable's business. One failing node stops only its descendants.
+The scheduler holds the graph as plain dictionaries; which ready node starts next is ``core.dispatch``'s decision; what
+a node does is the ``run`` callable's business. One failing node stops only its descendants.
+
+Invariants:
+- a node starts at most once at a time, after all its needs succeeded and all it comes after has ended;
+- its slots are free again once its work is done, also while it waits for another attempt or is being recorded;
+- at most ``at_once`` nodes are between their start and their record, so that memory does not grow with the night.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pantheon.core.dag import Plan, PlannedNode
-from pantheon.core.dispatch import Candidate, plan_dispatch
+from pantheon.core.dag import Plan, PlannedNode, PlannedTask, expected_seconds
+from pantheon.core.dispatch import Candidate, ReadyQueue
+from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
+from pantheon.engine.frontier import Frontier
+
+AT_ONCE = 128
+"""Nodes between their start and their record, unless the caller says otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeEnded:
     """How a node ended."""
 
@@ -21,8 +32,19 @@ class NodeEnded:
     cause: str = ""
 
 
-RunNode = Callable[[PlannedNode], Awaitable[NodeEnded]]
-SkipNodes = Callable[[PlannedNode, NodeEnded, tuple[str, ...]], Awaitable[None]]
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A node that is to be started again."""
+
+    after_s: float
+    """Seconds until it is ready."""
+
+
+Release = Callable[[], None]
+"""Called by a node once its work is done and only its record is left; calling it twice is fine."""
+RunNode = Callable[[PlannedNode, Release], Awaitable[NodeEnded | Again]]
+EndNodes = Callable[[NodeState, str, tuple[str, ...]], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass
@@ -31,124 +53,236 @@ class Scheduler:
 
     Args:
         plan: the DAG.
+        tasks: task key -> the planned task, for priority and package.
         slots: resource -> slots; resources that are not named are unlimited.
-        priority: task key -> the task's priority.
-        run: executes a node to a terminal state; must not raise but for cancellation and our own bugs.
-        skip: told once per node that did not succeed, with the keys of the descendants that now never run.
+        run: executes one attempt of a node; must not raise but for cancellation and our own bugs.
+        end: told of nodes that end without having run, with their state, the cause and their keys.
+        conclude: called after each node that has ended, once nothing waits for it any more.
+        sleep: waits a number of seconds.
         ended: nodes that are terminal already, when a night is resumed.
-        stopping: set from outside to start nothing more; what runs is finished.
+        by_level: start a node only when every node of the levels below has ended, for comparison.
+        at_once: nodes between their start and their record.
     """
 
     plan: Plan
+    tasks: Mapping[str, PlannedTask]
     slots: Mapping[str, int]
-    priority: Mapping[str, int]
     run: RunNode
-    skip: SkipNodes
+    end: EndNodes
+    conclude: Callable[[PlannedNode], Awaitable[None]]
+    sleep: Sleep
     ended: dict[str, NodeEnded] = field(default_factory=dict)
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _nodes: dict[str, PlannedNode] = field(init=False)
-    _after: dict[str, list[str]] = field(init=False)
-    _open_needs: dict[str, int] = field(init=False)
-    _order: dict[str, int] = field(init=False)
-    _ready: dict[str, Candidate] = field(init=False, default_factory=dict)
-    _free: dict[str, int] = field(init=False)
-    _begun: set[str] = field(init=False, default_factory=set)
-    _running: int = field(init=False, default=0)
+    by_level: bool = False
+    at_once: int = AT_ONCE
+    standing: Standing = field(default_factory=Standing)
+    _frontier: Frontier = field(init=False)
+    _ready: ReadyQueue = field(init=False)
+    _held: dict[str, Candidate] = field(init=False, default_factory=dict)
+    _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
+    _waiting: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
+    _ends: deque[tuple[PlannedNode, NodeEnded | Again]] = field(init=False, default_factory=deque)
+    _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _orders: deque[Standing] = field(init=False, default_factory=deque)
+    _doomed: list[str] = field(init=False, default_factory=list)
+    """Nodes that became ready after their task was cancelled."""
+    _open: int = field(init=False, default=0)
+    _stopping: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self._nodes = {node.key: node for node in self.plan.nodes}
-        self._order = {key: place for place, key in enumerate(self._nodes)}
-        self._after = {key: [] for key in self._nodes}
-        for node in self.plan.nodes:
-            for need in node.needs:
-                self._after[need].append(node.key)
-        self._open_needs = {node.key: len(node.needs) for node in self.plan.nodes}
-        self._free = dict(self.slots)
+        self._frontier = Frontier(self.plan.nodes, by_level=self.by_level)
+        self._ready = ReadyQueue(self.slots)
+
+    def stop(self) -> None:
+        """Start nothing more; what runs is finished. Stopping twice changes nothing."""
+        self._stopping = True
+        self._wake.set()
+
+    def obey(self, standing: Standing) -> None:
+        """Take over what the operator has ordered so far."""
+        self._orders.append(standing)
+        self._wake.set()
+
+    def reopen(self, keys: Iterable[str]) -> None:
+        """Take up nodes again that had ended without success; the others stay as they are."""
+        again = [
+            key for key in keys if key in self.ended and self.ended[key].state is not NodeState.SUCCEEDED
+        ]
+        for key in again:
+            del self.ended[key]
+        for node in self._frontier.reopen(again):
+            self._make_ready(node)
+        self._wake.set()
+
+    def node(self, key: str) -> PlannedNode:
+        """Return a node of the plan."""
+        return self._frontier.node(key)
 
     async def run_all(self) -> None:
-        """Run until every node that can run has ended, or until ``stopping`` and the running ones are done.
+        """Run until every node that can run has ended, or until ``stop`` and the running ones are done.
 
         Cancellation:
             The running nodes are cancelled and awaited; their states are what ``run`` made durable.
         """
-        finished: asyncio.Queue[tuple[PlannedNode, NodeEnded]] = asyncio.Queue(maxsize=len(self._nodes) or 1)
-        for node in self.plan.nodes:
-            if (known := self.ended.get(node.key)) is not None:
-                await self._propagate(node, known, resumed=True)
-            elif not node.needs:
-                self._make_ready(node)
         async with asyncio.TaskGroup() as group:
-            self._start(group, finished)
-            while self._running:
-                node, ended = await finished.get()
-                self._running -= 1
-                for name, cost in node.node.resources.items():
-                    if name in self._free:
-                        self._free[name] += cost
-                self.ended[node.key] = ended
-                await self._propagate(node, ended, resumed=False)
-                self._start(group, finished)
+            known = {key: ended.state is NodeState.SUCCEEDED for key, ended in self.ended.items()}
+            for node in self._frontier.begin(known):
+                self._make_ready(node)
+            for key in [key for key, succeeded in known.items() if not succeeded]:
+                await self._lose(self._frontier.node(key), self.ended[key])
+            while self._go_on(group):
+                await self._wake.wait()
+                self._wake.clear()
+                while self._ends:
+                    await self._take_end(group, *self._ends.popleft())
+                while self._orders:
+                    await self._apply(self._orders.popleft())
+                await self._cancel(self._doomed)
+            for waiting in self._waiting.values():
+                waiting.cancel()
 
-    def _start(
-        self, group: asyncio.TaskGroup, finished: asyncio.Queue[tuple[PlannedNode, NodeEnded]]
-    ) -> None:
-        if self.stopping.is_set():
+    def _go_on(self, group: asyncio.TaskGroup) -> bool:
+        """Start what may start; tell whether anything is left to wait for."""
+        self._start(group)
+        if self._open or self._ends or self._orders or self._doomed:
+            return True
+        if self._stopping:
+            return False
+        # A paused night waits for the word to go on; one that only held tasks are left of is over.
+        return bool(self._waiting) or (self.standing.paused and len(self._ready) > 0)
+
+    def _start(self, group: asyncio.TaskGroup) -> None:
+        while not self._stopping and not self.standing.paused and self._open < self.at_once:
+            candidate = self._ready.take()
+            if candidate is None:
+                return
+            node = self._frontier.node(candidate.key)
+            self._open += 1
+            work = group.create_task(self._run_one(node, candidate), name=f"node {node.key}")
+            self._running[node.key] = work
+
+    async def _run_one(self, node: PlannedNode, candidate: Candidate) -> None:
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self._ready.give_back(candidate.resources)
+                self._wake.set()
+
+        try:
+            ended: NodeEnded | Again = await self.run(node, release)
+        except asyncio.CancelledError:
+            cause = self.standing.cancel_cause(node.task)
+            if not cause:
+                raise
+            ended = NodeEnded(NodeState.CANCELLED, cause)
+        finally:
+            release()
+            self._running.pop(node.key, None)
+        self._ends.append((node, ended))
+        self._wake.set()
+        if isinstance(ended, NodeEnded):
+            await self.conclude(node)
+        self._open -= 1
+        self._wake.set()
+
+    async def _take_end(self, group: asyncio.TaskGroup, node: PlannedNode, ended: NodeEnded | Again) -> None:
+        if isinstance(ended, Again):
+            again = group.create_task(self._ready_later(node, ended.after_s), name=f"again {node.key}")
+            self._waiting[node.key] = again
             return
-        for key in plan_dispatch(list(self._ready.values()), self._free):
-            node = self._nodes[key]
-            del self._ready[key]
-            for name, cost in node.node.resources.items():
-                if name in self._free:
-                    self._free[name] -= cost
-            self._running += 1
-            if node.node.agent is not None:
-                self._mark_begun(node.task)
-            group.create_task(self._run_one(node, finished), name=f"node {key}")
+        self.ended[node.key] = ended
+        await self._propagate(node, ended)
 
-    async def _run_one(
-        self, node: PlannedNode, finished: asyncio.Queue[tuple[PlannedNode, NodeEnded]]
-    ) -> None:
-        finished.put_nowait((node, await self.run(node)))
+    async def _ready_later(self, node: PlannedNode, after_s: float) -> None:
+        await self.sleep(after_s)
+        del self._waiting[node.key]
+        self._make_ready(node)
+        self._wake.set()
 
-    async def _propagate(self, node: PlannedNode, ended: NodeEnded, *, resumed: bool) -> None:
-        if ended.state is NodeState.SUCCEEDED:
-            for key in self._after[node.key]:
-                self._open_needs[key] -= 1
-                if self._open_needs[key] == 0 and key not in self.ended:
-                    self._make_ready(self._nodes[key])
+    async def _propagate(self, node: PlannedNode, ended: NodeEnded) -> None:
+        """Let what follows a node be ready, or end with it."""
+        succeeded = ended.state is NodeState.SUCCEEDED
+        for ready in self._frontier.end(node.key, succeeded=succeeded):
+            self._make_ready(ready)
+        if not succeeded:
+            await self._lose(node, ended)
+
+    async def _lose(self, node: PlannedNode, ended: NodeEnded) -> None:
+        """End what needs a node that did not succeed."""
+        name = f"{node.node.id} of task {node.task.rpartition('/')[2]}"
+        cause = f"{name} {ended.state}: {ended.cause}"[:500]
+        await self._end(self._frontier.below(node.key), NodeEnded(NodeState.SKIPPED, cause))
+
+    async def _end(self, keys: tuple[str, ...], ended: NodeEnded) -> None:
+        """End nodes that never run; what comes after them, but does not need them, may start."""
+        if not keys:
             return
-        lost = self._descendants(node.key)
-        for key in lost:
-            self.ended[key] = NodeEnded(NodeState.SKIPPED, f"{node.key} did not succeed")
-        if lost or not resumed:
-            await self.skip(node, ended, lost)
+        self._ready.remove(keys)
+        for key in keys:
+            self.ended[key] = ended
+            self._held.pop(key, None)
+        ready = [node for key in keys for node in self._frontier.end(key, succeeded=False)]
+        await self.end(ended.state, ended.cause, keys)
+        for node in ready:
+            if node.key not in self.ended:
+                self._make_ready(node)
 
-    def _descendants(self, key: str) -> tuple[str, ...]:
-        """Return the nodes below ``key`` that have not ended, in plan order."""
-        found: set[str] = set()
-        open_keys = [key]
-        while open_keys:
-            for below in self._after[open_keys.pop()]:
-                if below not in found and below not in self.ended:
-                    found.add(below)
-                    open_keys.append(below)
-        return tuple(sorted(found, key=self._order.__getitem__))
+    async def _apply(self, standing: Standing) -> None:
+        """Carry out what the operator ordered: cancel, hold, release; pausing is looked at before each start."""
+        self.standing = standing
+        if standing.cancels_any:
+            cancelled = [task for task in self.tasks if standing.cancel_cause(task)]
+            await self._cancel([key for task in cancelled for key in self._frontier.of_task(task)])
+        for key, candidate in list(self._held.items()):
+            if not standing.hold_cause(candidate.task):
+                del self._held[key]
+                self._ready.add(candidate)
+        if standing.holds_any:
+            for task in self.tasks:
+                if standing.hold_cause(task):
+                    for candidate in self._ready.remove(self._ready.of_task(task)):
+                        self._held[candidate.key] = candidate
+
+    async def _cancel(self, keys: list[str]) -> None:
+        """End nodes of cancelled tasks: those that run are told, the others end here."""
+        landing = {node.key for node, _ in self._ends}
+        idle: dict[str, list[str]] = {}
+        for key in keys:
+            if key in self.ended or key in landing:
+                continue
+            if (again := self._waiting.pop(key, None)) is not None:
+                again.cancel()
+            if (work := self._running.get(key)) is None:
+                idle.setdefault(self.standing.cancel_cause(self.node(key).task), []).append(key)
+            elif self.node(key).node.gate != "merge":
+                # A merge that has begun is finished: half of it must not stay unsaid.
+                work.cancel()
+        self._doomed = []
+        for cause, ending in idle.items():
+            await self._end(tuple(ending), NodeEnded(NodeState.CANCELLED, cause))
+        for key in [key for ending in idle.values() for key in ending]:
+            await self._lose(self.node(key), self.ended[key])
 
     def _make_ready(self, node: PlannedNode) -> None:
-        self._ready[node.key] = Candidate(
+        if self.standing.cancel_cause(node.task):
+            self._doomed.append(node.key)
+            self._wake.set()
+            return
+        task = self.tasks[node.task]
+        candidate = Candidate(
             key=node.key,
             task=node.task,
-            priority=self.priority.get(node.task, 0),
+            package=task.package,
+            priority=task.priority,
             rank=node.rank,
-            order=self._order[node.key],
-            resources=node.node.resources,
-            begun=node.task in self._begun,
+            order=self._frontier.place(node.key),
+            work_s=expected_seconds(node.node),
+            resources=tuple(sorted(node.node.resources.items())),
+            warms=node.node.agent is not None,
         )
-
-    def _mark_begun(self, task: str) -> None:
-        if task in self._begun:
-            return
-        self._begun.add(task)
-        for key, candidate in self._ready.items():
-            if candidate.task == task:
-                self._ready[key] = candidate.model_copy(update={"begun": True})
+        if self.standing.hold_cause(node.task):
+            self._held[node.key] = candidate
+        else:
+            self._ready.add(candidate)

@@ -79,6 +79,8 @@ class NightConfig(Frozen):
     """Resource -> how many nodes may hold it at once."""
     lease_s: int = Field(default=120, ge=10, le=3_600)
     """Seconds a running node stays claimed without a sign of life."""
+    dispatch: Literal["readiness", "levels"] = "readiness"
+    """``readiness`` starts a node the moment its needs are done; ``levels`` waits for each level, to compare."""
     branch_prefix: str = Field(default="pantheon/night-", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,80}$")
     """The night's branch is this plus the night's id."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pantheon.adapters.queue_files import FileQueue
 from pantheon.core.batch import Pins
 from pantheon.core.errors import PreflightError
 from pantheon.engine.enqueue import EnqueueRequest, EnqueueServices, run_enqueue
-from pantheon.engine.preflight import NightPlan, prepare_night
+from pantheon.engine.preflight import NightPlan, night_id, prepare_night
 from pantheon.testing.night import Bench, NoteScript, git, make_repository, opened
 
 LINE = b'{"id": "one", "kind": "docops", "goal": "g", "targets": ["docs/2026.01.01.md"]}'
@@ -109,3 +110,12 @@ async def test_nothing_pending_is_no_night(case: Case) -> None:
     await case.bench.store.open_night(plan.record, plan.tasks)
     await case.bench.store.close_night(plan.record.id, {})
     assert await case.prepare() is None
+
+
+def test_two_nights_of_one_second_have_two_names() -> None:
+    """A short night that is followed at once by another one does not lend it its name."""
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    first = night_id(began, set())
+    second = night_id(began, {first})
+    assert (first, second) == ("20260102-030405", "20260102-030405-2")
+    assert night_id(began, {first, second}) == "20260102-030405-3"

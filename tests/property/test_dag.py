@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.dag import Plan, PlannedNode, build_plan, expected_seconds, node_key
+from pantheon.core import dag
+from pantheon.core.dag import Expect, Plan, PlannedNode, PlannedTask, expected_seconds, node_key
 from pantheon.core.errors import FlowError
 from pantheon.core.flow import Flow, FlowNode
-from pantheon.core.task import Task
 
-Night = tuple[dict[str, tuple[Task, Flow]], dict[str, tuple[str, ...]]]
+Night = tuple[dict[str, Flow], dict[str, tuple[str, ...]]]
 
 
-def task(name: str) -> Task:
-    """A task of no importance."""
-    return Task(id=name, kind="k", goal="g")
+def build_plan(
+    flows: dict[str, Flow], needs: dict[str, tuple[str, ...]], expect: Expect = expected_seconds
+) -> Plan:
+    """The plan of tasks that only differ in flow and needs."""
+    tasks = {name: PlannedTask(flow=flow, needs=needs.get(name, ())) for name, flow in flows.items()}
+    return dag.build_plan(tasks, expect)
 
 
 @st.composite
@@ -49,7 +52,7 @@ def nights(draw: st.DrawFn) -> Night:
         for place, name in enumerate(names)
     }
     order = draw(st.permutations(names))
-    return {name: (task(name[2:]), draw(flows())) for name in order}, needs
+    return {name: draw(flows()) for name in order}, needs
 
 
 def by_key(plan: Plan) -> dict[str, PlannedNode]:
@@ -64,7 +67,7 @@ def test_every_node_once_after_all_its_needs(night: Night) -> None:
     plan = build_plan(tasks, needs)
     keys = [node.key for node in plan.nodes]
     assert sorted(keys) == sorted(
-        node_key(name, node.id) for name, (_, flow) in tasks.items() for node in flow.node
+        node_key(name, node.id) for name, flow in tasks.items() for node in flow.node
     )
     seen: set[str] = set()
     for node in plan.nodes:
@@ -77,11 +80,11 @@ def test_needs_are_those_of_the_flow_and_of_the_tasks(night: Night) -> None:
     """Inside a task the flow's needs; a source waits for every sink of every task that its task needs."""
     tasks, needs = night
     known = by_key(build_plan(tasks, needs))
-    for name, (_, flow) in tasks.items():
+    for name, flow in tasks.items():
         for node in flow.node:
             wanted = {node_key(name, need) for need in node.needs}
             if not node.needs:
-                wanted |= {node_key(other, sink) for other in needs[name] for sink in tasks[other][1].sinks}
+                wanted |= {node_key(other, sink) for other in needs[name] for sink in tasks[other].sinks}
             assert set(known[node_key(name, node.id)].needs) == wanted
 
 
@@ -144,7 +147,7 @@ def test_a_circle_of_tasks_is_named(length: int, others: int) -> None:
     """Tasks that need each other in a circle are refused, with exactly the circle in the message."""
     circle = [f"b/c{place}" for place in range(length)]
     free = [f"b/z{place}" for place in range(others)]
-    tasks = {name: (task(name[2:]), FLOW) for name in [*free, *circle]}
+    tasks = dict.fromkeys([*free, *circle], FLOW)
     needs = {name: (circle[(place + 1) % length],) for place, name in enumerate(circle)}
     needs |= dict.fromkeys(free, (circle[0],))
     with pytest.raises(FlowError, match="circle") as caught:
@@ -157,7 +160,7 @@ def test_a_circle_of_tasks_is_named(length: int, others: int) -> None:
 
 def test_the_circle_is_named_in_the_direction_of_needing() -> None:
     """What the message reads as 'a -> b' is that a needs b."""
-    tasks = {name: (task(name), FLOW) for name in ("t1", "t2", "t3")}
+    tasks = dict.fromkeys(("t1", "t2", "t3"), FLOW)
     with pytest.raises(FlowError) as caught:
         build_plan(tasks, {"t1": ("t2",), "t2": ("t3",), "t3": ("t1",)})
     circle = caught.value.message.partition(": ")[2].split(" -> ")
@@ -167,7 +170,7 @@ def test_the_circle_is_named_in_the_direction_of_needing() -> None:
 def test_a_need_outside_the_night_is_named() -> None:
     """Nothing waits for ever for a task that is not there."""
     with pytest.raises(FlowError, match="task t1 needs gone"):
-        build_plan({"t1": (task("t1"), FLOW)}, {"t1": ("gone",)})
+        build_plan({"t1": FLOW}, {"t1": ("gone",)})
 
 
 def test_an_empty_night_has_an_empty_plan() -> None:
@@ -180,7 +183,7 @@ def test_an_empty_night_has_an_empty_plan() -> None:
 def test_a_long_queue_is_planned_in_seconds(links: int, levels: int) -> None:
     """Twenty thousand tasks are planned while one waits, in pairs and in one chain as deep as the queue is long."""
     names = [f"b/t{place}" for place in range(20_000)]
-    tasks = {name: (task(name[2:]), FLOW) for name in names}
+    tasks = dict.fromkeys(names, FLOW)
     needs = {name: (names[place - 1],) if place % links else () for place, name in enumerate(names)}
     started = time.perf_counter()
     plan = build_plan(tasks, needs)

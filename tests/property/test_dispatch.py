@@ -1,85 +1,149 @@
-"""Dispatch decisions: no slot is given twice, nothing that fits waits, and the order is the declared one."""
+"""Dispatch decisions: no slot is given twice, nothing that fits waits, packages take turns, nobody starves."""
+
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.dispatch import Candidate, plan_dispatch
+from pantheon.core.dispatch import MAX_OVERTAKES, Candidate, ReadyQueue
 
-names = st.sampled_from(["model", "cpu", "git"])
-frees = st.dictionaries(names, st.integers(0, 4))
+NAMES = st.sampled_from(["model", "cpu", "git"])
+SLOTS = st.fixed_dictionaries({"model": st.integers(1, 4), "cpu": st.integers(1, 4)})
 
 
 @st.composite
 def candidates(draw: st.DrawFn) -> list[Candidate]:
-    """Ready nodes with different places in the plan."""
-    count = draw(st.integers(0, 10))
-    return [
-        Candidate(
-            key=f"t{place}#n",
-            task=f"t{place}",
-            priority=draw(st.integers(-2, 2)),
-            rank=draw(st.integers(0, 4)),
-            order=place,
-            resources=draw(st.dictionaries(names, st.integers(1, 3))),
-            begun=draw(st.booleans()),
+    """Ready nodes of several tasks and packages, each with its own place in the plan."""
+    count = draw(st.integers(0, 12))
+    found = []
+    for place in range(count):
+        costs = draw(st.dictionaries(NAMES, st.integers(1, 3), max_size=2))
+        task = draw(st.integers(0, 4))
+        found.append(
+            Candidate(
+                key=f"t{task}#n{place}",
+                task=f"t{task}",
+                package=f"p{task % 3}",
+                priority=draw(st.integers(-1, 1)),
+                rank=float(draw(st.integers(0, 3))),
+                order=place,
+                work_s=float(draw(st.integers(1, 3))),
+                resources=tuple(sorted(costs.items())),
+                warms=draw(st.booleans()),
+            )
         )
-        for place in range(count)
-    ]
+    return found
 
 
-def urgency(one: Candidate) -> tuple[int, int, float, int]:
-    """Priority, begun tasks, the longest remaining path, the queue."""
-    return (one.priority, int(one.begun), one.rank, -one.order)
+class Model:
+    """The same rules by sorting everything again for each start."""
+
+    def __init__(self, slots: dict[str, int]) -> None:
+        self.free = dict(slots)
+        self.served: dict[str, float] = {}
+        self.begun: set[str] = set()
+
+    def key(self, one: Candidate) -> tuple[int, int, float, float, int]:
+        begun = one.task in self.begun
+        served = self.served.get(one.package, 0.0)
+        return (-one.priority, int(not begun), 0.0 if begun else served, -one.rank, one.order)
+
+    def fits(self, one: Candidate) -> bool:
+        return all(self.free.get(name, cost) >= cost for name, cost in one.resources)
+
+    def take(self, one: Candidate) -> None:
+        for name, cost in one.resources:
+            if name in self.free:
+                self.free[name] -= cost
+                assert self.free[name] >= 0
+        self.served[one.package] = self.served.get(one.package, 0.0) + one.work_s
+        if one.warms:
+            self.begun.add(one.task)
+
+    def give_back(self, one: Candidate) -> None:
+        for name, cost in one.resources:
+            if name in self.free:
+                self.free[name] += cost
 
 
-@given(candidates(), frees)
-def test_slots_are_never_given_twice(ready: list[Candidate], free: dict[str, int]) -> None:
-    """Together the chosen nodes take no more than is free, and each is chosen once and was ready."""
-    chosen = plan_dispatch(ready, free)
-    known = {one.key: one for one in ready}
-    assert len(set(chosen)) == len(chosen)
-    for name, slots in free.items():
-        assert sum(known[key].resources.get(name, 0) for key in chosen) <= slots
-
-
-@given(candidates(), frees)
-def test_nothing_that_fits_waits(ready: list[Candidate], free: dict[str, int]) -> None:
-    """What was not chosen does not fit beside what was: the night is never idle for nothing."""
-    chosen = set(plan_dispatch(ready, free))
-    left = {
-        name: slots - sum(one.resources.get(name, 0) for one in ready if one.key in chosen)
-        for name, slots in free.items()
-    }
-    for one in ready:
-        if one.key not in chosen:
-            assert any(left.get(name, cost) < cost for name, cost in one.resources.items())
-
-
-@given(candidates(), frees)
-def test_the_most_urgent_go_first(ready: list[Candidate], free: dict[str, int]) -> None:
-    """The chosen come in order of urgency, and no node gives way to a less urgent one that needs as much."""
-    known = {one.key: one for one in ready}
-    chosen = [known[key] for key in plan_dispatch(ready, free)]
-    assert [urgency(one) for one in chosen] == sorted((urgency(one) for one in chosen), reverse=True)
-    for waiting in ready:
-        for started in chosen:
-            if waiting not in chosen and waiting.resources == started.resources:
-                assert urgency(started) > urgency(waiting)
-
-
-@given(candidates(), frees, st.randoms(use_true_random=False))
-def test_the_order_of_the_snapshot_does_not_matter(
-    ready: list[Candidate], free: dict[str, int], random: object
+@given(candidates(), SLOTS, st.lists(st.integers(0, 11), max_size=30))
+def test_it_decides_as_sorting_everything_would(
+    ready: list[Candidate], slots: dict[str, int], ends: list[int]
 ) -> None:
-    """The same ready nodes in another order give the same decision, and the snapshot is left as it was."""
-    before = dict(free)
-    shuffled = list(ready)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert plan_dispatch(ready, free) == plan_dispatch(shuffled, free)
-    assert free == before
+    """Whatever ends in between: no slot is given twice, the most urgent that fits goes, nothing that fits waits."""
+    queue, model = ReadyQueue(slots), Model(slots)
+    for one in ready:
+        queue.add(one)
+    waiting, running = list(ready), list[Candidate]()
+    for end in [*ends, 0]:
+        while (chosen := queue.take()) is not None:
+            fitting = [one for one in waiting if model.fits(one)]
+            assert chosen == min(fitting, key=model.key)
+            model.take(chosen)
+            waiting.remove(chosen)
+            running.append(chosen)
+        assert not any(model.fits(one) for one in waiting)
+        assert len(queue) == len(waiting)
+        if running:
+            ended = running.pop(end % len(running))
+            model.give_back(ended)
+            queue.give_back(ended.resources)
 
 
-@given(candidates())
-def test_resources_that_are_not_named_are_unlimited(ready: list[Candidate]) -> None:
-    """Without slots everything that is ready starts."""
-    assert len(plan_dispatch(ready, {})) == len(ready)
+@given(st.integers(2, 4), st.integers(2, 6), st.integers(1, 4))
+def test_packages_take_turns(packages: int, each: int, slots: int) -> None:
+    """Among equals no package is ever more than one node ahead of another that still has some."""
+    queue = ReadyQueue({"cpu": slots})
+    for place in range(packages * each):
+        # Queue order would serve one package after the other.
+        package = f"p{place // each}"
+        queue.add(Candidate(f"t{place}#n", f"t{place}", package, order=place, resources=(("cpu", 1),)))
+    started: dict[str, int] = {}
+    while (one := queue.take()) is not None:
+        started[one.package] = started.get(one.package, 0) + 1
+        behind = [started.get(f"p{number}", 0) for number in range(packages)]
+        assert max(behind) - min(behind) <= 1
+        queue.give_back(one.resources)
+    assert set(started.values()) == {each}
+
+
+@given(st.integers(2, 4), st.integers(30, 60))
+def test_a_large_node_is_not_starved(slots: int, crowd: int) -> None:
+    """A node that needs all slots is overtaken a bounded number of times by less urgent ones."""
+    queue = ReadyQueue({"model": slots})
+    running = []
+    for place in range(crowd):
+        queue.add(Candidate(f"s{place}#n", f"s{place}", order=place + 1, resources=(("model", 1),)))
+    running = [one for _ in range(slots - 1) if (one := queue.take())]
+    queue.add(Candidate("big#n", "big", priority=1, order=0, resources=(("model", slots),)))
+    overtakers = 0
+    while True:
+        one = queue.take()
+        if one is None:
+            queue.give_back(running.pop(0).resources)
+            continue
+        if one.key == "big#n":
+            break
+        overtakers += 1
+        running.append(one)
+    assert overtakers <= MAX_OVERTAKES
+
+
+@given(candidates(), st.data())
+def test_what_is_removed_never_starts(ready: list[Candidate], data: st.DataObject) -> None:
+    """A node that was taken out stays out until it is added again, and then starts once."""
+    queue = ReadyQueue({})
+    for one in ready:
+        queue.add(one)
+    gone = data.draw(st.sets(st.sampled_from([one.key for one in ready]))) if ready else set[str]()
+    removed = queue.remove([*gone, "unknown"])
+    assert {one.key for one in removed} == gone
+    back = removed[: len(removed) // 2]
+    for one in back:
+        queue.add(replace(one, priority=1))
+    started = []
+    while (one_more := queue.take()) is not None:
+        started.append(one_more.key)
+    wanted = [one.key for one in ready if one.key not in gone] + [one.key for one in back]
+    assert sorted(started) == sorted(wanted)
+    assert len(queue) == 0

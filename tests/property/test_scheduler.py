@@ -5,10 +5,10 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon.core.dag import Plan, PlannedNode
-from pantheon.core.flow import FlowNode
+from pantheon.core.dag import Plan, PlannedNode, PlannedTask
+from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.records import NodeState
-from pantheon.engine.scheduler import NodeEnded, Scheduler
+from pantheon.engine.scheduler import NodeEnded, Release, Scheduler
 
 
 @st.composite
@@ -30,7 +30,11 @@ def plans(draw: st.DrawFn) -> tuple[Plan, frozenset[str]]:
             )
         )
     failing = draw(st.sets(st.sampled_from([node.key for node in nodes])))
-    return Plan(nodes=tuple(nodes), critical_path=(), critical_s=0.0), frozenset(failing)
+    return Plan(nodes=tuple(nodes)), frozenset(failing)
+
+
+FLOW = Flow(name="f", accepts=("k",), node=(FlowNode(id="n", tool="t"),))
+TASKS = {name: PlannedTask(flow=FLOW) for name in ("t", "t0", "t1", "t2")}
 
 
 class Watcher:
@@ -44,7 +48,7 @@ class Watcher:
         self.ended: dict[str, NodeEnded] = {}
         self.skipped: list[str] = []
 
-    async def run(self, planned: PlannedNode) -> NodeEnded:
+    async def run(self, planned: PlannedNode, release: Release) -> NodeEnded:
         self.started.append(planned.key)
         assert all(self.ended[need].state is NodeState.SUCCEEDED for need in planned.needs)
         for name, cost in planned.node.resources.items():
@@ -58,18 +62,24 @@ class Watcher:
         self.ended[planned.key] = NodeEnded(state)
         return self.ended[planned.key]
 
-    async def skip(self, planned: PlannedNode, ended: NodeEnded, lost: tuple[str, ...]) -> None:
-        assert ended.state is not NodeState.SUCCEEDED
-        self.skipped.extend(lost)
+    async def end(self, state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
+        assert state is NodeState.SKIPPED
+        self.skipped.extend(keys)
 
-    def scheduler(self, ended: dict[str, NodeEnded] | None = None) -> Scheduler:
+    async def conclude(self, planned: PlannedNode) -> None:
+        assert planned.key in self.ended
+
+    def scheduler(self, ended: dict[str, NodeEnded] | None = None, **more: object) -> Scheduler:
         return Scheduler(
             plan=self.plan,
+            tasks=TASKS,
             slots={"cpu": 2, "model": 2},
-            priority={},
             run=self.run,
-            skip=self.skip,
+            end=self.end,
+            conclude=self.conclude,
+            sleep=asyncio.sleep,
             ended=ended or {},
+            **more,
         )
 
 
@@ -117,7 +127,7 @@ def test_stopping_starts_nothing_more(case: tuple[Plan, frozenset[str]]) -> None
     plan, failing = case
     watcher = Watcher(plan, failing)
     scheduler = watcher.scheduler()
-    scheduler.stopping.set()
+    scheduler.stop()
     asyncio.run(scheduler.run_all())
     assert watcher.started == []
 
@@ -130,19 +140,21 @@ def test_cancellation_reaches_every_running_node() -> None:
     )
     ended: list[str] = []
 
-    async def run(planned: PlannedNode) -> NodeEnded:
+    async def run(planned: PlannedNode, release: Release) -> NodeEnded:
         try:
             await asyncio.sleep(3600)
         finally:
             ended.append(planned.key)
         return NodeEnded(NodeState.SUCCEEDED)
 
-    async def skip(planned: PlannedNode, how: NodeEnded, lost: tuple[str, ...]) -> None:
+    async def end(state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
         raise AssertionError("nothing is skipped")
 
+    async def conclude(planned: PlannedNode) -> None:
+        raise AssertionError("nothing ends")
+
     async def main() -> None:
-        plan = Plan(nodes=nodes, critical_path=(), critical_s=0.0)
-        scheduler = Scheduler(plan=plan, slots={}, priority={}, run=run, skip=skip)
+        scheduler = Scheduler(Plan(nodes=nodes), TASKS, {}, run, end, conclude, asyncio.sleep)
         try:
             async with asyncio.timeout(0.05):
                 await scheduler.run_all()

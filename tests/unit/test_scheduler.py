@@ -1,13 +1,15 @@
 """The scheduler's single promises: order, slots given back, stopping in the middle, what it does with our own bugs."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
-from pantheon.core.dag import Plan, PlannedNode
-from pantheon.core.flow import FlowNode
+from pantheon.core.dag import Plan, PlannedNode, PlannedTask
+from pantheon.core.flow import Flow, FlowNode
+from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
-from pantheon.engine.scheduler import NodeEnded, Scheduler
+from pantheon.engine.scheduler import Again, NodeEnded, Release, Scheduler
 
 DONE = NodeEnded(NodeState.SUCCEEDED)
 
@@ -19,30 +21,49 @@ def planned(key: str, *needs: str, rank: float = 1.0, agent: bool = False, **res
     return PlannedNode(key=key, task=task, node=node, needs=needs, level=0, rank=rank)
 
 
+FLOW = Flow(name="f", accepts=("k",), node=(FlowNode(id="n1", tool="t"),))
+
+
 class Recorder:
     """Runs every node in no time and writes down what it was told."""
 
     def __init__(self, *nodes: PlannedNode, **outcomes: NodeEnded) -> None:
-        self.plan = Plan(nodes=nodes, critical_path=(), critical_s=0.0)
+        self.plan = Plan(nodes=nodes)
         self.outcomes = {key.replace("_", "#"): ended for key, ended in outcomes.items()}
         self.started: list[str] = []
-        self.skips: list[tuple[str, NodeState, tuple[str, ...]]] = []
+        self.ends: list[tuple[NodeState, tuple[str, ...]]] = []
+        self.concluded: list[str] = []
+        self.slept: list[float] = []
 
-    async def run(self, node: PlannedNode) -> NodeEnded:
+    async def run(self, node: PlannedNode, release: Release) -> NodeEnded | Again:
         self.started.append(node.key)
         await asyncio.sleep(0)
         return self.outcomes.get(node.key, DONE)
 
-    async def skip(self, node: PlannedNode, ended: NodeEnded, lost: tuple[str, ...]) -> None:
-        self.skips.append((node.key, ended.state, lost))
+    async def end(self, state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
+        self.ends.append((state, keys))
+
+    async def conclude(self, node: PlannedNode) -> None:
+        self.concluded.append(node.key)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
 
     def scheduler(
         self,
         slots: dict[str, int] | None = None,
         priority: dict[str, int] | None = None,
         ended: dict[str, NodeEnded] | None = None,
+        **more: object,
     ) -> Scheduler:
-        return Scheduler(self.plan, slots or {}, priority or {}, self.run, self.skip, ended or {})
+        tasks = {
+            node.task: PlannedTask(flow=FLOW, priority=(priority or {}).get(node.task, 0))
+            for node in self.plan.nodes
+        }
+        return Scheduler(
+            self.plan, tasks, slots or {}, self.run, self.end, self.conclude, self.sleep, ended or {}, **more
+        )
 
 
 async def test_priority_then_begun_tasks_then_the_longest_path() -> None:
@@ -66,7 +87,7 @@ async def test_slots_come_back_after_a_failure() -> None:
     )
     await recorder.scheduler({"cpu": 2}).run_all()
     assert recorder.started == ["a#n1", "b#n1"]
-    assert recorder.skips == [("a#n1", NodeState.FAILED, ("a#n2",))]
+    assert recorder.ends == [(NodeState.SKIPPED, ("a#n2",))]
 
 
 @pytest.mark.parametrize("state", [NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED])
@@ -77,19 +98,19 @@ async def test_only_success_lets_the_next_node_run(state: NodeState) -> None:
     )
     scheduler = recorder.scheduler()
     await scheduler.run_all()
-    assert recorder.skips == [("a#n1", state, ("a#n2", "a#n3"))]
+    assert recorder.ends == [(NodeState.SKIPPED, ("a#n2", "a#n3"))]
     assert scheduler.ended["a#n3"].state is NodeState.SKIPPED
-    assert "a#n1" in scheduler.ended["a#n3"].cause
+    assert scheduler.ended["a#n3"].cause == f"n1 of task a {state}: why"
 
 
 async def test_two_failures_skip_a_common_descendant_once() -> None:
-    """A node below two failures is skipped for the first of them; the second is still told."""
+    """A node below two failures is skipped once, for the first of them."""
     failed = NodeEnded(NodeState.FAILED, "no")
     recorder = Recorder(
         planned("a#n1"), planned("a#n2"), planned("a#n3", "a#n1", "a#n2"), a_n1=failed, a_n2=failed
     )
     await recorder.scheduler().run_all()
-    assert sorted(len(lost) for _, _, lost in recorder.skips) == [0, 1]
+    assert recorder.ends == [(NodeState.SKIPPED, ("a#n3",))]
 
 
 async def test_stopping_in_the_middle_finishes_what_runs() -> None:
@@ -98,15 +119,15 @@ async def test_stopping_in_the_middle_finishes_what_runs() -> None:
     scheduler = recorder.scheduler()
     inner = recorder.run
 
-    async def run(node: PlannedNode) -> NodeEnded:
-        scheduler.stopping.set()
-        return await inner(node)
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        scheduler.stop()
+        return await inner(node, release)
 
     scheduler.run = run
     await scheduler.run_all()
     assert sorted(recorder.started) == ["a#n1", "b#n1"]
     assert set(scheduler.ended) == {"a#n1", "b#n1"}
-    assert recorder.skips == []
+    assert recorder.ends == []
 
 
 async def test_a_resumed_failure_skips_what_was_still_open() -> None:
@@ -115,7 +136,7 @@ async def test_a_resumed_failure_skips_what_was_still_open() -> None:
     ended = {"a#n1": NodeEnded(NodeState.FAILED, "no"), "a#n2": NodeEnded(NodeState.SKIPPED, "a#n1 failed")}
     await recorder.scheduler(ended=ended).run_all()
     assert recorder.started == ["b#n1"]
-    assert [lost for _, _, lost in recorder.skips] == [("a#n3",)]
+    assert recorder.ends == [(NodeState.SKIPPED, ("a#n3",))]
 
 
 async def test_a_resumed_end_is_not_told_again() -> None:
@@ -124,7 +145,7 @@ async def test_a_resumed_end_is_not_told_again() -> None:
     ended = {"a#n1": NodeEnded(NodeState.FAILED, "no"), "a#n2": NodeEnded(NodeState.SKIPPED, "a#n1 failed")}
     await recorder.scheduler(ended=ended).run_all()
     assert recorder.started == []
-    assert recorder.skips == []
+    assert recorder.ends == []
 
 
 async def test_a_bug_in_a_node_ends_the_pass_and_cancels_the_rest() -> None:
@@ -132,7 +153,7 @@ async def test_a_bug_in_a_node_ends_the_pass_and_cancels_the_rest() -> None:
     cancelled: list[str] = []
     recorder = Recorder(planned("a#n1"), planned("b#n1"))
 
-    async def run(node: PlannedNode) -> NodeEnded:
+    async def run(node: PlannedNode, release: Release) -> NodeEnded:
         if node.key == "a#n1":
             await asyncio.sleep(0)
             raise RuntimeError("a bug")
@@ -154,3 +175,208 @@ async def test_a_bug_in_a_node_ends_the_pass_and_cancels_the_rest() -> None:
 async def test_an_empty_plan_ends_at_once() -> None:
     """No nodes, no waiting."""
     await Recorder().scheduler().run_all()
+
+
+async def test_a_node_that_is_tried_again_gives_its_slots_back_meanwhile() -> None:
+    """Between two attempts others use the slot; the second attempt comes after the wait that was asked for."""
+    recorder = Recorder(planned("a#n1", rank=9, cpu=1), planned("b#n1", cpu=1))
+    inner, tries = recorder.run, iter([Again(7.0), DONE])
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        await inner(node, release)
+        return next(tries) if node.key == "a#n1" else DONE
+
+    scheduler = recorder.scheduler({"cpu": 1})
+    scheduler.run = run
+    await scheduler.run_all()
+    assert recorder.started == ["a#n1", "b#n1", "a#n1"]
+    assert recorder.slept == [7.0]
+    assert sorted(recorder.concluded) == ["a#n1", "b#n1"]
+
+
+async def test_a_stop_does_not_wait_for_another_attempt() -> None:
+    """A night that drains leaves a node that would be tried again to the next process."""
+    recorder = Recorder(planned("a#n1"))
+    scheduler = recorder.scheduler()
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        return Again(3600.0)
+
+    async def sleep(seconds: float) -> None:
+        scheduler.stop()
+        await asyncio.sleep(seconds)
+
+    scheduler.run, scheduler.sleep = run, sleep
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert scheduler.ended == {}
+
+
+async def test_slots_are_free_once_the_work_is_done() -> None:
+    """The next node starts while the record of the one before is still being written."""
+    recorder = Recorder(planned("a#n1", rank=9, cpu=1), planned("b#n1", cpu=1))
+    inner = recorder.run
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        ended = await inner(node, release)
+        if node.key == "a#n1":
+            release()
+            while "b#n1" not in recorder.started:  # noqa: ASYNC110 (the scheduler has no event for it)
+                await asyncio.sleep(0)
+        return ended
+
+    scheduler = recorder.scheduler({"cpu": 1})
+    scheduler.run = run
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert recorder.started == ["a#n1", "b#n1"]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_no_more_nodes_are_open_than_allowed(at_once: int) -> None:
+    """Nodes without resources are bounded all the same."""
+    recorder = Recorder(*(planned(f"t{number}#n1") for number in range(9)))
+    inner, open_now, most = recorder.run, 0, 0
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        release()
+        ended = await inner(node, release)
+        open_now -= 1
+        return ended
+
+    scheduler = recorder.scheduler(at_once=at_once)
+    scheduler.run = run
+    await scheduler.run_all()
+    assert most == at_once
+    assert len(recorder.started) == 9
+
+
+@pytest.mark.parametrize("state", [NodeState.SUCCEEDED, NodeState.FAILED])
+async def test_what_comes_after_runs_however_the_first_ended(state: NodeState) -> None:
+    """A writer that takes turns with another runs after it, also when that one failed."""
+    after = dataclasses.replace(planned("b#n1", rank=9), after=("a#n2",))
+    recorder = Recorder(planned("a#n1"), planned("a#n2", "a#n1"), after, a_n1=NodeEnded(state, "why"))
+    await recorder.scheduler().run_all()
+    assert recorder.started[-1] == "b#n1"
+
+
+async def test_levels_wait_for_each_other() -> None:
+    """By level nothing of the next level starts before the last node of this one has ended."""
+    nodes = [
+        planned("a#n1"),
+        planned("b#n1", rank=0),
+        planned("a#n2", "a#n1", rank=9),
+        planned("b#n2", "b#n1"),
+    ]
+    nodes[2:] = [dataclasses.replace(node, level=1) for node in nodes[2:]]
+    recorder = Recorder(*nodes, b_n1=NodeEnded(NodeState.FAILED, "no"))
+    await recorder.scheduler({}, by_level=True, at_once=1).run_all()
+    assert recorder.started == ["a#n1", "b#n1", "a#n2"]
+
+
+async def test_a_paused_night_waits_and_goes_on() -> None:
+    """Nothing starts while it is paused; the word to go on starts the rest."""
+    recorder = Recorder(planned("a#n1"), planned("b#n1"))
+    scheduler = recorder.scheduler()
+    scheduler.obey(Standing(paused=True))
+    scheduler.standing = Standing(paused=True)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(scheduler.run_all(), name="run")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert recorder.started == []
+        scheduler.obey(Standing())
+    assert sorted(recorder.started) == ["a#n1", "b#n1"]
+
+
+async def test_held_tasks_do_not_keep_the_night() -> None:
+    """What is held does not start; released in time it does; a night of which only held tasks are left ends."""
+    recorder = Recorder(planned("a#n1"), planned("b#n1", rank=0), planned("c#n1", rank=0))
+    inner = recorder.run
+    scheduler = recorder.scheduler({})
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        scheduler.obey(Standing(held_tasks={"c": "look first"}))
+        return await inner(node, release)
+
+    scheduler.run = run
+    scheduler.standing = Standing(held_tasks={"b": "wait", "c": "look first"})
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert recorder.started == ["a#n1", "b#n1"]
+    assert "c#n1" not in scheduler.ended
+
+
+async def test_cancelled_tasks_end_and_the_others_go_on() -> None:
+    """What runs is cancelled, what waits ends as cancelled, what needs it is skipped, a merge is finished."""
+    merge = dataclasses.replace(planned("m#merge"), node=FlowNode(id="merge", gate="merge"))
+    recorder = Recorder(
+        planned("a#n1"), planned("a#n2", "a#n1"), planned("b#n1", "a#n2"), merge, planned("c#n1")
+    )
+    inner = recorder.run
+    running = asyncio.Event()
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        if node.key == "a#n1":
+            running.set()
+            await asyncio.sleep(3600)
+        if node.key == "m#merge":
+            await running.wait()
+            scheduler.obey(Standing(cancelled_tasks={"a": "wrong", "m": "too late"}))
+            await asyncio.sleep(0.01)
+        return await inner(node, release)
+
+    scheduler = recorder.scheduler()
+    scheduler.run = run
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    cause = "cancelled by the operator: wrong"
+    assert scheduler.ended == {
+        "a#n1": NodeEnded(NodeState.CANCELLED, cause),
+        "a#n2": NodeEnded(NodeState.CANCELLED, cause),
+        "b#n1": NodeEnded(NodeState.SKIPPED, f"n2 of task a cancelled: {cause}"),
+        "m#merge": DONE,
+        "c#n1": DONE,
+    }
+
+
+async def test_a_whole_night_can_be_cancelled_while_it_is_paused() -> None:
+    """A paused night that is cancelled ends."""
+    recorder = Recorder(planned("a#n1"), planned("b#n1", "a#n1"))
+    scheduler = recorder.scheduler()
+    scheduler.standing = Standing(paused=True)
+    scheduler.obey(Standing(paused=True, cancelled="enough"))
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert recorder.started == []
+    assert {ended.state for ended in scheduler.ended.values()} == {NodeState.CANCELLED}
+
+
+async def test_what_is_requeued_runs_again_with_what_it_had_stopped() -> None:
+    """A node that failed, and those skipped for it, run once the operator takes them up again."""
+    recorder = Recorder(
+        planned("a#n1"),
+        planned("a#n2", "a#n1"),
+        planned("b#n1", rank=0),
+        a_n1=NodeEnded(NodeState.FAILED, "no"),
+    )
+    inner = recorder.run
+    scheduler = recorder.scheduler({})
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        ended = await inner(node, release)
+        if node.key == "b#n1":
+            while "a#n2" not in scheduler.ended:  # noqa: ASYNC110 (the scheduler has no event for it)
+                await asyncio.sleep(0)
+            recorder.outcomes.clear()
+            scheduler.reopen(["a#n1", "a#n2", "b#n1"])
+        return ended
+
+    scheduler.run = run
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert recorder.started == ["a#n1", "b#n1", "a#n1", "a#n2"]
+    assert set(scheduler.ended.values()) == {DONE}

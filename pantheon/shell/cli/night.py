@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, time, timedelta
 
 import click
 
@@ -30,24 +31,44 @@ _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 @click.option(
     "--accept-drift", default="", metavar="REASON", help="Work batches whose pinned content has changed."
 )
+@click.option(
+    "--until",
+    type=click.DateTime(["%H:%M"]),
+    metavar="HH:MM",
+    help="Start nothing more after this local time.",
+)
 @json_option
 @session_option
-def command(session: Session, accept_drift: str, as_json: bool) -> int:
+def command(session: Session, accept_drift: str, until: datetime | None, as_json: bool) -> int:
     """Work the queue now, in the foreground; running it again resumes an interrupted night.
 
-    Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 5 when its budget ended
-    with work left, 6 when the gate denied all that reached it, 130 when it was interrupted.
+    Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 5 when its window or budget
+    ended with work left, 6 when the gate denied all that reached it, 130 when it was interrupted or drained.
+
+    Example: pantheon night --until 06:30
     """
     project, user = session.project(), session.user_paths()
     try:
-        return run_async(lambda: run_night(project, user, accept_drift=accept_drift, as_json=as_json))
+        return run_async(
+            lambda: run_night(project, user, accept_drift=accept_drift, until=until, as_json=as_json)
+        )
     except asyncio.CancelledError:
         say("interrupted; pantheon night goes on where this one stopped", "warn")
         return INTERRUPTED
 
 
-async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_json: bool) -> int:
-    """Run one night and say how it ended; returns the exit code."""
+async def run_night(
+    project: Project, user: UserPaths, *, accept_drift: str, until: datetime | None, as_json: bool
+) -> int:
+    """Run one night and say how it ended; returns the exit code.
+
+    Args:
+        project: the configured repository.
+        user: the user's own folders.
+        accept_drift: the operator's reason to work batches whose pinned content has changed; empty refuses.
+        until: local time of day at which the window ends; None for no end.
+        as_json: whether the summary is JSON.
+    """
     async with open_night_services(project, user, say=say) as opened:
         plan = await prepare_night(
             opened.services,
@@ -61,13 +82,15 @@ async def run_night(project: Project, user: UserPaths, *, accept_drift: str, as_
             if as_json:
                 emit_json({"night": None, "outcomes": {}, "tasks": []})
             return 0
-        summary = await _watched(project, opened, plan)
+        summary = await _watched(project, opened, plan, until)
         report = await write_report(project, opened.services.store, summary.night)
     _tell(summary, report, as_json=as_json)
     return _exit_code(summary)
 
 
-async def _watched(project: Project, opened: NightServices, plan: NightPlan) -> NightSummary:
+async def _watched(
+    project: Project, opened: NightServices, plan: NightPlan, until: datetime | None
+) -> NightSummary:
     """Run the night with a progress display; the first interrupt drains it, the second cancels it."""
     for change in plan.drift:
         say(f"accepted drift: {change}", "warn")
@@ -81,9 +104,19 @@ async def _watched(project: Project, opened: NightServices, plan: NightPlan) -> 
             lease_s=float(project.config.night.lease_s),
             watch=_watcher(show),
             stopping=stopping,
+            ends_at=None if until is None else next_time(opened.services.clock.now(), until.time()),
+            by_level=project.config.night.dispatch == "levels",
         )
         with _drained_by_signals(stopping):
             return await night.run(plan.record, plan.tasks)
+
+
+def next_time(now: datetime, of_day: time) -> datetime:
+    """Return the next moment, from ``now`` on, at which the local clock shows a time of day."""
+    here = now.astimezone()
+    # Made from the local date, so that a night over a change of summer time ends when the clock on the wall says so.
+    found = datetime.combine(here.date(), of_day).astimezone()
+    return found if found > now else datetime.combine(here.date() + timedelta(days=1), of_day).astimezone()
 
 
 def _watcher(show: Show) -> Callable[[Progress], None]:

@@ -1,0 +1,41 @@
+"""What a night has used of its budget, from the attempts it has made: the same in the process that resumes it."""
+
+from collections.abc import Iterable
+
+from pantheon.core.model import Frozen
+from pantheon.core.records import AttemptRecord
+
+
+class Spent(Frozen):
+    """What was used so far."""
+
+    output_tokens: int = 0
+    worked_s: float = 0.0
+    """Seconds in which at least one attempt was running; the hours a drained night rests do not count."""
+
+
+def spent_by(attempts: Iterable[AttemptRecord]) -> Spent:
+    """Return what ended attempts have used.
+
+    An attempt that was interrupted has no end of its own: it counts up to the moment in which that was found only as
+    far as others were running.
+    """
+    tokens = 0
+    spans: list[tuple[float, float]] = []
+    for attempt in attempts:
+        if attempt.result is None or attempt.ended_at is None:
+            continue
+        tokens += int(attempt.result.metrics.get("completion_tokens", 0))
+        if wall_s := float(attempt.result.metrics.get("wall_s", 0.0)):
+            started = attempt.started_at.timestamp()
+            spans.append((started, started + wall_s))
+    return Spent(output_tokens=tokens, worked_s=_covered(spans))
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Return the length of the union of spans."""
+    covered, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered

@@ -1,0 +1,191 @@
+"""One night in this process: runs its nodes through the scheduler and records what becomes of its tasks."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pantheon.core.dag import Plan, PlannedNode
+from pantheon.core.lifecycle import TERMINAL
+from pantheon.core.records import (
+    AttemptOutcome,
+    AttemptRecord,
+    NodeRecord,
+    NodeState,
+    TaskOutcome,
+    TaskRecord,
+)
+from pantheon.engine.attempt import AttemptRunner, Try
+from pantheon.engine.night_state import NightState
+from pantheon.engine.results import NodeResult
+from pantheon.engine.scheduler import Again, NodeEnded, Release, Scheduler
+from pantheon.engine.services import NightContext
+from pantheon.engine.starting_point import StartingPoint
+from pantheon.ports.store import Store
+
+MAX_INTERRUPTIONS = 5
+"""A node that was running each of these times its process died takes the process down: it is given up."""
+CHUNK = 256
+"""Tasks whose outcomes are recorded together."""
+_DECIDED_NOTHING = frozenset({AttemptOutcome.CANCELLED, AttemptOutcome.INTERRUPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One thing that happened, for whoever watches."""
+
+    task: str
+    node: str
+    event: str
+    """For a node ``started``, ``again`` or its terminal state; for a task, which has no node, its outcome."""
+    cause: str = ""
+    ended: int = 0
+    """Nodes that have ended."""
+    total: int = 0
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass
+class NightRun:
+    """The nodes of one night, from the store's state to the tasks' outcomes.
+
+    Args:
+        store: the night's state.
+        context: the night under way.
+        plan: the DAG.
+        starts: gathers what attempts start from.
+        state: what has ended so far.
+        runner: runs attempts.
+        watch: told of each step.
+    """
+
+    store: Store
+    context: NightContext
+    plan: Plan
+    starts: StartingPoint
+    state: NightState
+    runner: AttemptRunner
+    watch: Watch
+    scheduler: Scheduler = field(init=False)
+    spend: Callable[[int], None] = field(init=False)
+
+    def join(self, scheduler: Scheduler, spend: Callable[[int], None]) -> None:
+        """Name the scheduler that runs these nodes, and who is told what each attempt cost."""
+        self.scheduler, self.spend = scheduler, spend
+
+    async def restore(self, nodes: Iterable[NodeRecord], attempts: Iterable[AttemptRecord]) -> None:
+        """Take up what earlier processes of the night have finished, and give up what took them down."""
+        planned = {node.key: node for node in self.plan.nodes}
+        last: dict[str, AttemptRecord] = {}
+        interrupted: dict[str, int] = {}
+        for attempt in attempts:
+            last[attempt.node] = attempt
+            outcome = None if attempt.result is None else attempt.result.outcome
+            if outcome is AttemptOutcome.INTERRUPTED:
+                interrupted[attempt.node] = interrupted.get(attempt.node, 0) + 1
+            elif outcome is not None and outcome not in _DECIDED_NOTHING:
+                self.state.try_again(attempt.node, self.state.tried(attempt.node) + 1)
+        for record in nodes:
+            if record.key not in planned:
+                continue
+            if record.state in TERMINAL:
+                self._restore_end(planned[record.key], record, last.get(record.key))
+            elif (deaths := interrupted.get(record.key, 0)) >= MAX_INTERRUPTIONS:
+                cause = f"interrupted {deaths} times: the process died whenever it ran; quarantined"
+                await self.store.end_nodes(self.context.id, [record.key], NodeState.CANCELLED, cause)
+                self.state.end(planned[record.key], NodeState.FAILED, cause, crashed=True)
+                self.scheduler.ended[record.key] = NodeEnded(NodeState.FAILED, cause)
+
+    def _restore_end(self, planned: PlannedNode, record: NodeRecord, last: AttemptRecord | None) -> None:
+        result = None if last is None else last.result
+        self.state.end(
+            planned,
+            record.state,
+            record.cause,
+            inherited=record.state is NodeState.SKIPPED and last is None,
+            crashed=result is not None and result.outcome is not AttemptOutcome.FAILED,
+            commit=record.output_commit,
+            output=None if result is None else result.metrics.get("output"),
+        )
+        self.scheduler.ended[record.key] = NodeEnded(record.state, record.cause)
+
+    async def run_node(self, planned: PlannedNode, release: Release) -> NodeEnded | Again:
+        """Run one attempt of a node."""
+
+        def done(result: NodeResult) -> None:
+            # Counted before the slot is free: a spent budget must keep the next node from it.
+            self.spend(result.completion_tokens)
+            release()
+
+        self._tell(planned, "started")
+        result = await self.runner.run(
+            Try(
+                night=self.context,
+                planned=planned,
+                prepare=lambda attempt: self.starts.gather(planned, attempt),
+                tried=self.state.tried(planned.key),
+                done=done,
+                cancelled=lambda: self.scheduler.standing.cancel_cause(planned.task),
+            )
+        )
+        if result.retry is not None:
+            self.state.try_again(planned.key, self.state.tried(planned.key) + 1)
+            self._tell(planned, "again", result.cause)
+            return Again(result.retry.after_s)
+        self.state.end(
+            planned,
+            result.state,
+            result.cause,
+            crashed=result.outcome is not AttemptOutcome.FAILED,
+            commit=result.commit,
+            output=result.output,
+        )
+        self._tell(planned, str(result.state), result.cause)
+        return NodeEnded(result.state, result.cause)
+
+    async def end_nodes(self, state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
+        """Record that nodes never run, and conclude the tasks this ends."""
+        await self.store.end_nodes(self.context.id, list(keys), state, cause)
+        touched = dict.fromkeys(self.scheduler.node(key).task for key in keys)
+        for key in keys:
+            self.state.end(self.scheduler.node(key), state, cause, inherited=state is NodeState.SKIPPED)
+        await self.conclude_all(touched)
+
+    async def conclude_node(self, planned: PlannedNode) -> None:
+        """Conclude a node's task if it was the last one."""
+        await self._conclude(planned.task)
+
+    async def conclude_all(self, tasks: Iterable[str]) -> None:
+        """Conclude those of the tasks whose nodes have all ended."""
+        keys = list(tasks)
+        for start in range(0, len(keys), CHUNK):
+            async with asyncio.TaskGroup() as group:
+                for key in keys[start : start + CHUNK]:
+                    group.create_task(self._conclude(key), name=f"conclude {key}")
+
+    async def leave_unreached(self, tasks: Iterable[TaskRecord], cause: str) -> None:
+        """Record that tasks without an outcome were not reached."""
+        keys = [task.key for task in tasks if task.outcome is None]
+        for start in range(0, len(keys), CHUNK):
+            async with asyncio.TaskGroup() as group:
+                for key in keys[start : start + CHUNK]:
+                    why = self.scheduler.standing.hold_cause(key) or cause
+                    finish = self.store.finish_task(self.context.id, key, TaskOutcome.NOT_REACHED, why)
+                    group.create_task(finish, name=f"leave {key}")
+
+    async def _conclude(self, task: str) -> None:
+        concluded = self.state.conclude(task)
+        if concluded is None:
+            return
+        outcome, cause = concluded
+        await self.store.finish_task(self.context.id, task, outcome, cause)
+        self.watch(Progress(task=task, node="", event=str(outcome), cause=cause, **self._counts()))
+
+    def _counts(self) -> dict[str, int]:
+        return {"ended": len(self.scheduler.ended), "total": len(self.plan.nodes)}
+
+    def _tell(self, planned: PlannedNode, event: str, cause: str = "") -> None:
+        self.watch(
+            Progress(task=planned.task, node=planned.node.id, event=event, cause=cause, **self._counts())
+        )
