@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SMALL_MODEL := qwen2.5-coder-0.5b
 WORKERS ?= 2
+KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models night clean-night test check format lint bench clean distclean
+.PHONY: help setup setup-dev models night clean-night test check format lint chaos bench clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
@@ -63,6 +64,9 @@ lint: setup-dev ## ruff, mypy --strict, import direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: setup-dev ## kill -9 a night at 1,000 random instants and count what breaks (KILLS=, SEED=)
+	@$(BIN)/python -m pantheon.testing.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench: setup-dev ## run every benchmark and print its table
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

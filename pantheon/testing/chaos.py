@@ -6,11 +6,12 @@ imported everything, so that most of the time is spent in nights and not in star
 """
 
 import argparse
+import json
 import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -124,7 +125,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--notes", type=int, default=2)
+    parser.add_argument("--notes", type=int, default=2, help="tasks of a night")
+    parser.add_argument("--json", action="store_true", help="figures and problems as JSON")
     asked = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     sys.stderr.write(f"seed {seed}\n")
@@ -137,9 +139,12 @@ def main() -> int:
 
     with TemporaryDirectory(prefix="chaos-") as folder:
         tally = run_chaos(Path(folder), kills=asked.kills, seed=seed, say=say, notes=asked.notes)
-    sys.stdout.write(f"{tally.table()}\n{'seed':<28} {seed:>6}\n")
-    for problem in tally.problems:
-        sys.stdout.write(f"{problem}\n")
+    if asked.json:
+        told = {**asdict(tally), "seed": seed, "problems": tally.problems}
+        sys.stdout.write(json.dumps(told, sort_keys=True) + "\n")
+    else:
+        lines = [tally.table(), f"{'seed':<28} {seed:>6}", *tally.problems]
+        sys.stdout.write("\n".join(lines) + "\n")
     return 1 if tally.problems else 0
 
 
