@@ -146,6 +146,12 @@ class MergeConflictError(GitError):
     code = "merge_conflict"
 
 
+class CommitLostError(GitError):
+    """A commit of the night is gone: its git directory was deleted or damaged. No fault of the work."""
+
+    code = "commit_lost"
+
+
 class ArtifactError(PantheonError):
     """An artifact cannot be written or read."""
 

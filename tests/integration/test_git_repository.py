@@ -264,3 +264,20 @@ async def test_a_shallow_clone_is_merged_and_searched(user: Path, tmp_path: Path
     git(clone, "fetch", "-q", "--unshallow")
     reopened = await open_repository(clone, tmp_path)
     assert await reopened.merge([left, right])
+
+
+async def test_links_are_not_read_as_files(user: Path, tmp_path: Path) -> None:
+    """The target of a symbolic link is no content, alone or among many; a long path is read."""
+    long = "/".join(["n" * 200] * 8) + "/f.md"
+    (user / "link.md").symlink_to("a.md")
+    (user / long).parent.mkdir(parents=True)
+    (user / long).write_bytes(b"deep")
+    git(user, "add", "-A")
+    git(user, "commit", "-qm", "link")
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    assert await repository.read_file(base, "link.md") is None
+    assert await repository.read_files(base, ["link.md", "sub/b.md", long]) == {
+        "sub/b.md": b"one\ntwo\nthree\n",
+        long: b"deep",
+    }

@@ -6,23 +6,26 @@ compare-and-swap of the night's branch. The user's index, work tree, configurati
 never written, and a branch that is checked out anywhere is refused.
 """
 
-import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from pantheon.adapters.git import delta
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.own_directory import open_own
 from pantheon.adapters.git.pool import TreePool
 from pantheon.adapters.git.pooled_tree import PooledTree, identity
-from pantheon.core.errors import GitError, MergeConflictError
+from pantheon.core.errors import CommitLostError, GitError, MergeConflictError
 from pantheon.ports.clock import Clock
 from pantheon.ports.crash_points import CrashPoint, reach
 from pantheon.ports.worktree import ChangedPath
 
-# Whatever a repository's attributes say, content is compared and checked out as it is.
-_ATTRIBUTES = b"* !diff !filter !merge !eol !ident !working-tree-encoding -text\n"
+_PATHS_A_CALL = 400
+_NOWHERE = ".git"
+"""A path that no commit can have; asking for it tells whether the commit is there."""
+_MAX_PATH_BYTES = 4096
+_MAX_KNOWN = 10_000
 
 
 class NightRepository:
@@ -36,6 +39,7 @@ class NightRepository:
         self._own = own
         self._pool = pool
         self._clock = clock
+        self._known: set[str] = set()
 
     @classmethod
     async def open(cls, root: Path, state: Path, *, trees: int, clock: Clock) -> "NightRepository":
@@ -57,11 +61,7 @@ class NightRepository:
             raise GitError(f"{root} is not a git repository", hint=f"git -C {root} init") from error
         user = GitRunner(Path(common))
         form = await finder.text("rev-parse", "--show-object-format")
-        own_dir = state / "git"
-        await asyncio.to_thread(state.mkdir, parents=True, exist_ok=True)
-        own = GitRunner(own_dir)
-        await own.run("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(own_dir))
-        await asyncio.to_thread(_write_settings, own_dir, Path(common))
+        own = await open_own(state / "git", Path(common), object_format=form, clock=clock)
         pool = TreePool(own, state / "trees", size=trees, clock=clock)
         return cls(finder, user, own, pool, clock)
 
@@ -77,18 +77,22 @@ class NightRepository:
 
     @asynccontextmanager
     async def work_tree(self, commit: str) -> AsyncIterator[PooledTree]:
-        async with self._pool.lease(commit) as tree:
+        async with AsyncExitStack() as stack:
+            async with self._naming(commit):
+                tree = await stack.enter_async_context(self._pool.lease(commit))
             yield tree
 
     async def diff(self, base: str, head: str) -> bytes:
-        _, out = await self._own.run(
-            "diff-tree", "-p", "-r", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
-            "--no-color", base, head,
-        )  # fmt: skip
+        async with self._naming(base, head):
+            _, out = await self._own.run(
+                "diff-tree", "-p", "-r", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
+                "--no-color", base, head,
+            )  # fmt: skip
         return out
 
     async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
-        _, out = await self._own.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, head)
+        async with self._naming(base, head):
+            _, out = await self._own.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, head)
         fields = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(
             ChangedPath(
@@ -102,34 +106,41 @@ class NightRepository:
 
     async def merge(self, commits: Sequence[str]) -> str:
         merged = commits[0]
-        for other in commits[1:]:
-            merged = await self._merge_two(merged, other)
+        async with self._naming(*commits):
+            if merged not in self._known:
+                self._remember(
+                    await self._own.text("rev-parse", "--verify", "--quiet", f"{merged}^{{commit}}")
+                )
+            for other in commits[1:]:
+                merged = await self._merge_two(merged, other)
         return merged
 
     async def read_file(self, commit: str, path: str) -> bytes | None:
-        _, entry = await self._own.run(
-            "ls-tree", "-z", commit, "--", path, env={"GIT_LITERAL_PATHSPECS": "1"}
-        )
-        meta = entry.split(b"\t")[0].split(b" ")
-        if len(meta) != 3 or not meta[0].startswith(b"100"):
-            return None
-        _, data = await self._own.run("cat-file", "blob", meta[2].decode())
-        return data
+        return (await self.read_files(commit, [path])).get(path)
 
     async def read_files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
-        asked = [path for path in paths if "\n" not in path]
-        names = "".join(f"{commit}:{path}\n" for path in asked).encode("utf-8", "surrogateescape")
-        _, out = await self._own.run("cat-file", "--batch", stdin=names)
+        asked = sorted({path for path in paths if _may_be_there(path)})
+        entries: dict[str, delta.Entry | None] = {}
+        async with self._naming(commit):
+            for place in range(0, max(len(asked), 1), _PATHS_A_CALL):
+                some = asked[place : place + _PATHS_A_CALL] or [_NOWHERE]
+                _, listed = await self._own.run(
+                    "ls-tree", "-z", "--full-tree", commit, "--", *some, env={"GIT_LITERAL_PATHSPECS": "1"}
+                )
+                entries.update(delta.parse_entries(listed, some))
+            files = {path: one.name for path, one in entries.items() if one and one.mode.startswith("100")}
+            if not files:
+                return {}
+            names = "".join(f"{name}\n" for name in files.values()).encode()
+            _, out = await self._own.run("cat-file", "--batch", stdin=names)
         found, place = {}, 0
-        for path in asked:
-            head = out[place : out.index(b"\n", place)]
+        for path, name in files.items():
+            head, _, _ = out[place : place + 200].partition(b"\n")
+            if not head.startswith(f"{name} blob ".encode()):
+                raise CommitLostError(f"the content of {path} at {commit} is gone from {self._own.git_dir}")
             place += len(head) + 1
-            kind = head.rsplit(b" ", 2)
-            if head.endswith(b" missing") or len(kind) != 3:
-                continue
-            size = int(kind[2])
-            if kind[1] == b"blob":
-                found[path] = out[place : place + size]
+            size = int(head.rsplit(b" ", 1)[1])
+            found[path] = out[place : place + size]
             place += size + 1
         return found
 
@@ -137,55 +148,47 @@ class NightRepository:
         patterns = [part for text in texts for part in ("-e", text)]
         if not patterns:
             return ()
-        _, out = await self._own.run(
-            "grep",
-            "--files-with-matches",
-            "-z",
-            "--text",
-            "--fixed-strings",
-            *patterns,
-            commit,
-            "--",
-            ok=(0, 1),
-        )
+        async with self._naming(commit):
+            _, out = await self._own.run(
+                "grep", "--files-with-matches", "-z", "--text", "--fixed-strings", *patterns, commit, "--",
+                ok=(0, 1),
+            )  # fmt: skip
         names = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(name.removeprefix(f"{commit}:") for name in names if name)
 
     async def list_files(self, commit: str) -> tuple[str, ...]:
-        _, out = await self._own.run("ls-tree", "-r", "-z", commit)
+        async with self._naming(commit):
+            _, out = await self._own.run("ls-tree", "-r", "-z", commit)
         entries = (line.split("\t", 1) for line in out.decode("utf-8", "surrogateescape").split("\0") if line)
         return tuple(sorted(path for meta, path in entries if meta.startswith("100")))
 
     async def commit_tree_of(self, commit: str, parent: str, message: str) -> str:
-        return await self._own.text(
-            "commit-tree",
-            f"{commit}^{{tree}}",
-            "-p",
-            parent,
-            stdin=message.encode(),
-            env=identity(self._clock),
-        )
+        async with self._naming(commit, parent):
+            return await self._own.text(
+                "commit-tree", f"{commit}^{{tree}}", "-p", parent,
+                stdin=message.encode(), env=identity(self._clock),
+            )  # fmt: skip
 
     async def tree_of(self, commit: str) -> str:
-        return await self._own.text("rev-parse", f"{commit}^{{tree}}")
+        async with self._naming(commit):
+            return await self._own.text("rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
 
     async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:
         shown = f"--format=%(trailers:key={key},valueonly,unfold)"
-        out = await self._own.text("log", "--reverse", "--topo-order", shown, f"{base}..{head}")
+        async with self._naming(base, head):
+            out = await self._own.text("log", "--reverse", "--topo-order", shown, f"{base}..{head}")
         return tuple(line for line in out.split("\n") if line)
 
     async def find_landed(self, branch: str, base: str, trailer: str, value: str) -> str | None:
         head = await self.branch(branch)
         if head is None:
             return None
-        out = await self._user.text(
-            "log",
-            "--format=%H%x00%(trailers:key=" + trailer + ",valueonly,separator=%x2C)",
-            f"{base}..{head}",
-        )
-        for line in out.splitlines():
-            commit, _, found = line.partition("\0")
-            if found.strip() == value:
+        shown = f"--format=%x01%H%n%(trailers:key={trailer},valueonly,unfold)"
+        commit = ""
+        for line in (await self._user.text("log", shown, f"{base}..{head}")).split("\n"):
+            if line.startswith("\x01"):
+                commit = line[1:]
+            elif value and line == value:
                 return commit
         return None
 
@@ -205,17 +208,20 @@ class NightRepository:
             )
         reach(CrashPoint.PUBLISH_BEFORE)
         wanted = f"{new}\n^{old or base}\n"
-        _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
+        async with self._naming(new):
+            _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         await self._user.run("unpack-objects", "-q", stdin=pack)
         reach(CrashPoint.PUBLISH_MIDWAY)
         await self._user.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or "")
         reach(CrashPoint.PUBLISH_AFTER)
 
     async def _merge_two(self, ours: str, theirs: str) -> str:
-        if ours == theirs or await self._is_ancestor(theirs, ours):
+        if ours == theirs:
             return ours
-        if await self._is_ancestor(ours, theirs):
-            return theirs
+        _, out = await self._own.run("merge-base", ours, theirs, ok=(0, 1))
+        base = out.decode().strip()
+        if base in (ours, theirs):
+            return theirs if base == ours else ours
         status, out = await self._own.run(
             "merge-tree", "--write-tree", "--name-only", ours, theirs, ok=(0, 1)
         )
@@ -226,18 +232,34 @@ class NightRepository:
             "commit-tree", tree, "-p", ours, "-p", theirs, stdin=b"Join\n", env=identity(self._clock)
         )
 
-    async def _is_ancestor(self, old: str, new: str) -> bool:
-        status, _ = await self._own.run("merge-base", "--is-ancestor", old, new, ok=(0, 1))
-        return status == 0
+    def _remember(self, commit: str) -> None:
+        if len(self._known) > _MAX_KNOWN:
+            self._known.clear()
+        self._known.add(commit)
+
+    @asynccontextmanager
+    async def _naming(self, *commits: str) -> AsyncIterator[None]:
+        """Tell a commit that is gone from everything else that git may say."""
+        try:
+            yield
+        except MergeConflictError:
+            raise
+        except GitError as error:
+            for commit in commits:
+                status, _ = await self._own.run("cat-file", "-e", f"{commit}^{{tree}}", ok=(0, 1, 128))
+                if status != 0:
+                    raise CommitLostError(
+                        f"commit {commit} is not in {self._own.git_dir}",
+                        hint="Start the night again: nodes whose commits are gone are done again.",
+                    ) from error
+            raise
 
 
-def _write_settings(own: Path, user: Path) -> None:
-    (own / "info").mkdir(exist_ok=True)
-    (own / "info" / "attributes").write_bytes(_ATTRIBUTES)
-    (own / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(user / "objects") + b"\n")
-    # Where the user's history was cut off, the commits that are not there must not be looked for.
+def _may_be_there(path: str) -> bool:
+    """Tell whether a commit may have a file at ``path``; git refuses to be asked for some others."""
     try:
-        shutil.copyfile(user / "shallow", own / "shallow")
-    except FileNotFoundError:
-        (own / "shallow").unlink(missing_ok=True)
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    parts = name.split(b"/")
+    return len(name) <= _MAX_PATH_BYTES and b"\0" not in name and not {b"", b".", b".."} & set(parts)
