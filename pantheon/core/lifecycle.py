@@ -1,7 +1,7 @@
-"""Which steps a node, a night and a task may take, as tables.
+"""Which steps a node may take, as a table, and what an operator may take back.
 
 Invariants:
-- a step that no table holds is refused with ``TransitionError``;
+- a step that the table does not hold is refused with ``TransitionError``;
 - from every state of a node a terminal one can be reached, and the only loop goes through ``running``, once per
   attempt, so that a limit on attempts ends every path;
 - a terminal state has no way out but ``requeue_node``, which is an operator's word and never a night's.
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pantheon.core.errors import TransitionError
-from pantheon.core.records import NightState, NodeState, TaskOutcome
+from pantheon.core.records import NodeState, TaskOutcome
 
 NODE_STEPS: Mapping[NodeState, frozenset[NodeState]] = MappingProxyType(
     {
@@ -54,13 +54,14 @@ ENDS_WITHOUT_ATTEMPT = frozenset({NodeState.SKIPPED, NodeState.CANCELLED})
 REQUEUEABLE = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
 """Terminal states that an operator may take back; what succeeded stays."""
 
+CLAIMABLE = frozenset(state for state, after in NODE_STEPS.items() if NodeState.RUNNING in after)
+"""States that a claim takes a node from."""
+
+UNSUCCESSFUL = frozenset(TaskOutcome) - {TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED}
+"""Outcomes that an operator may take back."""
+
 INTERRUPTED_CAUSE = "the process that ran it is gone"
 """Why a sweep ends an attempt."""
-
-NIGHT_STEPS: Mapping[NightState, frozenset[NightState]] = MappingProxyType(
-    {NightState.RUNNING: frozenset({NightState.CLOSED}), NightState.CLOSED: frozenset()}
-)
-"""Maps a night's state to the states that may follow."""
 
 
 def advance(state: NodeState, to: NodeState) -> NodeState:
@@ -80,8 +81,12 @@ def sources(to: NodeState) -> frozenset[NodeState]:
     return frozenset(state for state, after in NODE_STEPS.items() if to in after)
 
 
-def requeue_node(state: NodeState) -> NodeState:
-    """Return ``ready``, the state of a node that an operator takes up again.
+def requeue_node(state: NodeState, *, needs_met: bool) -> NodeState:
+    """Return the state of a node that an operator takes up again.
+
+    Args:
+        state: where it stands.
+        needs_met: whether everything it needs has succeeded.
 
     Raises:
         TransitionError: the node has not ended, or has succeeded.
@@ -89,16 +94,15 @@ def requeue_node(state: NodeState) -> NodeState:
     if state not in REQUEUEABLE:
         allowed = ", ".join(sorted(REQUEUEABLE))
         raise TransitionError(f"a node that is {state} cannot be requeued; one that is {allowed} can")
-    return NodeState.READY
+    return NodeState.READY if needs_met else NodeState.WAITING
 
 
-def advance_night(state: NightState, to: NightState) -> NightState:
-    """Return ``to`` when a night may go there from ``state``. Raises ``TransitionError``."""
-    if to not in NIGHT_STEPS[state]:
-        raise TransitionError(f"a night cannot go from {state} to {to}")
-    return to
-
-
-def conclude_once(known: TaskOutcome | None, outcome: TaskOutcome) -> TaskOutcome:
-    """Return a task's outcome: the first one that was recorded stays, whatever comes later."""
-    return outcome if known is None else known
+def require_unsuccessful(task: str, outcome: TaskOutcome | None) -> None:
+    """Refuse to requeue a task that is under way or has succeeded. Raises ``TransitionError``."""
+    if outcome is None:
+        raise TransitionError(f"task {task} has not ended", hint="cancel it first, or wait")
+    if outcome not in UNSUCCESSFUL:
+        raise TransitionError(
+            f"task {task} is {outcome}; what succeeded is never done again",
+            hint="enqueue the line again with another --label",
+        )

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from pantheon.core.errors import TransitionError
 from pantheon.core.model import Frozen
 
 
@@ -29,6 +30,15 @@ class Verb(StrEnum):
     """Start nothing more of it until it is released."""
     RELEASE = "release"
     """Take back a hold."""
+    REQUEUE = "requeue"
+    """Take up again what ended without success; takes back a cancel of that task."""
+
+
+OF_A_NIGHT = frozenset({Verb.PAUSE, Verb.RESUME, Verb.DRAIN})
+"""Orders that are about a whole night and nothing less."""
+
+OF_EVERY_NIGHT = frozenset({Verb.HOLD, Verb.RELEASE})
+"""Orders that stay in force from night to night."""
 
 
 class Order(Frozen):
@@ -37,7 +47,7 @@ class Order(Frozen):
     seq: int = Field(ge=1)
     at: datetime
     verb: Verb
-    night: str
+    night: str = ""
     """Empty when no night had the subject."""
     batch: str = ""
     task: str = ""
@@ -58,6 +68,8 @@ class Standing(Frozen):
     """Batch -> reason."""
     cancelled_tasks: Mapping[str, str] = Field(default_factory=dict)
     """Task key -> reason."""
+    spared: frozenset[str] = frozenset()
+    """Tasks that were requeued after their batch or night was cancelled."""
     held_batches: Mapping[str, str] = Field(default_factory=dict)
     held_tasks: Mapping[str, str] = Field(default_factory=dict)
 
@@ -73,10 +85,12 @@ class Standing(Frozen):
 
     def cancel_cause(self, task: str) -> str:
         """Return why a task is cancelled, as its outcome's cause; empty when it is not."""
+        if task in self.spared:
+            return ""
         reason = _reason(task, self.cancelled_tasks, self.cancelled_batches)
         if reason is None:
             reason = self.cancelled
-        return "" if reason is None else f"cancelled by the operator: {reason}"
+        return "" if reason is None else cancel_cause(reason)
 
     def hold_cause(self, task: str) -> str:
         """Return why a task is held; empty when it is not."""
@@ -84,8 +98,13 @@ class Standing(Frozen):
         return "" if reason is None else f"held by the operator: {reason}"
 
 
+def cancel_cause(reason: str) -> str:
+    """Return the cause of an outcome that an operator's cancel made."""
+    return f"cancelled by the operator: {reason}"
+
+
 def _reason(task: str, tasks: Mapping[str, str], batches: Mapping[str, str]) -> str | None:
-    return tasks.get(task, batches.get(task.rpartition("/")[0]))
+    return tasks.get(task, batches.get(_batch(task)))
 
 
 def follow_order(standing: Standing, order: Order) -> Standing:
@@ -96,15 +115,30 @@ def follow_order(standing: Standing, order: Order) -> Standing:
         return _changed(standing, draining=True)
     if order.verb is Verb.RESUME:
         return _changed(standing, paused=False, draining=False)
-    if order.verb is Verb.CANCEL and not order.task and not order.batch:
-        return standing if standing.cancelled is not None else _changed(standing, cancelled=order.reason)
-    key, kind = (order.task, "tasks") if order.task else (order.batch, "batches")
-    field = f"{'cancelled' if order.verb is Verb.CANCEL else 'held'}_{kind}"
-    known: Mapping[str, str] = getattr(standing, field)
+    if order.verb is Verb.CANCEL:
+        return _cancelled(standing, order)
+    if order.verb is Verb.REQUEUE:
+        return _requeued(standing, order.task)
+    key, field = (order.task, "held_tasks") if order.task else (order.batch, "held_batches")
+    held: Mapping[str, str] = getattr(standing, field)
     if order.verb is Verb.RELEASE:
-        kept = {one: reason for one, reason in known.items() if one != key}
-        return _changed(standing, **{field: kept})
-    return standing if key in known else _changed(standing, **{field: {**known, key: order.reason}})
+        return _changed(standing, **{field: {one: reason for one, reason in held.items() if one != key}})
+    return standing if key in held else _changed(standing, **{field: {**held, key: order.reason}})
+
+
+def check_order(order: Order) -> None:
+    """Refuse an order that says too little or too much. Raises ``TransitionError``."""
+    said = f"an order to {order.verb}"
+    if order.verb is Verb.REQUEUE:
+        raise TransitionError(f"{said} is given by requeueing a task")
+    if order.task and order.batch:
+        raise TransitionError(f"{said} names a task or a batch, not both")
+    if order.verb in OF_A_NIGHT and (order.task or order.batch):
+        raise TransitionError(f"{said} is about a whole night")
+    if not (order.night or order.task or order.batch):
+        raise TransitionError(f"{said} names nothing", hint="name a task, a batch or a running night")
+    if order.verb in OF_EVERY_NIGHT and not (order.task or order.batch):
+        raise TransitionError(f"{said} names a task or a batch", hint="to halt a whole night, pause it")
 
 
 def fold_orders(orders: Iterable[Order], standing: Standing | None = None) -> Standing:
@@ -118,6 +152,29 @@ def fold_orders(orders: Iterable[Order], standing: Standing | None = None) -> St
 def changes(standing: Standing, order: Order) -> bool:
     """Tell whether an order would change anything."""
     return follow_order(standing, order) != standing
+
+
+def _cancelled(standing: Standing, order: Order) -> Standing:
+    if order.task:
+        known = {order.task: order.reason, **standing.cancelled_tasks}
+        return _changed(standing, cancelled_tasks=known, spared=standing.spared - {order.task})
+    if order.batch:
+        known = {order.batch: order.reason, **standing.cancelled_batches}
+        kept = frozenset(task for task in standing.spared if _batch(task) != order.batch)
+        return _changed(standing, cancelled_batches=known, spared=kept)
+    reason = order.reason if standing.cancelled is None else standing.cancelled
+    return _changed(standing, cancelled=reason, spared=frozenset())
+
+
+def _requeued(standing: Standing, task: str) -> Standing:
+    kept = {one: reason for one, reason in standing.cancelled_tasks.items() if one != task}
+    by_more = standing.cancelled is not None or _batch(task) in standing.cancelled_batches
+    spared = standing.spared | {task} if by_more else standing.spared
+    return _changed(standing, cancelled_tasks=kept, spared=spared)
+
+
+def _batch(task: str) -> str:
+    return task.rpartition("/")[0]
 
 
 def _changed(standing: Standing, **values: object) -> Standing:

@@ -165,6 +165,23 @@ class EventRecord(Frozen):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class Counts(Frozen):
+    """How many of what there are, without reading any of it."""
+
+    pending: int
+    """Tasks that the next night may take."""
+    held: int
+    """Tasks that no night has taken and an operator holds."""
+    open: int
+    """Tasks that a night has taken and that have no outcome."""
+    outcomes: dict[TaskOutcome, int] = Field(default_factory=dict)
+    """Ended tasks; outcomes without a task are left out."""
+    nodes: dict[NodeState, int] = Field(default_factory=dict)
+    """Nodes; states without a node are left out."""
+    running: tuple[Lease, ...] = ()
+    """The attempts that run, in the order they were claimed."""
+
+
 def storable_text(text: str) -> str:
     """Return ``text`` as every store can hold it: what UTF-8 has no bytes for becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")

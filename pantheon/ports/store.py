@@ -12,6 +12,7 @@ from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
     BatchRecord,
+    Counts,
     EventRecord,
     Lease,
     NightRecord,
@@ -30,7 +31,7 @@ class Store(Protocol):
         ...
 
     async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:
-        """Add a night and assign it the tasks (keys) that no night has taken yet."""
+        """Add a night and assign it those of the tasks (keys) that no night has taken and no operator holds."""
         ...
 
     async def close_night(self, night: str, summary: dict[str, Any]) -> None:
@@ -86,28 +87,78 @@ class Store(Protocol):
         ...
 
     async def add_order(
-        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
+        self, verb: Verb, *, night: str = "", batch: str = "", task: str = "", reason: str, by: str
     ) -> Order | None:
         """Record an operator's order; None, and no change, when it changes nothing.
 
+        A cancel ends at once the tasks that no night has taken; the others are the running night's to end.
+
         Args:
-            verb: what is ordered.
-            night: id of the night; empty when no night has the subject.
-            batch: name of the batch it is about; empty for a task or the whole night.
-            task: key of the task it is about.
-            reason: why, in the operator's words.
+            verb: what is ordered; for a requeue there is ``requeue``.
+            night: the running night it is about; found by the batch or task when empty.
+            batch: name of the batch it is about.
+            task: key of the task it is about; without batch and task it is about the whole night.
+            reason: why, for the record.
             by: who ordered it.
+
+        Raises:
+            TransitionError: the subject is unknown or missing, or the night does not run.
         """
         ...
 
     async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
-        """Return the orders of a night, and those that were given without one, in order."""
+        """Return what a night must follow: its own orders, and every hold and release, by number."""
+        ...
+
+    async def requeue(
+        self, task: str, *, night: str | None = None, from_node: str | None = None, reason: str, by: str
+    ) -> tuple[str, ...]:
+        """Take up again what of a task did not succeed, with what had waited for it in vain.
+
+        In a running night its nodes go back and each task concerned gets an order ``requeue``, so that the night
+        hears of it. After a closed night the tasks wait for the next one; the closed night keeps what it made of
+        them.
+
+        Args:
+            task: key of the task.
+            night: the night that must have it; None is whichever has.
+            from_node: the flow's node to begin at, in a running night; None is all that did not succeed.
+            reason: why, for the record.
+            by: who ordered it.
+
+        Returns:
+            Keys of the nodes that went back in a running night, else keys of the tasks that wait again.
+
+        Raises:
+            TransitionError: the task is unknown, under way or succeeded, or something it needs has not succeeded.
+        """
+        ...
+
+    async def counts(self, night: str | None = None) -> Counts:
+        """Count tasks and nodes, of a night or (None) of the whole store; cheap however many there are.
+
+        What no night has taken is counted whatever the night.
+        """
         ...
 
     async def batches(self) -> tuple[BatchRecord, ...]: ...
 
-    async def tasks(self, *, night: str | None = None, pending: bool = False) -> tuple[TaskRecord, ...]:
-        """Return tasks in queue order: all, those of a night, or (``pending``) those no night has taken."""
+    async def tasks(
+        self,
+        *,
+        night: str | None = None,
+        pending: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[TaskRecord, ...]:
+        """Return tasks in queue order.
+
+        Args:
+            night: only those it took, with what it made of them, also when a later night has them now.
+            pending: only those that the next night may take: not taken, not cancelled, not held.
+            after: key of the last task of the page before.
+            limit: most tasks to return.
+        """
         ...
 
     async def nights(self) -> tuple[NightRecord, ...]:

@@ -3,21 +3,17 @@
 It is written apart from the SQLite store on purpose: the two check each other.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pantheon.core import lifecycle
-from pantheon.core.errors import LeaseLostError, StoreError, TransitionError
-from pantheon.core.orders import Order, Verb, changes, fold_orders
+from pantheon.core.errors import LeaseLostError, TransitionError
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptRecord,
     AttemptResult,
     BatchRecord,
-    EventRecord,
     Lease,
     NightRecord,
     NightState,
@@ -27,26 +23,12 @@ from pantheon.core.records import (
     TaskRecord,
     storable_text,
 )
-from pantheon.ports.clock import Clock
+from pantheon.testing.store_memory import json_copy
+from pantheon.testing.store_orders import OrdersMemory
 
 
-@dataclass
-class FakeStore:
+class FakeStore(OrdersMemory):
     """``ports.store.Store`` in memory. ``fail`` makes every later call raise it."""
-
-    clock: Clock
-    fail: StoreError | None = None
-    _batches: dict[str, BatchRecord] = field(default_factory=dict)
-    _tasks: dict[str, TaskRecord] = field(default_factory=dict)
-    _nights: dict[str, NightRecord] = field(default_factory=dict)
-    _nodes: dict[tuple[str, str], NodeRecord] = field(default_factory=dict)
-    _attempts: dict[tuple[str, str], list[AttemptRecord]] = field(default_factory=dict)
-    _started: list[tuple[str, str, int]] = field(default_factory=list)
-    _leases: dict[tuple[str, str], Lease] = field(default_factory=dict)
-    _orders: list[Order] = field(default_factory=list)
-    _events: list[EventRecord] = field(default_factory=list)
-    _token: int = 0
-    _closed: bool = False
 
     async def add_batch(self, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
         self._check()
@@ -71,22 +53,21 @@ class FakeStore:
         if known is not None and known.state is not NightState.RUNNING:
             raise TransitionError(f"night {night.id} is {known.state}")
         self._require(tasks, self._tasks, "task")
-        taken = [key for key in dict.fromkeys(tasks) if self._tasks[key].night is None]
+        taken = [key for key in dict.fromkeys(tasks) if self._takeable(key)]
         if known is None:
-            self._nights[night.id] = night.model_copy(update={"summary": _json(night.summary)})
+            self._nights[night.id] = night.model_copy(update={"summary": json_copy(night.summary)})
         for key in taken:
-            self._tasks[key] = self._tasks[key].model_copy(update={"night": night.id})
+            self._put(self._tasks[key].model_copy(update={"night": night.id}))
         if known is None or taken:
             self._record(night.id, night.id, "night.opened", {"tasks": len(taken)})
 
     async def close_night(self, night: str, summary: dict[str, Any]) -> None:
         self._check()
-        summary = _json(summary)
+        summary = json_copy(summary)
         known = self._night(night)
         if known.state is NightState.CLOSED:
             return
-        closed = lifecycle.advance_night(known.state, NightState.CLOSED)
-        change = {"state": closed, "closed_at": self.clock.now(), "summary": summary}
+        change = {"state": NightState.CLOSED, "closed_at": self.clock.now(), "summary": summary}
         self._nights[night] = known.model_copy(update=change)
         self._record(night, night, "night.closed")
 
@@ -141,7 +122,7 @@ class FakeStore:
     async def settle(self, lease: Lease, result: AttemptResult) -> None:
         self._check()
         result = result.model_copy(
-            update={"metrics": _json(result.metrics), "cause": storable_text(result.cause)}
+            update={"metrics": json_copy(result.metrics), "cause": storable_text(result.cause)}
         )
         lifecycle.advance(NodeState.RUNNING, result.node_state)
         if self._settled_so(lease, result):
@@ -164,13 +145,13 @@ class FakeStore:
 
     async def finish_task(self, night: str, task: str, outcome: TaskOutcome, cause: str) -> None:
         self._check()
-        known = self._tasks.get(task)
-        if known is None or known.night != night:
+        known = self._night_tasks.get((night, task))
+        if known is None:
             raise TransitionError(f"task {task} is not one of night {night}")
         if known.outcome is not None:
             return
         cause = storable_text(cause)
-        self._tasks[task] = known.model_copy(update={"outcome": outcome, "cause": cause})
+        self._put(known.model_copy(update={"outcome": outcome, "cause": cause}))
         self._record(night, task, f"task.{outcome}", {"cause": cause})
 
     async def sweep(self, night: str, *, expired_only: bool = True) -> tuple[str, ...]:
@@ -196,100 +177,7 @@ class FakeStore:
         self, night: str, subject: str, name: str, details: dict[str, Any] | None = None
     ) -> None:
         self._check()
-        self._record(night, subject, name, _json(details or {}))
-
-    async def add_order(
-        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
-    ) -> Order | None:
-        self._check()
-        order = Order(
-            seq=len(self._orders) + 1, at=self.clock.now(), verb=verb, night=night, batch=batch, task=task,
-            reason=storable_text(reason), by=storable_text(by),
-        )  # fmt: skip
-        if not changes(fold_orders(await self.orders(night)), order):
-            return None
-        self._orders.append(order)
-        details = {"reason": order.reason, "by": order.by}
-        self._record(night, task or batch or night, f"order.{verb}", details)
-        return order
-
-    async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
-        self._check()
-        return tuple(one for one in self._orders if one.night in ("", night) and one.seq > after)
-
-    async def batches(self) -> tuple[BatchRecord, ...]:
-        self._check()
-        return tuple(self._batches.values())
-
-    async def tasks(self, *, night: str | None = None, pending: bool = False) -> tuple[TaskRecord, ...]:
-        self._check()
-        return tuple(
-            task
-            for task in self._tasks.values()
-            if (night is None or task.night == night) and (not pending or task.night is None)
-        )
-
-    async def nights(self) -> tuple[NightRecord, ...]:
-        self._check()
-        return tuple(self._nights.values())
-
-    async def nodes(self, night: str) -> tuple[NodeRecord, ...]:
-        self._check()
-        return tuple(node for node in self._nodes.values() if node.night == night)
-
-    async def attempts(self, night: str) -> tuple[AttemptRecord, ...]:
-        self._check()
-        return tuple(
-            self._attempts[of, node][number - 1] for of, node, number in self._started if of == night
-        )
-
-    async def events(self, night: str, *, after: int = 0, limit: int = 1000) -> tuple[EventRecord, ...]:
-        self._check()
-        found = (event for event in self._events if event.night == night and event.seq > after)
-        return tuple(found)[: max(limit, 0)]
-
-    async def aclose(self) -> None:
-        self._closed = True
-
-    def _check(self) -> None:
-        if self._closed:
-            raise StoreError("the store is closed", hint="open it again")
-        if self.fail is not None:
-            raise self.fail
-
-    def _record(self, night: str, subject: str, name: str, details: dict[str, Any] | None = None) -> None:
-        seq, at = len(self._events) + 1, self.clock.now()
-        details = details or {}
-        self._events.append(
-            EventRecord(seq=seq, at=at, night=night, subject=subject, name=name, details=details)
-        )
-
-    def _night(self, night: str) -> NightRecord:
-        self._require([night], self._nights, "night")
-        return self._nights[night]
-
-    def _running_night(self, night: str) -> None:
-        state = self._night(night).state
-        if state is not NightState.RUNNING:
-            raise TransitionError(f"night {night} is {state}")
-
-    def _node(self, night: str, key: str) -> NodeRecord:
-        found = self._nodes.get((night, key))
-        if found is None:
-            raise TransitionError(f"night {night} has no node {key}")
-        return found
-
-    def _require(self, keys: Sequence[str], known: dict[str, Any], what: str) -> None:
-        for key in keys:
-            if key not in known:
-                raise TransitionError(f"the store has no {what} {key}")
-
-    def _move(
-        self, node: NodeRecord, to: NodeState, details: dict[str, Any] | None = None, **change: Any
-    ) -> None:
-        lifecycle.advance(node.state, to)
-        self._nodes[node.night, node.key] = node.model_copy(update={"state": to, **change})
-        self._record(node.night, node.key, f"node.{to}", details)
+        self._record(night, subject, name, json_copy(details or {}))
 
     def _current(self, lease: Lease) -> None:
         current = self._leases.get((lease.night, lease.node))
@@ -312,11 +200,3 @@ class FakeStore:
             output_commit=result.output_commit,
             cause=result.cause,
         )
-
-
-def _json(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"not JSON: {error}") from error
-    return copy

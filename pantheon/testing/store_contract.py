@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pantheon.core.errors import StoreError, TransitionError
-from pantheon.core.orders import Verb
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptResult,
@@ -229,19 +228,3 @@ class StoreContract:
             await store.nodes(NIGHT)
         with pytest.raises(StoreError):
             await store.add_event(NIGHT, "n", "note")
-
-    async def test_orders_are_kept_once(self, store: Store, clock: FakeClock) -> None:
-        """An order that changes nothing is not recorded; those of no night are every night's; each is an event."""
-        await begin(store, clock)
-        first = await store.add_order(Verb.PAUSE, night=NIGHT, reason="lunch", by="ann")
-        assert first is not None
-        assert await store.add_order(Verb.PAUSE, night=NIGHT, reason="again", by="bob") is None
-        held = await store.add_order(Verb.HOLD, night="", task="b/one", reason="look", by="ann")
-        assert held is not None
-        again = await store.add_order(Verb.RESUME, night=NIGHT, reason="back", by="ann")
-        assert again is not None
-        assert await store.orders(NIGHT) == (first, held, again)
-        assert await store.orders(NIGHT, after=held.seq) == (again,)
-        assert await store.orders("another") == (held,)
-        names = [(one.subject, one.name) for one in await store.events(NIGHT)]
-        assert names[-2:] == [(NIGHT, "order.pause"), (NIGHT, "order.resume")]

@@ -9,6 +9,7 @@ from pantheon.adapters.store import open_store
 from pantheon.ports.store import Store
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.lease_contract import LeaseContract
+from pantheon.testing.orders_contract import OrdersContract
 from pantheon.testing.store import FakeStore
 from pantheon.testing.store_contract import StoreContract
 
@@ -18,7 +19,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-class TestFakeStore(StoreContract, LeaseContract):
+class TestFakeStore(StoreContract, LeaseContract, OrdersContract):
     """The fake keeps what the port promises."""
 
     @pytest.fixture
@@ -26,7 +27,7 @@ class TestFakeStore(StoreContract, LeaseContract):
         return FakeStore(clock)
 
 
-class TestSqliteStore(StoreContract, LeaseContract):
+class TestSqliteStore(StoreContract, LeaseContract, OrdersContract):
     """SQLite keeps what the port promises."""
 
     @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pantheon.core import lifecycle
 from pantheon.core.errors import TransitionError
-from pantheon.core.records import NightState, NodeState, TaskOutcome
+from pantheon.core.records import NodeState, TaskOutcome
 
 STATES = st.sampled_from(NodeState)
 
@@ -46,10 +46,11 @@ def test_a_terminal_state_has_no_way_out(state: NodeState, to: NodeState) -> Non
         with pytest.raises(TransitionError):
             lifecycle.advance(state, to)
     if state in lifecycle.REQUEUEABLE:
-        assert lifecycle.requeue_node(state) is NodeState.READY
+        assert lifecycle.requeue_node(state, needs_met=True) is NodeState.READY
+        assert lifecycle.requeue_node(state, needs_met=False) is NodeState.WAITING
     else:
         with pytest.raises(TransitionError):
-            lifecycle.requeue_node(state)
+            lifecycle.requeue_node(state, needs_met=True)
 
 
 def test_the_named_sets_say_what_the_table_says() -> None:
@@ -57,28 +58,16 @@ def test_the_named_sets_say_what_the_table_says() -> None:
     assert set(lifecycle.NODE_STEPS) == set(NodeState)
     assert set(NodeState) == lifecycle.TERMINAL | lifecycle.OPEN
     assert lifecycle.TERMINAL - {NodeState.SUCCEEDED} == lifecycle.REQUEUEABLE
-    assert lifecycle.sources(NodeState.RUNNING) == lifecycle.INITIAL
+    assert lifecycle.sources(NodeState.RUNNING) == lifecycle.INITIAL == lifecycle.CLAIMABLE
     without_attempt = lifecycle.TERMINAL & lifecycle.NODE_STEPS[NodeState.WAITING]
     assert without_attempt == lifecycle.ENDS_WITHOUT_ATTEMPT
-    assert set(lifecycle.NIGHT_STEPS) == set(NightState)
 
 
-def test_a_night_closes_once() -> None:
-    """A night goes from running to closed and nowhere else."""
-    assert lifecycle.advance_night(NightState.RUNNING, NightState.CLOSED) is NightState.CLOSED
-    for state, to in (
-        (NightState.CLOSED, NightState.RUNNING),
-        (NightState.CLOSED, NightState.CLOSED),
-        (NightState.RUNNING, NightState.RUNNING),
-    ):
+@given(st.sampled_from(TaskOutcome) | st.none())
+def test_only_what_did_not_succeed_is_requeued(outcome: TaskOutcome | None) -> None:
+    """A task under way, one that was accepted and one that had nothing to do are refused."""
+    if outcome in (None, TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED):
         with pytest.raises(TransitionError):
-            lifecycle.advance_night(state, to)
-
-
-@given(st.lists(st.sampled_from(TaskOutcome), min_size=1))
-def test_the_first_outcome_stays(outcomes: list[TaskOutcome]) -> None:
-    """However often a task is concluded, it keeps the first outcome."""
-    known: TaskOutcome | None = None
-    for outcome in outcomes:
-        known = lifecycle.conclude_once(known, outcome)
-    assert known is outcomes[0]
+            lifecycle.require_unsuccessful("b/one", outcome)
+    else:
+        lifecycle.require_unsuccessful("b/one", outcome)

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pantheon.adapters.store.rows import json_text, time_text
+from pantheon.adapters.store.rows import HELD, UNTAKEN, json_text, time_text
 from pantheon.core import lifecycle
 from pantheon.core.errors import TransitionError
 from pantheon.core.records import BatchRecord, NightRecord, NightState, NodeRecord, NodeState, TaskRecord
@@ -43,7 +43,7 @@ def add_batch(db: sqlite3.Connection, at: str, batch: BatchRecord, tasks: Sequen
 
 
 def open_night(db: sqlite3.Connection, at: str, night: NightRecord, tasks: Sequence[str]) -> None:
-    """Add a night, or take up a running one, and give it the tasks that no night has."""
+    """Add a night, or take up a running one, and give it the tasks that no night has and nobody holds."""
     added = db.execute(
         "INSERT INTO nights (id, state, base_commit, branch, started_at, summary) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO NOTHING",
@@ -57,14 +57,16 @@ def open_night(db: sqlite3.Connection, at: str, night: NightRecord, tasks: Seque
         ),
     ).rowcount
     require_running(db, night.id)
+    held = db.execute("SELECT 1 FROM holds LIMIT 1").fetchone() is not None
+    take = f"UPDATE tasks SET night = ? WHERE key = ? AND {UNTAKEN}{f' AND NOT {HELD}' if held else ''}"
     taken = 0
     for key in dict.fromkeys(tasks):
-        moved = db.execute(
-            "UPDATE tasks SET night = ? WHERE key = ? AND night IS NULL", (night.id, key)
-        ).rowcount
-        if moved == 0 and db.execute("SELECT 1 FROM tasks WHERE key = ?", (key,)).fetchone() is None:
+        moved = db.execute(take, (night.id, key)).rowcount
+        if moved:
+            db.execute("INSERT INTO night_tasks (night, task, cause) VALUES (?, ?, '')", (night.id, key))
+            taken += 1
+        elif db.execute("SELECT 1 FROM tasks WHERE key = ?", (key,)).fetchone() is None:
             raise TransitionError(f"the store has no task {key}")
-        taken += moved
     if added or taken:
         record(db, at, night.id, night.id, "night.opened", json_text({"tasks": taken}))
 
@@ -136,12 +138,14 @@ def end_nodes(
 def finish_task(db: sqlite3.Connection, at: str, night: str, task: str, outcome: str, cause: str) -> None:
     """Record a task's outcome; the first one stays."""
     moved = db.execute(
-        "UPDATE tasks SET outcome = ?, cause = ? WHERE key = ? AND night = ? AND outcome IS NULL",
+        "UPDATE night_tasks SET outcome = ?, cause = ? WHERE task = ? AND night = ? AND outcome IS NULL",
         (outcome, cause, task, night),
     ).rowcount
     if moved:
         record(db, at, night, task, f"task.{outcome}", json_text({"cause": cause}))
-    elif db.execute("SELECT 1 FROM tasks WHERE key = ? AND night = ?", (task, night)).fetchone() is None:
+    elif (
+        db.execute("SELECT 1 FROM night_tasks WHERE task = ? AND night = ?", (task, night)).fetchone() is None
+    ):
         raise TransitionError(f"task {task} is not one of night {night}")
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import aiosqlite
 
 from pantheon.adapters.store import rows
+from pantheon.adapters.store.counting import read_counts
 from pantheon.adapters.store.failures import translated
 from pantheon.core.orders import Order
 from pantheon.core.records import (
     AttemptRecord,
     BatchRecord,
+    Counts,
     EventRecord,
     NightRecord,
     NodeRecord,
@@ -36,16 +38,29 @@ class Reader:
         """Return every batch, oldest first."""
         return await self._fetch(rows.read_batch, rows.BATCH)
 
-    async def tasks(self, night: str | None, pending: bool) -> tuple[TaskRecord, ...]:
+    async def tasks(
+        self, night: str | None, pending: bool, after: str | None, limit: int | None
+    ) -> tuple[TaskRecord, ...]:
         """Return tasks in queue order."""
-        where, parameters = [], []
+        sql, parameters = rows.TASK, []
         if night is not None:
-            where.append("night = ?")
+            sql = rows.TASK_OF_NIGHT
             parameters.append(night)
         if pending:
-            where.append("night IS NULL")
-        clause = f" WHERE {' AND '.join(where)}" if where else ""
-        return await self._fetch(rows.read_task, f"{rows.TASK}{clause} ORDER BY rowid", *parameters)
+            sql += f" AND {rows.UNTAKEN} AND NOT {rows.HELD}"
+        if after is not None:
+            sql += " AND tasks.rowid > (SELECT rowid FROM tasks WHERE key = ?)"
+            parameters.append(after)
+        sql += " ORDER BY tasks.rowid LIMIT ?"
+        return await self._fetch(rows.read_task, sql, *parameters, -1 if limit is None else max(limit, 0))
+
+    async def orders(self, night: str, after: int) -> tuple[Order, ...]:
+        """Return the orders that a night follows."""
+        return await self._fetch(rows.read_order, rows.ORDER, after, night)
+
+    async def counts(self, night: str | None) -> Counts:
+        """Count a night's tasks and nodes, or the whole store's."""
+        return await read_counts(self._connection, self._path, night)
 
     async def nights(self) -> tuple[NightRecord, ...]:
         """Return every night, oldest first."""
@@ -62,10 +77,6 @@ class Reader:
     async def events(self, night: str, after: int, limit: int) -> tuple[EventRecord, ...]:
         """Return a night's events in order."""
         return await self._fetch(rows.read_event, rows.EVENT, night, after, max(limit, 0))
-
-    async def orders(self, night: str, after: int) -> tuple[Order, ...]:
-        """Return the orders of a night, and those of no night, in order."""
-        return await self._fetch(rows.read_order, rows.ORDER, night, after)
 
     async def _fetch(
         self, read: Callable[[rows.Row], rows.Record], sql: str, *parameters: Any

@@ -44,7 +44,17 @@ def json_text(value: Any) -> str:
 
 
 BATCH = "SELECT name, digest, label, lines, enqueued_at, path FROM batches ORDER BY rowid"
-TASK = "SELECT key, batch, line, package, night, outcome, cause FROM tasks"
+TASK = (
+    "SELECT key, batch, line, package, tasks.night, coalesce(n.outcome, tasks.outcome),"
+    " coalesce(n.cause, tasks.cause) FROM tasks"
+    " LEFT JOIN night_tasks AS n ON n.night = tasks.night AND n.task = key WHERE 1"
+)
+TASK_OF_NIGHT = (
+    "SELECT key, batch, line, package, n.night, n.outcome, n.cause FROM tasks"
+    " JOIN night_tasks AS n ON n.task = key WHERE n.night = ?"
+)
+UNTAKEN = "tasks.night IS NULL AND tasks.outcome IS NULL"
+HELD = "(key IN (SELECT task FROM holds) OR batch IN (SELECT batch FROM holds))"
 NIGHT = (
     "SELECT id, state, base_commit, branch, started_at, closed_at, summary FROM nights ORDER BY nights.rowid"
 )
@@ -58,8 +68,8 @@ ATTEMPT = (
 )
 EVENT = "SELECT seq, at, night, subject, name, details FROM events WHERE night = ? AND seq > ? ORDER BY seq LIMIT ?"
 ORDER = (
-    'SELECT seq, at, verb, night, batch, task, reason, "by" FROM orders'
-    " WHERE night IN (?, '') AND seq > ? ORDER BY seq"
+    "SELECT seq, at, verb, night, batch, task, reason, by FROM orders"
+    " WHERE seq > ? AND (night = ? OR verb IN ('hold', 'release')) ORDER BY seq"
 )
 
 
@@ -77,12 +87,6 @@ def read_task(row: Row) -> TaskRecord:
     return TaskRecord(
         key=key, batch=batch, line=line, package=package, night=night, outcome=outcome, cause=cause
     )
-
-
-def read_order(row: Row) -> Order:
-    """Read a row of ``ORDER``."""
-    seq, at, verb, night, batch, task, reason, by = row
-    return Order(seq=seq, at=_time(at), verb=verb, night=night, batch=batch, task=task, reason=reason, by=by)
 
 
 def read_night(row: Row) -> NightRecord:
@@ -159,6 +163,12 @@ def read_event(row: Row) -> EventRecord:
     return EventRecord(
         seq=seq, at=_time(at), night=night, subject=subject, name=name, details=json.loads(details)
     )
+
+
+def read_order(row: Row) -> Order:
+    """Read a row of ``ORDER``."""
+    seq, at, verb, night, batch, task, reason, by = row
+    return Order(seq=seq, at=_time(at), verb=verb, night=night, batch=batch, task=task, reason=reason, by=by)
 
 
 def read_rows(read: Callable[[Row], Record], rows: list[Row]) -> list[Record]:

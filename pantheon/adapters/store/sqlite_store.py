@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from pantheon.adapters.store import commands, leases, order_log
+from pantheon.adapters.store import commands, leases, orders
 from pantheon.adapters.store.failures import translated
 from pantheon.adapters.store.group import Groups
 from pantheon.adapters.store.opening import open_reading, open_writing, quick_check
@@ -30,6 +30,7 @@ from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
     BatchRecord,
+    Counts,
     EventRecord,
     Lease,
     NightRecord,
@@ -177,22 +178,35 @@ class SqliteStore:
         )
 
     async def add_order(
-        self, verb: Verb, *, night: str, batch: str = "", task: str = "", reason: str, by: str
+        self, verb: Verb, *, night: str = "", batch: str = "", task: str = "", reason: str, by: str
     ) -> Order | None:
-        order = Order(
-            seq=1, at=self._clock.now(), verb=verb, night=night, batch=batch, task=task,
-            reason=storable_text(reason), by=storable_text(by),
-        )  # fmt: skip
-        return await self._write(partial(order_log.add_order, order=order))
+        order = self._order(verb, night=night, batch=batch, task=task, reason=reason, by=by)
+        return await self._write(partial(orders.add_order, order=order))
+
+    async def requeue(
+        self, task: str, *, night: str | None = None, from_node: str | None = None, reason: str, by: str
+    ) -> tuple[str, ...]:
+        order = self._order(Verb.REQUEUE, task=task, reason=reason, by=by)
+        return await self._write(partial(orders.requeue, order=order, night=night, from_node=from_node))
 
     async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:
         return await self._open_reader().orders(night, after)
 
+    async def counts(self, night: str | None = None) -> Counts:
+        return await self._open_reader().counts(night)
+
     async def batches(self) -> tuple[BatchRecord, ...]:
         return await self._open_reader().batches()
 
-    async def tasks(self, *, night: str | None = None, pending: bool = False) -> tuple[TaskRecord, ...]:
-        return await self._open_reader().tasks(night, pending)
+    async def tasks(
+        self,
+        *,
+        night: str | None = None,
+        pending: bool = False,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[TaskRecord, ...]:
+        return await self._open_reader().tasks(night, pending, after, limit)
 
     async def nights(self) -> tuple[NightRecord, ...]:
         return await self._open_reader().nights()
@@ -224,6 +238,10 @@ class SqliteStore:
     async def _close(self, connection: aiosqlite.Connection) -> None:
         with translated(self._path):
             await asyncio.shield(connection.close())
+
+    def _order(self, verb: Verb, *, reason: str, by: str, **subject: str) -> Order:
+        reason, by = storable_text(reason), storable_text(by)
+        return Order(seq=1, at=self._clock.now(), verb=verb, reason=reason, by=by, **subject)
 
     def _now(self) -> str:
         return time_text(self._clock.now())

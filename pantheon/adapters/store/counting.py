@@ -1,0 +1,65 @@
+"""Counts over indexes, so that looking at a large store costs milliseconds and no memory."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from pantheon.adapters.store.failures import translated
+from pantheon.adapters.store.rows import HELD, UNTAKEN
+from pantheon.core.records import Counts, Lease, NodeState, TaskOutcome
+
+_UNTAKEN = f"SELECT {HELD}, count(*) FROM tasks WHERE {UNTAKEN} GROUP BY 1"
+_CANCELLED_UNTAKEN = (
+    "SELECT outcome, count(*) FROM tasks WHERE night IS NULL AND outcome IS NOT NULL GROUP BY outcome"
+)
+_OUTCOMES_OF_NIGHT = "SELECT outcome, count(*) FROM night_tasks WHERE night = ? GROUP BY outcome"
+_OUTCOMES = (
+    "SELECT n.outcome, count(*) FROM tasks JOIN night_tasks AS n ON n.task = key AND n.night = tasks.night"
+    " GROUP BY n.outcome"
+)
+_NODES_OF_NIGHT = "SELECT state, count(*) FROM nodes WHERE night = ? GROUP BY state"
+_NODES = "SELECT state, count(*) FROM nodes INDEXED BY nodes_by_state GROUP BY state"
+_RUNNING = (
+    "SELECT night, key, attempt, token, owner, expires_at FROM attempts JOIN nodes ON nodes.id = node_id"
+    " WHERE ended_at IS NULL AND (? OR night = ?) ORDER BY token"
+)
+
+
+async def read_counts(connection: aiosqlite.Connection, path: Path, night: str | None) -> Counts:
+    """Count a night's tasks and nodes, or the whole store's; what no night has taken is counted always."""
+
+    async def fetch(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        async with connection.execute(sql, parameters) as cursor:
+            return [tuple(row) for row in await cursor.fetchall()]
+
+    with translated(path):
+        untaken = dict(await fetch(_UNTAKEN))
+        if night is None:
+            outcomes = dict(await fetch(_OUTCOMES))
+            for outcome, count in await fetch(_CANCELLED_UNTAKEN):
+                outcomes[outcome] = outcomes.get(outcome, 0) + count
+            nodes = dict(await fetch(_NODES))
+        else:
+            outcomes = dict(await fetch(_OUTCOMES_OF_NIGHT, night))
+            nodes = dict(await fetch(_NODES_OF_NIGHT, night))
+        running = await fetch(_RUNNING, night is None, night)
+    return Counts(
+        pending=untaken.get(0, 0),
+        held=untaken.get(1, 0),
+        open=outcomes.pop(None, 0),
+        outcomes={TaskOutcome(outcome): count for outcome, count in outcomes.items()},
+        nodes={NodeState(state): count for state, count in nodes.items()},
+        running=tuple(
+            Lease(
+                night=of,
+                node=node,
+                attempt=attempt,
+                token=token,
+                owner=owner,
+                expires_at=datetime.fromisoformat(expires_at),
+            )
+            for of, node, attempt, token, owner, expires_at in running
+        ),
+    )
