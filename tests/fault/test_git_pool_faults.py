@@ -1,11 +1,14 @@
 """Work trees after a kill, a cancellation and a torn file: the next lease is right, and no work is lost."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,13 @@ def rescued(state: Path) -> list[str]:
     return git(state / "git", "for-each-ref", "--format=%(refname)", "refs/pantheon/rescued").split()
 
 
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    with path.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 async def assert_right(repository: NightRepository, state: Path, commit: str) -> None:
     """Lease the one tree at ``commit`` and compare every file."""
     async with asyncio.timeout(30), repository.work_tree(commit) as tree:
@@ -103,12 +113,13 @@ async def test_a_killed_night_leaves_right_trees_and_no_lost_work(
     """
     state = tmp_path / "state"
     killed_night(user, state, die_at, how)
-    repository = await NightRepository.open(user, state, trees=1, clock=FakeClock())
-    head, before = await repository.resolve("HEAD"), await repository.resolve("HEAD~1")
     with structlog.testing.capture_logs() as logs:
+        repository = await NightRepository.open(user, state, trees=1, clock=FakeClock())
+        refs = rescued(state)
+        head, before = await repository.resolve("HEAD"), await repository.resolve("HEAD~1")
         await assert_right(repository, state, before)
     await assert_right(repository, state, head)
-    refs = rescued(state)
+    assert rescued(state) == refs
     assert kept is None or bool(refs) == kept
     assert [entry["ref"] for entry in logs if entry["event"] == "work_tree_rescued"] == refs
     for ref in refs:
@@ -127,6 +138,19 @@ async def test_work_on_a_torn_index_or_a_lost_commit_is_set_aside(user: Path, tm
     await assert_right(repository, state, await repository.resolve("HEAD"))
     kept = list((state / "trees").glob("00.kept-*"))
     assert [(one / "new/x.md").read_bytes() for one in kept] == [b"more work"]
+
+
+async def test_work_in_a_tree_that_is_leased_no_more_is_kept_too(user: Path, tmp_path: Path) -> None:
+    """A smaller pool forgets no tree; a tree where another process is at work is left alone."""
+    state = tmp_path / "state"
+    killed_night(user, state, "tool")
+    for path in (state / "trees").glob("00*"):
+        path.rename(path.with_name(path.name.replace("00", "07")))
+    with hold_lock(state / "trees/07.state"):
+        await NightRepository.open(user, state, trees=1, clock=FakeClock())
+        assert rescued(state) == []
+    await NightRepository.open(user, state, trees=1, clock=FakeClock())
+    assert len(rescued(state)) == 1
 
 
 async def test_a_torn_state_sets_the_tree_aside(user: Path, tmp_path: Path) -> None:
@@ -149,8 +173,8 @@ async def test_the_number_of_rescues_is_bounded_and_the_oldest_are_told(
     for _ in range(2):
         killed_night(user, state, "tool")
         clock.advance(60)
-        repository = await NightRepository.open(user, state, trees=1, clock=clock)
         with structlog.testing.capture_logs() as told:
+            repository = await NightRepository.open(user, state, trees=1, clock=clock)
             await assert_right(repository, state, await repository.resolve("HEAD"))
         logs.extend(dict(one) for one in told)
     events = [(one["event"], one["ref"]) for one in logs]

@@ -54,6 +54,7 @@ class PooledTree:
         self._git = git
         self._folder = folder
         self._index = folder.with_name(f"{folder.name}.index")
+        self._state_path = folder.with_name(f"{folder.name}.state")
         self._owner = owner
         self._clock = clock
         self._env = {"GIT_INDEX_FILE": str(self._index), "GIT_WORK_TREE": str(folder)}
@@ -85,7 +86,7 @@ class PooledTree:
         """
         if await self._disk(self._make_folder):
             self.at = None
-        async with hold(self._folder.with_name(f"{self._folder.name}.state")) as state:
+        async with hold(self._state_path) as state:
             self._state = state
             try:
                 await self._stand_at(commit, state)
@@ -93,6 +94,14 @@ class PooledTree:
             finally:
                 self._state = None
                 state.write(TreeState(self._owner, None))
+
+    async def recover(self) -> None:
+        """Keep what a killed night left here. Raises ``GitError`` when somebody is at work here, or it fails."""
+        async with hold(self._state_path, wait_s=0) as state:
+            found = state.read()
+            if found is not None and found.open_at is not None and found.owner != self._owner:
+                await self._keep_what_is_left(found, state)
+                state.write(TreeState(found.owner, None))
 
     async def commit(self, message: str) -> str:
         state = self._state

@@ -63,6 +63,7 @@ class NightRepository:
         form = await finder.text("rev-parse", "--show-object-format")
         own = await open_own(state / "git", Path(common), object_format=form, clock=clock)
         pool = TreePool(own, state / "trees", size=trees, clock=clock)
+        await pool.recover()
         return cls(finder, user, own, pool, clock)
 
     async def resolve(self, revision: str) -> str:

@@ -55,11 +55,15 @@ class StateFile:
 
 
 @asynccontextmanager
-async def hold(path: Path) -> AsyncIterator[StateFile]:
+async def hold(path: Path, *, wait_s: float = WAIT_S) -> AsyncIterator[StateFile]:
     """Hold the lock of one tree.
 
+    Args:
+        path: the file.
+        wait_s: seconds to wait for somebody else.
+
     Raises:
-        GitError: somebody else has held it for a minute, or the file cannot be opened.
+        GitError: somebody else has held it for that long, or the file cannot be opened.
 
     Cancellation:
         The lock is given back.
@@ -70,7 +74,7 @@ async def hold(path: Path) -> AsyncIterator[StateFile]:
         raise GitError(f"{path}: {error.strerror}") from error
     try:
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(wait_s):
                 while not _lock(handle):  # noqa: ASYNC110 - nothing tells when another process lets go
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
