@@ -13,7 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from pantheon.adapters.store import open_store
 from pantheon.core.errors import PantheonError
-from pantheon.core.lifecycle import OPEN
+from pantheon.core.lifecycle import OPEN, UNSUCCESSFUL
+from pantheon.core.orders import Verb
 from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeRecord, NodeState, TaskOutcome
 from pantheon.ports.store import Store
 from pantheon.testing.clock import FakeClock
@@ -69,7 +70,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Every history starts with a night that has ready nodes, so that most of it is about something."""
         self.add_batch("b1", ["x", "y"])
         self.open_night("n1", TASKS[:2])
-        self.add_nodes("n1", ["a", "b", "c"], TASKS[0], NodeState.READY)
+        self.add_nodes("n1", ["a", "b"], TASKS[0], NodeState.READY)
+        self.add_nodes("n1", ["c"], TASKS[1], NodeState.WAITING)
 
     @rule(name=st.sampled_from(["b1", "b2"]), ids=st.lists(st.sampled_from(["x", "y"]), max_size=2))
     def add_batch(self, name: str, ids: list[str]) -> None:
@@ -89,7 +91,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(night=NIGHTS, keys=NODES, task=st.sampled_from(TASKS), state=st.sampled_from(sorted(OPEN)))
     def add_nodes(self, night: str, keys: list[str], task: str, state: NodeState) -> None:
-        nodes = [NodeRecord(night=night, key=key, task=task, node=key, state=state) for key in keys]
+        needs = {"b": ("a",), "c": ("b",)}
+        nodes = [
+            NodeRecord(night=night, key=key, task=task, node=key, state=state, needs=needs.get(key, ()))
+            for key in keys
+        ]
         self.both(lambda store: store.add_nodes(nodes))
 
     @rule(night=NIGHTS, keys=NODES)
@@ -122,6 +128,32 @@ class StoreMachine(RuleBasedStateMachine):
     def sweep(self, night: str, expired_only: bool) -> None:
         self.both(lambda store: store.sweep(night, expired_only=expired_only))
 
+    @rule(
+        verb=st.sampled_from(Verb),
+        night=st.sampled_from(["", "n1", "n2"]),
+        batch=st.sampled_from(["", "", "b1", "b2"]),
+        task=st.sampled_from(["", *TASKS]),
+    )
+    def add_order(self, verb: Verb, night: str, batch: str, task: str) -> None:
+        order = {"night": night, "batch": "" if task else batch, "task": task}
+        self.both(lambda store: store.add_order(verb, **order, reason="why\udfff", by="ann"))
+
+    @rule(
+        task=st.sampled_from(TASKS),
+        night=st.sampled_from([None, None, "n1"]),
+        from_node=st.sampled_from([None, None, "a"]),
+    )
+    def requeue(self, task: str, night: str | None, from_node: str | None) -> None:
+        self.both(
+            lambda store: store.requeue(task, night=night, from_node=from_node, reason="again", by="ann")
+        )
+
+    @rule(task=st.sampled_from(TASKS[:2]), outcome=st.sampled_from(sorted(UNSUCCESSFUL)))
+    def lose(self, task: str, outcome: TaskOutcome) -> None:
+        """End a task without success and all its nodes with it, so that there is something to requeue."""
+        self.both(lambda store: store.end_nodes("n1", ["a", "b", "c"], NodeState.SKIPPED, "lost"))
+        self.both(lambda store: store.finish_task("n1", task, outcome, "lost"))
+
     @rule(seconds=st.sampled_from([-30, 5, 100]))
     def move_clock(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -136,13 +168,16 @@ class StoreMachine(RuleBasedStateMachine):
     def both_hold_the_same(self) -> None:
         for name in ("batches", "tasks", "nights"):
             self.both(methodcaller(name))
-        self.both(methodcaller("tasks", pending=True))
+        for call in (methodcaller("tasks", pending=True), methodcaller("counts")):
+            self.both(call)
+        self.both(methodcaller("tasks", after="b1/x", limit=2))
         for night in ("n1", "n2", ""):
-            for name in ("nodes", "attempts", "events"):
+            for name in ("nodes", "attempts", "events", "orders", "counts"):
                 self.both(methodcaller(name, night))
+            self.both(methodcaller("tasks", night=night))
 
 
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
