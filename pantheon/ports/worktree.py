@@ -55,19 +55,41 @@ class WorkTree(Protocol):
         ...
 
     async def commit(self, message: str) -> str:
-        """Return the commit that holds the tree as it is now; the starting commit when nothing changed."""
+        """Return the commit that holds the tree as it is now; the starting commit when nothing changed.
+
+        Its parent is the starting commit, also when this is not the first commit of the lease.
+
+        Raises:
+            GitError: the lease has ended, or the commit cannot be made; it may be tried again.
+
+        Cancellation:
+            No commit, or one that nobody knows of; the files stay as they are.
+        """
         ...
 
 
 class Repository(Protocol):
-    """Commits of the user's repository plus the night's own, never the user's work tree or index."""
+    """Commits of the user's repository plus the night's own, never the user's work tree or index.
+
+    Every method that is given a commit raises ``GitError`` when it is not there: ``CommitLostError`` where it can
+    be told that the night's own commits are gone. That is no fault of the work, and never taken for a conflict.
+    """
 
     async def resolve(self, revision: str) -> str:
         """Return the full id of a commit. Raises ``GitError`` when there is none."""
         ...
 
     def work_tree(self, commit: str) -> AbstractAsyncContextManager[WorkTree]:
-        """Lease a pooled work tree at ``commit``; it returns to the pool on exit, cleaned."""
+        """Lease a pooled work tree at ``commit``; it returns to the pool on exit.
+
+        What is not in a commit by then is cleaned at the next lease. What a killed process left is kept first.
+
+        Raises:
+            GitError: the commit is not there, or the files cannot be written.
+
+        Cancellation:
+            The tree returns to the pool; the next lease is right wherever this one was broken off.
+        """
         ...
 
     async def diff(self, base: str, head: str) -> bytes:
@@ -91,7 +113,7 @@ class Repository(Protocol):
         ...
 
     async def read_files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the content of many files at once; those that are not there are left out."""
+        """Return the content of many files at once; those that are not there or not regular are left out."""
         ...
 
     async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
@@ -111,7 +133,7 @@ class Repository(Protocol):
         ...
 
     async def find_landed(self, branch: str, base: str, trailer: str, value: str) -> str | None:
-        """Return the commit of ``branch`` since ``base`` whose trailer has this value, else None."""
+        """Return the commit of ``branch`` since ``base`` one of whose trailers has this value, else None."""
         ...
 
     async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:

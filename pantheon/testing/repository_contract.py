@@ -209,6 +209,8 @@ class RepositoryContract:
         assert await repository.find_text(head, ["a.*"]) == ()
         assert await repository.find_text(head, ["-e", "ALPHA"]) == ()
         assert await repository.find_text(head, []) == ()
+        many = [f"no such text in any file of the repository, number {number}" for number in range(4000)]
+        assert await repository.find_text(head, [*many, "alpha"]) == ("a.md",)
 
     async def test_a_tree_moves_onto_another_parent(self, repository: Repository) -> None:
         """The content of one commit on top of another, with its message."""
@@ -229,6 +231,15 @@ class RepositoryContract:
         assert await repository.trailer_values(head, second, "Key") == ("1", "2", '{"x": [3]}')
         assert await repository.trailer_values(first, second, "Key") == ("2", '{"x": [3]}')
         assert await repository.trailer_values(second, second, "Key") == ()
+
+    async def test_a_message_may_hold_anything(self, repository: Repository) -> None:
+        """What no commit can hold is replaced; trailers after it are read."""
+        head = await repository.resolve("HEAD")
+        message = "-m \ud800 \0 \u2028 é\n\nKey: v\n"
+        changed = await change(repository, head, "a.md", b"1\n", message)
+        flat = await repository.commit_tree_of(changed, head, message)
+        for commit in (changed, flat):
+            assert await repository.trailer_values(head, commit, "Key") == ("v",)
 
     async def test_publishing_is_compare_and_swap(self, repository: Repository, user: User) -> None:
         """The branch moves only from where it is believed to be, and never while somebody works on it."""

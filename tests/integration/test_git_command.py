@@ -64,3 +64,10 @@ async def test_a_git_that_cannot_be_started_is_a_git_error(
     find_git.cache_clear()
     with pytest.raises(GitError, match="could not be started"):
         await GitRunner(tmp_path).run("log", "x" * 4_000_000)
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "\ud800"])
+async def test_an_argument_that_cannot_be_is_a_git_error(tmp_path: Path, argument: str) -> None:
+    """Text of a model or a repository that no process can be given."""
+    with pytest.raises(GitError, match="no process can be given"):
+        await GitRunner(tmp_path).run("log", argument)

@@ -84,6 +84,7 @@ class GitRunner:
         ok: Sequence[int] = (0,),
         into: BinaryIO | None = None,
         keep: Sequence[int] = (),
+        timeout_s: float | None = None,
     ) -> tuple[int, bytes]:
         """Return (exit status, standard output).
 
@@ -94,6 +95,7 @@ class GitRunner:
             ok: statuses that are no error.
             into: a file that takes standard output instead.
             keep: descriptors that the process inherits.
+            timeout_s: seconds for this command, where the runner's are not right.
 
         Raises:
             GitError: the status is not one of ``ok``, the time is up, or git is not there.
@@ -116,11 +118,14 @@ class GitRunner:
             )
         except OSError as error:
             raise GitError(f"git {args[0]} could not be started: {error.strerror or error}") from error
+        except ValueError as error:
+            raise GitError(f"git {args[0]} was given what no process can be given: {error}") from error
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(limit_s):
                 out, err = await process.communicate(stdin)
         except TimeoutError as error:
-            raise GitError(f"git {args[0]} did not finish within {self._timeout_s:.0f} s") from error
+            raise GitError(f"git {args[0]} did not finish within {limit_s:.0f} s") from error
         finally:
             if process.returncode is None:
                 process.kill()

@@ -52,7 +52,7 @@ def commit_stream(written: list[Written], *, ref: str, parent: str, message: str
     parts = [
         f"commit {ref}\nmark :1\nauthor {IDENTITY} {at} +0000\ncommitter {IDENTITY} {at} +0000\n".encode()
     ]
-    text = message.encode()
+    text = message_bytes(message)
     parts += [b"data %d\n" % len(text), text, f"\nfrom {parent}\n".encode()]
     # Deletions first: a path may be a folder now whose name a file had.
     parts += [b"D %s\n" % _quoted(one.path) for one in written if one.mode is None]
@@ -62,6 +62,11 @@ def commit_stream(written: list[Written], *, ref: str, parent: str, message: str
             parts += [head, b"\ndata %d\n" % len(one.data), one.data, b"\n"]
     parts.append(f'\nget-mark :1\nls :1 ""\nls {parent} ""\n'.encode())
     return b"".join(parts)
+
+
+def message_bytes(message: str) -> bytes:
+    """Return a message as git takes it; a model may have put anything into it."""
+    return message.replace("\0", "\ufffd").encode("utf-8", "replace")
 
 
 def parse_answer(out: bytes) -> tuple[str, bool]:

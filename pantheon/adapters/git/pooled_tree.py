@@ -29,6 +29,8 @@ from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_DELTA_PATHS = 1000
 """Beyond that, git writes the folder faster."""
+FULL_CHECKOUT_S = 1800.0
+"""For a checkout of every file, on a slow disk."""
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -227,7 +229,10 @@ class PooledTree:
             await self._reset(commit, state)
 
     async def _reset(self, commit: str, state: StateFile) -> None:
-        await self._git.run("read-tree", "--reset", "-u", commit, env=self._env, keep=(state.handle,))
+        await self._git.run(
+            "read-tree", "--reset", "-u", commit,
+            env=self._env, keep=(state.handle,), timeout_s=FULL_CHECKOUT_S,
+        )  # fmt: skip
         reach(CrashPoint.CHECKOUT_MIDWAY)
         await self._git.run("clean", "-ffdxq", env=self._env, keep=(state.handle,))
         await self._disk(lambda: remove_named(self._folder, ".git"))

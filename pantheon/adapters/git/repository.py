@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.commit_stream import message_bytes
 from pantheon.adapters.git.own_directory import open_own
 from pantheon.adapters.git.pool import TreePool
 from pantheon.adapters.git.pooled_tree import PooledTree, identity
@@ -146,13 +147,13 @@ class NightRepository:
         return found
 
     async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
-        patterns = [part for text in texts for part in ("-e", text)]
-        if not patterns:
+        if not texts:
             return ()
+        patterns = "\n".join(texts).encode("utf-8", "surrogateescape")
         async with self._naming(commit):
             _, out = await self._own.run(
-                "grep", "--files-with-matches", "-z", "--text", "--fixed-strings", *patterns, commit, "--",
-                ok=(0, 1),
+                "grep", "--files-with-matches", "-z", "--text", "--fixed-strings", "-f", "-", commit, "--",
+                stdin=patterns, ok=(0, 1),
             )  # fmt: skip
         names = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(name.removeprefix(f"{commit}:") for name in names if name)
@@ -167,7 +168,7 @@ class NightRepository:
         async with self._naming(commit, parent):
             return await self._own.text(
                 "commit-tree", f"{commit}^{{tree}}", "-p", parent,
-                stdin=message.encode(), env=identity(self._clock),
+                stdin=message_bytes(message), env=identity(self._clock),
             )  # fmt: skip
 
     async def tree_of(self, commit: str) -> str:

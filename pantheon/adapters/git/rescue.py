@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.commit_stream import message_bytes
 from pantheon.ports.clock import Clock
 
 REFS = "refs/pantheon/rescued"
@@ -34,7 +35,9 @@ async def commit_whole(
     before = await git.text("rev-parse", f"{parent}^{{tree}}")
     if tree.decode().strip() == before:
         return parent
-    return await git.text("commit-tree", tree.decode().strip(), "-p", parent, stdin=message.encode(), env=env)
+    return await git.text(
+        "commit-tree", tree.decode().strip(), "-p", parent, stdin=message_bytes(message), env=env
+    )
 
 
 async def rescue(
