@@ -1,11 +1,14 @@
 """The night's repository on real git: the user's side stays exactly as it was."""
 
 import asyncio
+import json
 import os
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.git import command
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError, MergeConflictError, ToolError
 from pantheon.testing.clock import FakeClock
@@ -264,6 +267,31 @@ async def test_a_shallow_clone_is_merged_and_searched(user: Path, tmp_path: Path
     git(clone, "fetch", "-q", "--unshallow")
     reopened = await open_repository(clone, tmp_path)
     assert await reopened.merge([left, right])
+
+
+async def test_what_a_commit_and_a_landing_wrote_is_on_the_disk(
+    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power loss leaves no branch without its objects: git flushes each one that it writes."""
+    repository = await open_repository(user, tmp_path)
+    base = await repository.resolve("HEAD")
+    told = tmp_path / "told"
+
+    async def flushes(of: Awaitable[object]) -> int:
+        told.write_bytes(b"")
+        await of
+        events = [json.loads(line) for line in told.read_text().splitlines()]
+        return sum(int(event["value"]) for event in events if event.get("key") == "fsync/hardware-flush")
+
+    environment = command.git_environment
+    monkeypatch.setattr(
+        command, "git_environment", lambda extra: {**environment(extra), "GIT_TRACE2_EVENT": str(told)}
+    )
+    assert await flushes(change(repository, base, "sub/b.md", b"new\n")) >= 4, "a file, two trees, a commit"
+    head = await change(repository, base, "sub/b.md", b"new\n")
+    assert await flushes(repository.publish("pantheon/night-x", head, old=None, base=base)) >= 5, (
+        "and the branch"
+    )
 
 
 async def test_links_are_not_read_as_files(user: Path, tmp_path: Path) -> None:

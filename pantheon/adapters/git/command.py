@@ -21,6 +21,8 @@ _SETTINGS = (
     "core.autocrlf=false",
     "core.quotePath=false",
     "core.symlinks=true",
+    # The store calls a node finished, and a branch moves, only over objects that a power loss leaves.
+    "core.fsync=committed,loose-object",
     "protocol.allow=never",
     "submodule.recurse=false",
     "commit.gpgSign=false",
