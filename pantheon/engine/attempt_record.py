@@ -15,6 +15,7 @@ from pantheon.core.statement import ATTEMPT_PREDICATE, make_statement
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import NodeContext, Services
+from pantheon.ports.crash_points import CrashPoint, reach
 
 
 class Attest(Protocol):
@@ -123,8 +124,10 @@ async def attest_attempt(record: AttemptRecorder, result: NodeResult) -> None:
     )
     signature = await services.signer.sign(pae(PAYLOAD_TYPE, statement))
     envelope = seal(statement, [(services.signer.key_id, signature)])
+    reach(CrashPoint.ATTEST_BEFORE)
     await record.evidence.sink.put("attestation.json", envelope.to_bytes() + b"\n")
     await record.evidence.sink.seal()
+    reach(CrashPoint.ATTEST_AFTER)
 
 
 def _input(context: NodeContext) -> Mapping[str, Any]:
