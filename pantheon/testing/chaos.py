@@ -6,6 +6,7 @@ imported everything, so that most of the time is spent in nights and not in star
 """
 
 import argparse
+import asyncio
 import json
 import random
 import sys
@@ -88,7 +89,7 @@ def run_chaos(folder: Path, *, kills: int, seed: int, say: Say, notes: int = 2) 
     began = time.monotonic()
     run_until_ended(calm)
     usual_s = time.monotonic() - began
-    undisturbed = check_night(calm, before)
+    undisturbed = asyncio.run(check_night(calm, before))
     tally = Tally()
     while tally.kills < kills:
         number = tally.nights + 1
@@ -98,7 +99,7 @@ def run_chaos(folder: Path, *, kills: int, seed: int, say: Say, notes: int = 2) 
             before = fingerprint(night.root)
             seen = _disturb(night, chance, usual_s, min(MOST_KILLS, kills - tally.kills), tally)
             run_until_ended(night)
-            found = check_night(night, before)
+            found = asyncio.run(check_night(night, before))
         tally.add(number, found, undisturbed)
         if seen != found.reruns:
             tally.unfenced.append(f"night {number}: repeated {found.reruns}, of which {seen} were running")

@@ -13,27 +13,52 @@ import hashlib
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.store import open_store
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import PantheonError
 from pantheon.core.operation import TASK_TRAILER
+from pantheon.core.records import AttemptRecord, EventRecord, NightState, TaskOutcome
 from pantheon.core.statement import parse_statement
-from pantheon.testing.chaos_night import BRANCH, ChaosNight
+from pantheon.testing.chaos_night import BRANCH, NIGHT, ChaosNight
 from pantheon.testing.night import git
 
 ATTESTATION = "attestation.json"
-Row = tuple[Any, ...]
+MOST_EVENTS = 1_000_000
 _OURS = ("objects/", "refs/heads/pantheon", "logs/refs/heads/pantheon")
 """Of the user's git directory: what a night may write."""
+
+
+class Row(NamedTuple):
+    """An attempt, flat."""
+
+    node: str
+    attempt: int
+    token: int
+    outcome: str | None
+    """None while it runs."""
+    state: str
+    """What became of the node."""
+    folder: str
+
+    @classmethod
+    def of(cls, record: AttemptRecord) -> "Row":
+        result = record.result
+        if result is None:
+            return cls(record.node, record.attempt, record.token, None, "running", "")
+        return cls(
+            record.node, record.attempt, record.token, result.outcome, result.node_state, result.artifacts
+        )
 
 
 @dataclass(frozen=True)
@@ -94,23 +119,22 @@ def running_attempts(night: ChaosNight) -> set[tuple[str, int]]:
             )
 
 
-def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
+async def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
     """Return what is wrong with a night that has come to its end.
 
     Args:
         night: the night; no process works on it.
         before: the fingerprint of the user's repository before it.
     """
-    with closing(sqlite3.connect(night.database)) as store:
-        tasks = dict(store.execute("SELECT key, outcome FROM tasks"))
-        attempts = store.execute(
-            "SELECT key, attempt, token, outcome, attempts.node_state, artifacts FROM attempts"
-            " JOIN nodes ON nodes.id = node_id ORDER BY token"
-        ).fetchall()
-        events = store.execute(
-            "SELECT subject, name, details ->> 'token' FROM events ORDER BY seq"
-        ).fetchall()
-        closed = store.execute("SELECT state FROM nights").fetchall() == [("closed",)]
+    store = await open_store(night.database, SystemClock(), write=False)
+    try:
+        tasks = {task.key: task.outcome for task in await store.tasks(night=NIGHT)}
+        attempts = [Row.of(attempt) for attempt in await store.attempts(NIGHT)]
+        events = await store.events(NIGHT, limit=MOST_EVENTS)
+        closed = [one.state for one in await store.nights()] == [NightState.CLOSED]
+    finally:
+        await store.aclose()
+    attempts.sort(key=lambda one: one.token)
     after = fingerprint(night.root)
     changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
     accepted = [key for key, outcome in tasks.items() if outcome == "accepted"]
@@ -120,28 +144,31 @@ def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
         torn=tuple(_torn(night, attempts)),
         unfenced=tuple(_unfenced(attempts, events)),
         touched=tuple(f"{name} of the user's repository has changed" for name in sorted(changed)),
-        reruns=frozenset((key, attempt) for key, attempt, _, end, *_ in attempts if end == "interrupted"),
+        reruns=frozenset((one.node, one.attempt) for one in attempts if one.outcome == "interrupted"),
         outcomes=Counter(str(outcome) for outcome in tasks.values()),
         tree=_tree(night),
     )
 
 
 def _lost(
-    night: ChaosNight, tasks: Mapping[str, str], attempts: list[Row], events: list[Row], *, closed: bool
+    night: ChaosNight,
+    tasks: Mapping[str, TaskOutcome | None],
+    attempts: Sequence[Row],
+    events: Sequence[EventRecord],
+    *,
+    closed: bool,
 ) -> Iterator[str]:
     if not closed:
         yield "the night is not closed"
     if len(tasks) != night.notes:
         yield f"{len(tasks)} tasks are known of {night.notes}"
-    said = Counter(subject for subject, name, _ in events if name.startswith("task."))
+    said = Counter(event.subject for event in events if event.name.startswith("task."))
     for key, outcome in tasks.items():
         if outcome is None or said[key] != 1:
             yield f"task {key} has the outcome {outcome}, told {said[key]} times"
-    yield from (
-        f"attempt {attempt} of {key} is left running"
-        for key, attempt, _, end, _, _ in attempts
-        if end is None
-    )
+    for one in attempts:
+        if one.outcome is None:
+            yield f"attempt {one.attempt} of {one.node} is left running"
 
 
 def _repeated(night: ChaosNight, accepted: list[str]) -> Iterator[str]:
@@ -155,13 +182,13 @@ def _repeated(night: ChaosNight, accepted: list[str]) -> Iterator[str]:
         yield f"git fsck: {said}"
 
 
-def _torn(night: ChaosNight, attempts: list[Row]) -> Iterator[str]:
+def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
     pem = (night.own / "keys" / "night.pub.pem").read_bytes()
     key = serialization.load_pem_public_key(pem).public_bytes(
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )
     for node, attempt, token, outcome, _, folder in attempts:
-        if outcome == "interrupted":
+        if outcome in (None, "interrupted"):
             continue
         try:
             place = night.own / "artifacts" / folder
@@ -179,17 +206,19 @@ def _torn(night: ChaosNight, attempts: list[Row]) -> Iterator[str]:
             yield f"attempt {attempt} of {node} is attested as another"
 
 
-def _unfenced(attempts: list[Row], events: list[Row]) -> Iterator[str]:
-    tokens = [int(token) for _, name, token in events if name == "node.running"]
+def _unfenced(attempts: Sequence[Row], events: Sequence[EventRecord]) -> Iterator[str]:
+    tokens = [event.details["token"] for event in events if event.name == "node.running"]
     if any(one >= other for one, other in pairwise(tokens)):
         yield f"fencing tokens do not rise: {tokens}"
+    if tokens != [one.token for one in attempts]:
+        yield f"{len(tokens)} claims are told of {len(attempts)} attempts"
     ends: dict[str, str] = {}
-    for key, attempt, _, outcome, state, _ in attempts:
-        if ends.get(key, "ready") != "ready":
-            yield f"attempt {attempt} of {key} follows one that ended the node as {ends[key]}"
-        if outcome not in ("succeeded", "interrupted", "cancelled"):
-            yield f"attempt {attempt} of {key} is {outcome}"
-        ends[key] = state
+    for one in attempts:
+        if ends.get(one.node, "ready") != "ready":
+            yield f"attempt {one.attempt} of {one.node} follows one that ended the node as {ends[one.node]}"
+        if one.outcome not in ("succeeded", "interrupted", "cancelled"):
+            yield f"attempt {one.attempt} of {one.node} is {one.outcome}"
+        ends[one.node] = one.state
 
 
 def _tree(night: ChaosNight) -> str:

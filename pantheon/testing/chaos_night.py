@@ -6,7 +6,7 @@ that every way of getting to the end must come to the same content.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,11 @@ class ChaosNight:
         (self.root / "README.md").write_bytes(b"half a sentence\n")
         (self.root / "untracked.txt").write_bytes(b"mine\n")
 
-    async def run(self) -> NightSummary | None:
+    async def run(self, on_bench: Callable[[Bench], None] = lambda _: None) -> NightSummary | None:
         """Run the night, or go on with it; None when it was closed before.
+
+        Args:
+            on_bench: told of the opened services, to break something among them.
 
         Raises:
             PantheonError: as a night does.
@@ -112,17 +115,14 @@ class ChaosNight:
         await asyncio.to_thread(self.database.parent.mkdir, parents=True, exist_ok=True)
         script = NoteScript({word: known for word, _, known in _NOTES})
         async with hold_night(self.database, SystemClock()), opened(self.root, self.own, script) as bench:
-            return await self.go_on(bench)
-
-    async def go_on(self, bench: Bench) -> NightSummary | None:
-        """Run the night on services that are open; None when it was closed before."""
-        known = {one.id: one.state for one in await bench.store.nights()}
-        if known.get(NIGHT) is NightState.CLOSED:
-            return None
-        bench.services = replace(bench.services, artifacts=TwoStrokes(self.own / "artifacts"))
-        summary = await bench.night(self.targets, needs=self.needs, night=NIGHT)
-        await bench.services.artifacts.put_night_file(NIGHT, "report.json", b"{}\n")
-        return summary
+            known = {one.id: one.state for one in await bench.store.nights()}
+            if known.get(NIGHT) is NightState.CLOSED:
+                return None
+            bench.services = replace(bench.services, artifacts=TwoStrokes(self.own / "artifacts"))
+            on_bench(bench)
+            summary = await bench.night(self.targets, needs=self.needs, night=NIGHT)
+            await bench.services.artifacts.put_night_file(NIGHT, "report.json", b"{}\n")
+            return summary
 
     @property
     def targets(self) -> list[str]:

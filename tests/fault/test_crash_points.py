@@ -1,5 +1,6 @@
 """A whole night is killed at each named crash point, and the same command run again ends it as if nothing had been."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ def calm(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fi
     night.make()
     before = fingerprint(night.root)
     assert nursery.run(night) == 0
-    return check_night(night, before), json.loads((night.folder / REACHED).read_text())
+    return asyncio.run(check_night(night, before)), json.loads((night.folder / REACHED).read_text())
 
 
 def end(nursery: Nursery, night: ChaosNight) -> None:
@@ -62,7 +63,7 @@ def test_kill_at_a_point(
     if nursery.run(night, Death(point, reached[point] // 2 + 1)) == KILLED:
         running |= running_attempts(night)
     end(nursery, night)
-    found = check_night(night, before)
+    found = asyncio.run(check_night(night, before))
     assert found.problems == ()
     assert (found.tree, found.outcomes) == (undisturbed.tree, undisturbed.outcomes)
     assert found.reruns == running
