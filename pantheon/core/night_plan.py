@@ -1,4 +1,4 @@
-"""From the lines a night took to the tasks of its plan: routed, with their needs, and in turns where they write alike."""
+"""From the lines a night took to its plan's tasks: routed, with their needs, and in turns where they write alike."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace

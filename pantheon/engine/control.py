@@ -5,11 +5,12 @@ the end of the window closes it with work left.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pantheon.core.orders import Order, fold_orders
+from pantheon.core.orders import Order, Standing, Verb, fold_orders
 from pantheon.core.policy import NightBudget
 from pantheon.core.spending import Spent
 from pantheon.engine.scheduler import Scheduler
@@ -47,6 +48,7 @@ class NightControl:
         ends_at: end of the window; None when there is none.
         stopping: set by the process to drain the night.
         scheduler: what is told.
+        reopen: takes up tasks again that the operator has requeued.
     """
 
     store: Store
@@ -57,6 +59,7 @@ class NightControl:
     ends_at: datetime | None
     stopping: asyncio.Event
     scheduler: Scheduler
+    reopen: Callable[[Collection[str]], Awaitable[None]]
     halt: Halt | None = None
     _tokens: int = field(init=False)
     _began: float = field(init=False)
@@ -88,6 +91,18 @@ class NightControl:
             group.create_task(self._watch_process(), name="watch the process")
             group.create_task(self._watch_orders(), name="watch orders")
 
+    async def take_up(self) -> None:
+        """Begin with the orders of earlier processes; to run the night again takes back a pause or a drain."""
+        standing = fold_orders(await self.store.orders(self.night))
+        if standing.paused or standing.draining:
+            await self.store.add_order(
+                Verb.RESUME, night=self.night, reason="the night was started again", by="pantheon"
+            )
+        # What was requeued before stands in the store already; only what is ordered from now on is news.
+        self._orders = list(await self.store.orders(self.night))
+        self._follow(fold_orders(self._orders))
+        await self.look()
+
     async def look(self) -> None:
         """Look at the process, the clock and the orders once."""
         if self.stopping.is_set():
@@ -101,10 +116,14 @@ class NightControl:
         if not new:
             return
         self._orders += new
-        standing = fold_orders(self._orders)
+        self._follow(fold_orders(self._orders))
+        if requeued := {order.task for order in new if order.verb is Verb.REQUEUE}:
+            await self.reopen(requeued)
+
+    def _follow(self, standing: Standing) -> None:
         if standing.draining:
             self.stop(Halt.DRAINED)
-        if standing.cancelled:
+        if standing.cancelled is not None:
             self.halt = self.halt or Halt.CANCELLED
         self.scheduler.obey(standing)
 

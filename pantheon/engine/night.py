@@ -171,6 +171,7 @@ class Night:
             ends_at=self.ends_at,
             stopping=self.stopping,
             scheduler=scheduler,
+            reopen=run.reopen,
         )
         run.join(scheduler, control.spend)
         await run.restore(await services.store.nodes(record.id), attempts)
@@ -178,7 +179,7 @@ class Night:
 
     async def _work(self, run: NightRun, control: NightControl) -> None:
         """Run the nodes with the heartbeat and the operator's word beside them."""
-        await control.look()
+        await control.take_up()
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(control.run(), name="control"),

@@ -1,7 +1,7 @@
 """One night in this process: runs its nodes through the scheduler and records what becomes of its tasks."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from pantheon.core.dag import Plan, PlannedNode
@@ -90,14 +90,31 @@ class NightRun:
             if record.key not in planned:
                 continue
             if record.state in TERMINAL:
-                self._restore_end(planned[record.key], record, last.get(record.key))
+                self._note_end(planned[record.key], record, last.get(record.key))
+                self.scheduler.ended[record.key] = NodeEnded(record.state, record.cause)
             elif (deaths := interrupted.get(record.key, 0)) >= MAX_INTERRUPTIONS:
                 cause = f"interrupted {deaths} times: the process died whenever it ran; quarantined"
                 await self.store.end_nodes(self.context.id, [record.key], NodeState.CANCELLED, cause)
                 self.state.end(planned[record.key], NodeState.FAILED, cause, crashed=True)
                 self.scheduler.ended[record.key] = NodeEnded(NodeState.FAILED, cause)
 
-    def _restore_end(self, planned: PlannedNode, record: NodeRecord, last: AttemptRecord | None) -> None:
+    async def reopen(self, tasks: Collection[str]) -> None:
+        """Take up tasks again whose nodes the operator has put back."""
+        night = self.context.id
+        last = {attempt.node: attempt for attempt in await self.store.attempts(night)}
+        again = []
+        for record in await self.store.nodes(night):
+            if record.task not in tasks:
+                continue
+            planned = self.scheduler.node(record.key)
+            if record.state in TERMINAL:
+                self._note_end(planned, record, last.get(record.key))
+            elif record.state is not NodeState.RUNNING:
+                self.state.reopen(planned)
+                again.append(record.key)
+        self.scheduler.reopen(again)
+
+    def _note_end(self, planned: PlannedNode, record: NodeRecord, last: AttemptRecord | None) -> None:
         result = None if last is None else last.result
         self.state.end(
             planned,
@@ -108,7 +125,6 @@ class NightRun:
             commit=record.output_commit,
             output=None if result is None else result.metrics.get("output"),
         )
-        self.scheduler.ended[record.key] = NodeEnded(record.state, record.cause)
 
     async def run_node(self, planned: PlannedNode, release: Release) -> NodeEnded | Again:
         """Run one attempt of a node."""

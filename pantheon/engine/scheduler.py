@@ -19,6 +19,7 @@ from pantheon.core.dispatch import Candidate, ReadyQueue
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
 from pantheon.engine.frontier import Frontier
+from pantheon.engine.to_end import take_back_cancellation
 
 AT_ONCE = 128
 """Nodes between their start and their record, unless the caller says otherwise."""
@@ -56,7 +57,7 @@ class Scheduler:
         tasks: task key -> the planned task, for priority and package.
         slots: resource -> slots; resources that are not named are unlimited.
         run: executes one attempt of a node; must not raise but for cancellation and our own bugs.
-        end: told of nodes that end without having run, with their state, the cause and their keys.
+        end: told of nodes that end without deciding anything, with their state, the cause and their keys.
         conclude: called after each node that has ended, once nothing waits for it any more.
         sleep: waits a number of seconds.
         ended: nodes that are terminal already, when a night is resumed.
@@ -176,7 +177,9 @@ class Scheduler:
             cause = self.standing.cancel_cause(node.task)
             if not cause:
                 raise
+            take_back_cancellation()
             ended = NodeEnded(NodeState.CANCELLED, cause)
+            await self.end(ended.state, cause, (node.key,))
         finally:
             release()
             self._running.pop(node.key, None)

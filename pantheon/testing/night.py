@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pantheon.core.notes.textcheck import normalise_tags
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
 from pantheon.core.task import Task
-from pantheon.engine.night import Night, NightSummary, Progress
+from pantheon.engine.night import Night, NightSummary, Progress, Watch
 from pantheon.engine.services import Content, Services
 from pantheon.ports.store import Store
 from pantheon.testing.scripted_model import Reply, Say, ScriptedServer, serve_script
@@ -100,20 +101,22 @@ class Bench:
     server: ScriptedServer
     steps: list[Progress] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ends_at: datetime | None = None
+    watch: Watch = lambda _: None
 
     async def night(
         self, targets: Sequence[str], *, needs: Mapping[str, Sequence[str]] | None = None, night: str = "n1"
     ) -> NightSummary:
-        """Run one night over one task per target; the task's id is the target's stem."""
+        """Run one night over one task per target; the task's id is the target's stem, numbered when it comes again."""
         tasks = [
             Task(
-                id=Path(target).stem,
+                id=Path(target).stem + (f"-{again + 1}" if (again := targets[:place].count(target)) else ""),
                 kind="docops",
                 goal="Catalogue the note",
                 targets=(target,),
                 needs=tuple((needs or {}).get(Path(target).stem, ())),
             )
-            for target in targets
+            for place, target in enumerate(targets)
         ]
         records = [
             TaskRecord(key=f"{BATCH}/{t.id}", batch=BATCH, line=t.canonical_line().decode()) for t in tasks
@@ -133,11 +136,16 @@ class Bench:
             slots={"model": 2, "cpu": 2, "git": 1},
             owner="test",
             lease_s=60.0,
-            watch=self.steps.append,
+            watch=self._see,
             stopping=self.stopping,
+            ends_at=self.ends_at,
         )
         async with asyncio.timeout(60):
             return await runner.run(known[0] if known else record, [r.key for r in records])
+
+    def _see(self, step: Progress) -> None:
+        self.steps.append(step)
+        self.watch(step)
 
 
 @asynccontextmanager
