@@ -112,9 +112,12 @@ def _disturb(
 ) -> frozenset[tuple[str, int]]:
     """Kill a night at random instants; returns the attempts that were running then."""
     seen: set[tuple[str, int]] = set()
+    left_s = usual_s
     for _ in range(kills):
-        status = run_forked(night, Death(after_s=chance.uniform(0.0, usual_s), group=chance.random() < 0.5))
-        if status != KILLED:
+        after_s = chance.uniform(0.0, left_s)
+        # What was worked before a kill stays, so the rest is shorter; it takes a while to find that out, though.
+        left_s = max(left_s - after_s, usual_s / 4)
+        if run_forked(night, Death(after_s=after_s, group=chance.random() < 0.5)) != KILLED:
             break
         tally.kills += 1
         seen |= running_attempts(night)
