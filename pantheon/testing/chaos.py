@@ -9,12 +9,13 @@ import argparse
 import asyncio
 import json
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from pantheon.testing.chaos_check import Findings, check_night, fingerprint, running_attempts
 from pantheon.testing.chaos_fork import KILLED, Death, run_forked, run_until_ended
@@ -93,16 +94,18 @@ def run_chaos(folder: Path, *, kills: int, seed: int, say: Say, notes: int = 2) 
     tally = Tally()
     while tally.kills < kills:
         number = tally.nights + 1
-        with TemporaryDirectory(dir=folder, prefix=f"{number:04}-") as place:
-            night = ChaosNight(Path(place), notes)
-            night.make()
-            before = fingerprint(night.root)
-            seen = _disturb(night, chance, usual_s, min(MOST_KILLS, kills - tally.kills), tally)
-            run_until_ended(night)
-            found = asyncio.run(check_night(night, before))
+        known = len(tally.problems)
+        night = ChaosNight(folder / f"{number:04}", notes)
+        night.make()
+        before = fingerprint(night.root)
+        seen = _disturb(night, chance, usual_s, min(MOST_KILLS, kills - tally.kills), tally)
+        run_until_ended(night)
+        found = asyncio.run(check_night(night, before))
         tally.add(number, found, undisturbed)
         if seen != found.reruns:
             tally.unfenced.append(f"night {number}: repeated {found.reruns}, of which {seen} were running")
+        if len(tally.problems) == known:
+            shutil.rmtree(night.folder)
         say(f"{tally.kills} of {kills} kills, {tally.nights} nights, {len(tally.problems)} problems")
     return tally
 
@@ -141,8 +144,12 @@ def main() -> int:
         sys.stderr.write(f"{text}, {time.monotonic() - began:.0f} s{ending}")
         sys.stderr.flush()
 
-    with TemporaryDirectory(prefix="chaos-") as folder:
-        tally = run_chaos(Path(folder), kills=asked.kills, seed=seed, say=say, notes=asked.notes)
+    folder = Path(mkdtemp(prefix="chaos-"))
+    tally = run_chaos(folder, kills=asked.kills, seed=seed, say=say, notes=asked.notes)
+    if tally.problems:
+        sys.stderr.write(f"the nights in question are in {folder}\n")
+    else:
+        shutil.rmtree(folder)
     if asked.json:
         told = {**asdict(tally), "seed": seed, "problems": tally.problems}
         sys.stdout.write(json.dumps(told, sort_keys=True) + "\n")
