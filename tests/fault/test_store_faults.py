@@ -17,7 +17,7 @@ import pytest
 
 from pantheon.adapters.store import SqliteStore, open_store, opening
 from pantheon.adapters.store.failures import translated
-from pantheon.core.errors import StoreError
+from pantheon.core.errors import LeaseLostError, StoreError, TransitionError
 from pantheon.core.records import NodeState
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.store_contract import DONE, NIGHT, begin, node_of
@@ -235,12 +235,20 @@ async def test_damage_met_while_reading_is_named(path: Path, clock: FakeClock) -
     await filled(path, clock)
     data = path.read_bytes()
     path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
-    looking = await open_store(path, clock, write=False)
-    with pytest.raises(StoreError, match=r"store\.db"):
-        await looking.nodes(NIGHT)
-        await looking.tasks()
-        await looking.events(NIGHT)
-    await looking.aclose()
+    before = path.read_bytes()
+
+    async def read_all() -> None:
+        looking = await open_store(path, clock, write=False)
+        try:
+            await looking.nodes(NIGHT)
+            await looking.tasks()
+            await looking.events(NIGHT)
+        finally:
+            await looking.aclose()
+
+    with pytest.raises(StoreError, match=r"store\.db is damaged"):
+        await read_all()
+    assert path.read_bytes() == before
 
 
 async def test_values_changed_from_outside_are_not_believed(path: Path, clock: FakeClock) -> None:
@@ -277,6 +285,120 @@ async def test_what_sqlite_says_is_translated(path: Path, clock: FakeClock) -> N
         with pytest.raises(StoreError, match=f"{path} cannot be used") as found, translated(path):
             db.execute("SELECT nothing")
         assert found.value.hint
+
+
+async def test_a_page_that_breaks_while_the_night_runs_is_named(path: Path, clock: FakeClock) -> None:
+    """A write that meets damage fails with the file's name; nothing more is written and nothing is repaired."""
+    await filled(path, clock)
+    store = await open_store(path, clock)
+    with closing(sqlite3.connect(path)) as db:
+        root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'nodes'").fetchone()[0]
+    size = 4096
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    before = path.read_bytes()
+    # What was read before is remembered; let it go, as a night does that works for hours.
+    for connection in store._connections:
+        await connection.execute("PRAGMA shrink_memory")
+    try:
+        with pytest.raises(StoreError, match=r"store\.db is damaged"):
+            await store.claim(NIGHT, "n7", owner="me", lease_s=60)
+        with pytest.raises(StoreError, match="damaged"):
+            await store.check()
+    finally:
+        await store.aclose()
+    assert path.read_bytes() == before
+    with pytest.raises(StoreError, match="damaged"):
+        await open_store(path, clock)
+
+
+async def test_a_disk_that_becomes_read_only_is_named(path: Path, clock: FakeClock) -> None:
+    """Writes fail with what to do and leave nothing; reads go on; writing goes on when the disk does."""
+    store = await open_store(path, clock)
+    await begin(store, clock, node_of("n"))
+    writing = store._connections[1]
+    await writing.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.claim(NIGHT, "n", owner="me", lease_s=60)
+    assert (await store.nodes(NIGHT))[0].state is NodeState.WAITING
+    await writing.execute("PRAGMA query_only = OFF")
+    assert (await store.claim(NIGHT, "n", owner="me", lease_s=60)).attempt == 1
+    await store.aclose()
+
+
+async def test_a_clock_that_jumps_costs_at_most_an_attempt(path: Path, clock: FakeClock) -> None:
+    """Forward: the lease runs out, the node is tried again, the old owner is refused. Back: nothing is swept early."""
+    store = await open_store(path, clock)
+    await begin(store, clock, node_of("n"), node_of("m"))
+    lease = await store.claim(NIGHT, "n", owner="me", lease_s=60)
+    clock.advance(86_400)
+    assert await store.sweep(NIGHT) == ("n",)
+    with pytest.raises(LeaseLostError):
+        await store.settle(lease, DONE)
+    again = await store.claim(NIGHT, "n", owner="me", lease_s=60)
+    assert again.token > lease.token
+    clock.advance(-2 * 86_400)
+    assert await store.sweep(NIGHT) == ()
+    renewed = await store.renew(again, lease_s=60)
+    assert renewed.expires_at < again.expires_at
+    later = await store.claim(NIGHT, "m", owner="me", lease_s=60)
+    assert later.token > again.token
+    await store.settle(renewed, DONE)
+    sequence = [event.seq for event in await store.events(NIGHT)]
+    assert sequence == sorted(sequence)
+    assert await store.sweep(NIGHT, expired_only=False) == ("m",)
+    await store.aclose()
+
+
+async def test_a_stolen_lease_settles_nothing(path: Path, clock: FakeClock) -> None:
+    """Another process that swept and claimed has the node; the first one's result is dropped, whatever it says."""
+    store = await open_store(path, clock)
+    other = await open_store(path, clock, busy_timeout_s=5)
+    await begin(store, clock, node_of("n"))
+    lease = await store.claim(NIGHT, "n", owner="one", lease_s=60)
+    await other.sweep(NIGHT, expired_only=False)
+    stolen = await other.claim(NIGHT, "n", owner="two", lease_s=60)
+    for refused in (store.settle(lease, DONE), store.renew(lease, lease_s=60)):
+        with pytest.raises(LeaseLostError):
+            await refused
+    await other.settle(stolen, DONE)
+    with pytest.raises(LeaseLostError):
+        await store.settle(lease, DONE)
+    assert [one.owner for one in await store.attempts(NIGHT)] == ["one", "two"]
+    await other.aclose()
+    await store.aclose()
+
+
+async def test_one_refused_write_does_not_undo_its_group(path: Path, clock: FakeClock) -> None:
+    """A group is applied again when one of it fails: the others come once, in order, and so do their events."""
+    store = await open_store(path, clock)
+    await begin(store, clock, *(node_of(f"n{place}") for place in range(20)))
+    refused: list[str] = []
+
+    async def claim(key: str) -> None:
+        try:
+            await store.claim(NIGHT, key, owner="me", lease_s=60)
+        except (StoreError, TransitionError) as error:
+            refused.append(error.code)
+
+    async def note() -> None:
+        with pytest.raises(StoreError, match="cannot be stored"):
+            await store.add_event(NIGHT, "\ud800", "note")
+
+    async with asyncio.TaskGroup() as group:
+        for place in range(20):
+            group.create_task(claim(f"n{place}"), name=f"claim {place}")
+            if place % 5 == 0:
+                group.create_task(claim("unknown"), name=f"refused {place}")
+                group.create_task(note(), name=f"unstorable {place}")
+    assert refused == ["transition"] * 4
+    attempts = await store.attempts(NIGHT)
+    assert [one.token for one in attempts] == list(range(1, 21))
+    events = await store.events(NIGHT)
+    assert [event.subject for event in events if event.name == "node.running"] == [a.node for a in attempts]
+    assert [event.seq for event in events] == list(range(events[0].seq, events[0].seq + len(events)))
+    await store.aclose()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -8,21 +8,19 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.rows import HELD, UNTAKEN, json_text, time_text
 from pantheon.core import lifecycle
 from pantheon.core.errors import TransitionError
 from pantheon.core.records import BatchRecord, NightRecord, NightState, NodeRecord, NodeState, TaskRecord
 
 
-def record(db: sqlite3.Connection, at: str, night: str, subject: str, name: str, details: str = "{}") -> None:
+def record(db: GroupConnection, at: str, night: str, subject: str, name: str, details: str = "{}") -> None:
     """Add an event."""
-    db.execute(
-        "INSERT INTO events (at, night, subject, name, details) VALUES (?, ?, ?, ?, ?)",
-        (at, night, subject, name, details),
-    )
+    db.events.append((at, night, subject, name, details))
 
 
-def add_batch(db: sqlite3.Connection, at: str, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
+def add_batch(db: GroupConnection, at: str, batch: BatchRecord, tasks: Sequence[TaskRecord]) -> bool:
     """Add a batch with its tasks; False when its name is known."""
     added = db.execute(
         "INSERT INTO batches (name, digest, label, lines, enqueued_at, path) VALUES (?, ?, ?, ?, ?, ?)"
@@ -42,7 +40,7 @@ def add_batch(db: sqlite3.Connection, at: str, batch: BatchRecord, tasks: Sequen
     return True
 
 
-def open_night(db: sqlite3.Connection, at: str, night: NightRecord, tasks: Sequence[str]) -> None:
+def open_night(db: GroupConnection, at: str, night: NightRecord, tasks: Sequence[str]) -> None:
     """Add a night, or take up a running one, and give it the tasks that no night has and nobody holds."""
     added = db.execute(
         "INSERT INTO nights (id, state, base_commit, branch, started_at, summary) VALUES (?, ?, ?, ?, ?, ?)"
@@ -71,7 +69,7 @@ def open_night(db: sqlite3.Connection, at: str, night: NightRecord, tasks: Seque
         record(db, at, night.id, night.id, "night.opened", json_text({"tasks": taken}))
 
 
-def close_night(db: sqlite3.Connection, at: str, night: str, summary: str) -> None:
+def close_night(db: GroupConnection, at: str, night: str, summary: str) -> None:
     """Close a running night; a closed one stays as it is."""
     closed = db.execute(
         "UPDATE nights SET state = 'closed', closed_at = ?, summary = ? WHERE id = ? AND state = 'running'",
@@ -83,7 +81,7 @@ def close_night(db: sqlite3.Connection, at: str, night: str, summary: str) -> No
         night_state(db, night)
 
 
-def add_nodes(db: sqlite3.Connection, nodes: Sequence[NodeRecord]) -> None:
+def add_nodes(db: GroupConnection, nodes: Sequence[NodeRecord]) -> None:
     """Add the nodes that their nights do not have."""
     for night in dict.fromkeys(node.night for node in nodes):
         require_running(db, night)
@@ -106,7 +104,7 @@ def add_nodes(db: sqlite3.Connection, nodes: Sequence[NodeRecord]) -> None:
     )
 
 
-def make_ready(db: sqlite3.Connection, at: str, night: str, nodes: Iterable[str]) -> None:
+def make_ready(db: GroupConnection, at: str, night: str, nodes: Iterable[str]) -> None:
     """Move waiting nodes to ready."""
     require_running(db, night)
     for key in dict.fromkeys(nodes):
@@ -120,7 +118,7 @@ def make_ready(db: sqlite3.Connection, at: str, night: str, nodes: Iterable[str]
 
 
 def end_nodes(
-    db: sqlite3.Connection, at: str, night: str, nodes: Iterable[str], state: NodeState, cause: str
+    db: GroupConnection, at: str, night: str, nodes: Iterable[str], state: NodeState, cause: str
 ) -> None:
     """Move nodes that do not run to ``state``; terminal ones stay."""
     details = json_text({"cause": cause})
@@ -135,7 +133,7 @@ def end_nodes(
             raise TransitionError(f"node {key} is running; settle its attempt instead")
 
 
-def finish_task(db: sqlite3.Connection, at: str, night: str, task: str, outcome: str, cause: str) -> None:
+def finish_task(db: GroupConnection, at: str, night: str, task: str, outcome: str, cause: str) -> None:
     """Record a task's outcome; the first one stays."""
     moved = db.execute(
         "UPDATE night_tasks SET outcome = ?, cause = ? WHERE task = ? AND night = ? AND outcome IS NULL",
@@ -149,24 +147,24 @@ def finish_task(db: sqlite3.Connection, at: str, night: str, task: str, outcome:
         raise TransitionError(f"task {task} is not one of night {night}")
 
 
-def require_running(db: sqlite3.Connection, night: str) -> None:
+def require_running(db: GroupConnection, night: str) -> None:
     """Raise ``TransitionError`` unless the night runs."""
     if (state := night_state(db, night)) is not NightState.RUNNING:
         raise TransitionError(f"night {night} is {state}")
 
 
-def night_state(db: sqlite3.Connection, night: str) -> NightState:
+def night_state(db: GroupConnection, night: str) -> NightState:
     """Return a night's state. Raises ``TransitionError`` when the store has no such night."""
     return NightState(_only(db, "SELECT state FROM nights WHERE id = ?", (night,), f"no night {night}"))
 
 
-def node_state(db: sqlite3.Connection, night: str, key: str) -> NodeState:
+def node_state(db: GroupConnection, night: str, key: str) -> NodeState:
     """Return a node's state. Raises ``TransitionError`` when the night has no such node."""
     sql = "SELECT state FROM nodes WHERE night = ? AND key = ?"
     return NodeState(_only(db, sql, (night, key), f"no node {key} in night {night}"))
 
 
-def _only(db: sqlite3.Connection, sql: str, parameters: tuple[Any, ...], missing: str) -> Any:
+def _only(db: GroupConnection, sql: str, parameters: tuple[Any, ...], missing: str) -> Any:
     row = db.execute(sql, parameters).fetchone()
     if row is None:
         raise TransitionError(f"the store has {missing}")

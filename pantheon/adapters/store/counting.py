@@ -1,4 +1,4 @@
-"""Counts over indexes, so that looking at a large store costs milliseconds and no memory."""
+"""Counts over indexes and kept counts, so that looking at a large store costs milliseconds and no memory."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,10 +7,16 @@ from typing import Any
 import aiosqlite
 
 from pantheon.adapters.store.failures import translated
-from pantheon.adapters.store.rows import HELD, UNTAKEN
+from pantheon.adapters.store.rows import UNTAKEN
 from pantheon.core.records import Counts, Lease, NodeState, TaskOutcome
 
-_UNTAKEN = f"SELECT {HELD}, count(*) FROM tasks WHERE {UNTAKEN} GROUP BY 1"
+_UNTAKEN = f"SELECT count(*) FROM tasks WHERE {UNTAKEN}"
+# Held batches by the index, held tasks one by one: neither reads the tasks that nobody holds.
+_HELD = (
+    f"SELECT (SELECT count(*) FROM tasks WHERE {UNTAKEN} AND batch IN (SELECT batch FROM holds))"
+    " + (SELECT count(*) FROM (SELECT DISTINCT task FROM holds) AS h CROSS JOIN tasks ON key = h.task"
+    f" WHERE {UNTAKEN} AND batch NOT IN (SELECT batch FROM holds))"
+)
 _CANCELLED_UNTAKEN = (
     "SELECT outcome, count(*) FROM tasks WHERE night IS NULL AND outcome IS NOT NULL GROUP BY outcome"
 )
@@ -19,8 +25,8 @@ _OUTCOMES = (
     "SELECT n.outcome, count(*) FROM tasks JOIN night_tasks AS n ON n.task = key AND n.night = tasks.night"
     " GROUP BY n.outcome"
 )
-_NODES_OF_NIGHT = "SELECT state, count(*) FROM nodes WHERE night = ? GROUP BY state"
-_NODES = "SELECT state, count(*) FROM nodes INDEXED BY nodes_by_state GROUP BY state"
+_NODES_OF_NIGHT = "SELECT state, nodes FROM node_counts WHERE night = ?"
+_NODES = "SELECT state, sum(nodes) FROM node_counts GROUP BY state"
 _RUNNING = (
     "SELECT night, key, attempt, token, owner, expires_at FROM attempts JOIN nodes ON nodes.id = node_id"
     " WHERE ended_at IS NULL AND (? OR night = ?) ORDER BY token"
@@ -35,7 +41,8 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
             return [tuple(row) for row in await cursor.fetchall()]
 
     with translated(path):
-        untaken = dict(await fetch(_UNTAKEN))
+        [(untaken,)] = await fetch(_UNTAKEN)
+        [(held,)] = await fetch(_HELD)
         if night is None:
             outcomes = dict(await fetch(_OUTCOMES))
             for outcome, count in await fetch(_CANCELLED_UNTAKEN):
@@ -46,11 +53,11 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
             nodes = dict(await fetch(_NODES_OF_NIGHT, night))
         running = await fetch(_RUNNING, night is None, night)
     return Counts(
-        pending=untaken.get(0, 0),
-        held=untaken.get(1, 0),
+        pending=untaken - held,
+        held=held,
         open=outcomes.pop(None, 0),
         outcomes={TaskOutcome(outcome): count for outcome, count in outcomes.items()},
-        nodes={NodeState(state): count for state, count in nodes.items()},
+        nodes={NodeState(state): count for state, count in nodes.items() if count},
         running=tuple(
             Lease(
                 night=of,

@@ -4,8 +4,13 @@ aiosqlite visits its thread once per call, which would be several visits per com
 through sqlite3's documented ``factory`` and gives ``commit`` its meaning here: take the group that was handed
 over, apply every command of it, commit. So a group costs one visit and one flush to disk, whatever its size.
 
+Commands seldom fail, so a group is applied without savepoints first; only when one of it fails is the group undone
+and applied again, each command inside its own. For the same reason events are collected and added all at once.
+
 Invariants:
 - a command that refuses (``PantheonError``) or breaks a constraint leaves nothing behind and fails alone;
+- a command is a function of the database and may be applied more than once, of which the last time counts;
+- events are numbered in the order in which they were recorded;
 - anything else that goes wrong, the commit included, leaves nothing of the whole group behind and is raised.
 
 Source: ADR 0003.
@@ -24,7 +29,9 @@ from pantheon.ports.crash_points import CrashPoint, reach
 UNSTORABLE = (ValueError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What one command's own values can bring about: a lone surrogate, a number or a text that is too large."""
 
-Command = Callable[[sqlite3.Connection], Any]
+Command = Callable[["GroupConnection"], Any]
+Event = tuple[str, str, str, str, str]
+"""Time, night, subject, name, details as JSON."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,6 +58,8 @@ class GroupConnection(sqlite3.Connection):
     def __init__(self, groups: Groups, database: str, **options: Any) -> None:
         super().__init__(database, **options)
         self._groups = groups
+        self.events: list[Event] = []
+        """Recorded by the commands of the present group; not added yet."""
 
     def commit(self) -> None:
         """Apply the group that was handed over last and make it durable.
@@ -59,10 +68,10 @@ class GroupConnection(sqlite3.Connection):
             sqlite3.Error: nothing of the group was applied.
         """
         group = self._groups.get_nowait()
-        self.execute("BEGIN IMMEDIATE")
         try:
-            for pending in group:
-                self._apply(pending)
+            if not self._apply_all(group):
+                self.rollback()
+                self._apply_each(group)
             reach(CrashPoint.STORE_COMMIT_BEFORE)
             self.execute("COMMIT")
             reach(CrashPoint.STORE_COMMIT_AFTER)
@@ -71,10 +80,37 @@ class GroupConnection(sqlite3.Connection):
                 self.rollback()
             raise
 
+    def _begin(self) -> None:
+        self.execute("BEGIN IMMEDIATE")
+        self.events.clear()
+
+    def _add_events(self) -> None:
+        self.executemany(
+            "INSERT INTO events (at, night, subject, name, details) VALUES (?, ?, ?, ?, ?)", self.events
+        )
+        self.events.clear()
+
+    def _apply_all(self, group: list[Pending]) -> bool:
+        """Apply a group; False when a command failed."""
+        self._begin()
+        try:
+            for pending in group:
+                pending.result = pending.command(self)
+            self._add_events()
+        except (PantheonError, sqlite3.IntegrityError, *UNSTORABLE):
+            return False
+        return True
+
+    def _apply_each(self, group: list[Pending]) -> None:
+        self._begin()
+        for pending in group:
+            self._apply(pending)
+
     def _apply(self, pending: Pending) -> None:
         self.execute("SAVEPOINT command")
         try:
             pending.result = pending.command(self)
+            self._add_events()
         except PantheonError as error:
             pending.error = error
         except sqlite3.IntegrityError as error:
@@ -85,4 +121,5 @@ class GroupConnection(sqlite3.Connection):
             pending.error.__cause__ = error
         if pending.error is not None:
             self.execute("ROLLBACK TO command")
+            self.events.clear()
         self.execute("RELEASE command")

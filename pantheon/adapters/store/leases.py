@@ -1,8 +1,7 @@
 """The writes around attempts: claim, renew, settle, sweep. Rules as in ``commands``."""
 
-import sqlite3
-
 from pantheon.adapters.store.commands import node_state, record, require_running
+from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.rows import json_text
 from pantheon.core.errors import LeaseLostError, TransitionError
 from pantheon.core.lifecycle import INTERRUPTED_CAUSE
@@ -10,7 +9,7 @@ from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeStat
 
 
 def claim(
-    db: sqlite3.Connection, at: str, night: str, node: str, owner: str, expires_at: str
+    db: GroupConnection, at: str, night: str, node: str, owner: str, expires_at: str
 ) -> tuple[int, int]:
     """Start the next attempt of a node that waits or is ready; returns its number and its fencing token."""
     row = db.execute(
@@ -30,13 +29,13 @@ def claim(
     ).lastrowid
     if token is None:
         raise TransitionError(f"node {node} was claimed without a fencing token")
-    record(
-        db, at, night, node, "node.running", json_text({"attempt": attempt, "token": token, "owner": owner})
-    )
+    # Put together by hand: a JSON encoder for a dictionary costs as much as a row.
+    details = f'{{"attempt":{attempt},"token":{token},"owner":{json_text(owner)}}}'
+    record(db, at, night, node, "node.running", details)
     return attempt, token
 
 
-def renew(db: sqlite3.Connection, lease: Lease, expires_at: str) -> None:
+def renew(db: GroupConnection, lease: Lease, expires_at: str) -> None:
     """Move a current lease's end."""
     moved = db.execute(
         "UPDATE attempts SET expires_at = ? WHERE token = ? AND attempt = ? AND ended_at IS NULL"
@@ -47,7 +46,7 @@ def renew(db: sqlite3.Connection, lease: Lease, expires_at: str) -> None:
         raise _lost(lease)
 
 
-def settle(db: sqlite3.Connection, at: str, lease: Lease, result: AttemptResult, metrics: str) -> None:
+def settle(db: GroupConnection, at: str, lease: Lease, result: AttemptResult, metrics: str) -> None:
     """End a current lease's attempt and move its node; saying the same again changes nothing."""
     ended = db.execute(
         "UPDATE attempts SET ended_at = ?, outcome = ?, node_state = ?, cause = ?, output_commit = ?,"
@@ -68,7 +67,7 @@ def settle(db: sqlite3.Connection, at: str, lease: Lease, result: AttemptResult,
         raise _lost(lease)
 
 
-def sweep(db: sqlite3.Connection, at: str, night: str, expired_only: bool) -> tuple[str, ...]:
+def sweep(db: GroupConnection, at: str, night: str, expired_only: bool) -> tuple[str, ...]:
     """End running attempts as interrupted and make their nodes ready; returns the nodes' keys."""
     result = AttemptResult(
         outcome=AttemptOutcome.INTERRUPTED, node_state=NodeState.READY, cause=INTERRUPTED_CAUSE
@@ -88,9 +87,7 @@ def sweep(db: sqlite3.Connection, at: str, night: str, expired_only: bool) -> tu
     return tuple(key for _, key, _ in rows)
 
 
-def _move(
-    db: sqlite3.Connection, at: str, night: str, node: str, attempt: int, result: AttemptResult
-) -> None:
+def _move(db: GroupConnection, at: str, night: str, node: str, attempt: int, result: AttemptResult) -> None:
     moved = db.execute(
         "UPDATE nodes SET state = ?, output_commit = ?, cause = ?"
         " WHERE night = ? AND key = ? AND state = 'running'",
@@ -98,8 +95,9 @@ def _move(
     ).rowcount
     if moved != 1:
         raise TransitionError(f"node {node} has a running attempt and is not running")
-    details = {"attempt": attempt, "outcome": result.outcome.value, "cause": result.cause}
-    record(db, at, night, node, f"node.{result.node_state.value}", json_text(details))
+    outcome, cause = result.outcome.value, json_text(result.cause)
+    details = f'{{"attempt":{attempt},"outcome":"{outcome}","cause":{cause}}}'
+    record(db, at, night, node, f"node.{result.node_state.value}", details)
 
 
 def _columns(result: AttemptResult, metrics: str) -> tuple[str | None, ...]:

@@ -1,9 +1,8 @@
 """The writes of an operator: orders and requeues. Rules as in ``commands``."""
 
-import sqlite3
-
 from pantheon.adapters.store import rows
 from pantheon.adapters.store.commands import night_state, record, require_running
+from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.rows import json_text
 from pantheon.core import lifecycle
 from pantheon.core.errors import TransitionError
@@ -12,7 +11,7 @@ from pantheon.core.records import NightState, TaskOutcome
 from pantheon.core.requeue import plan_requeue
 
 
-def add_order(db: sqlite3.Connection, order: Order) -> Order | None:
+def add_order(db: GroupConnection, order: Order) -> Order | None:
     """Carry out an order on what no night has, and add it; None when it changes nothing."""
     check_order(order)
     _require_subject(db, order)
@@ -25,9 +24,7 @@ def add_order(db: sqlite3.Connection, order: Order) -> Order | None:
     return _add(db, order)
 
 
-def requeue(
-    db: sqlite3.Connection, order: Order, night: str | None, from_node: str | None
-) -> tuple[str, ...]:
+def requeue(db: GroupConnection, order: Order, night: str | None, from_node: str | None) -> tuple[str, ...]:
     """Take up a task again; returns the nodes of a running night, or the tasks that wait for the next one."""
     row = db.execute("SELECT night, outcome FROM tasks WHERE key = ?", (order.task,)).fetchone()
     if row is None:
@@ -70,7 +67,7 @@ def requeue(
     return tuple(plan.nodes)
 
 
-def _requeue_untaken(db: sqlite3.Connection, order: Order, outcome: str | None) -> tuple[str, ...]:
+def _requeue_untaken(db: GroupConnection, order: Order, outcome: str | None) -> tuple[str, ...]:
     if outcome is None:
         raise TransitionError(f"task {order.task} waits for the next night already")
     lifecycle.require_unsuccessful(order.task, TaskOutcome(outcome))
@@ -80,7 +77,7 @@ def _requeue_untaken(db: sqlite3.Connection, order: Order, outcome: str | None) 
     return (order.task,)
 
 
-def _require_subject(db: sqlite3.Connection, order: Order) -> None:
+def _require_subject(db: GroupConnection, order: Order) -> None:
     for key, sql in (
         (order.batch, "SELECT 1 FROM batches WHERE name = ?"),
         (order.task, "SELECT 1 FROM tasks WHERE key = ?"),
@@ -89,7 +86,7 @@ def _require_subject(db: sqlite3.Connection, order: Order) -> None:
             raise TransitionError(f"the store has no {'task' if order.task else 'batch'} {key}")
 
 
-def _night_of(db: sqlite3.Connection, order: Order) -> str:
+def _night_of(db: GroupConnection, order: Order) -> str:
     """Return the running night that works the order's subject; empty when none does."""
     row = db.execute(
         "SELECT nights.id FROM nights JOIN night_tasks ON night_tasks.night = nights.id JOIN tasks ON key = task"
@@ -99,7 +96,7 @@ def _night_of(db: sqlite3.Connection, order: Order) -> str:
     return "" if row is None else str(row[0])
 
 
-def _cancel_untaken(db: sqlite3.Connection, order: Order) -> bool:
+def _cancel_untaken(db: GroupConnection, order: Order) -> bool:
     """End the tasks of the order's subject that no night has taken."""
     if not order.task and not order.batch:
         return False
@@ -114,7 +111,7 @@ def _cancel_untaken(db: sqlite3.Connection, order: Order) -> bool:
     return bool(ended)
 
 
-def _changes(db: sqlite3.Connection, order: Order) -> bool:
+def _changes(db: GroupConnection, order: Order) -> bool:
     if order.verb is Verb.CANCEL and (order.task or order.batch):
         open_task = db.execute(
             "SELECT 1 FROM night_tasks JOIN tasks ON key = task WHERE night_tasks.night = ?"
@@ -127,7 +124,7 @@ def _changes(db: sqlite3.Connection, order: Order) -> bool:
     return changes(fold_orders(rows.read_rows(rows.read_order, found.fetchall())), order)
 
 
-def _add(db: sqlite3.Connection, order: Order) -> Order:
+def _add(db: GroupConnection, order: Order) -> Order:
     seq = db.execute(
         "INSERT INTO orders (at, verb, night, batch, task, reason, by) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (

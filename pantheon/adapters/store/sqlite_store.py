@@ -6,7 +6,6 @@ Invariants:
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -18,7 +17,7 @@ import aiosqlite
 
 from pantheon.adapters.store import commands, leases, orders
 from pantheon.adapters.store.failures import translated
-from pantheon.adapters.store.group import Groups
+from pantheon.adapters.store.group import GroupConnection, Groups
 from pantheon.adapters.store.opening import open_reading, open_writing, quick_check
 from pantheon.adapters.store.reader import Reader
 from pantheon.adapters.store.rows import json_text, time_text
@@ -251,7 +250,7 @@ class SqliteStore:
             raise closed_error(self._path)
         return self._reader
 
-    async def _write(self, command: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def _write(self, command: Callable[[GroupConnection], Result]) -> Result:
         if self._closed:
             raise closed_error(self._path)
         if self._writer is None:

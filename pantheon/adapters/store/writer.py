@@ -18,7 +18,7 @@ from typing import TypeVar
 import aiosqlite
 
 from pantheon.adapters.store.failures import store_error
-from pantheon.adapters.store.group import Groups, Pending
+from pantheon.adapters.store.group import GroupConnection, Groups, Pending
 from pantheon.core.errors import PantheonError, StoreError
 
 CAPACITY = 4096
@@ -49,7 +49,7 @@ class Writer:
         # The writer lives as long as the store, which no one TaskGroup spans; aclose waits for it.
         self._task = asyncio.get_running_loop().create_task(self._run(), name="store writer")
 
-    async def submit(self, command: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def submit(self, command: Callable[[GroupConnection], Result]) -> Result:
         """Apply ``command`` and return its result once it is durable.
 
         Raises:
