@@ -65,12 +65,12 @@ class Tally:
             "tasks lost": len(self.lost),
             "merges repeated": len(self.repeated),
             "artifacts torn": len(self.torn),
-            "claims out of order": len(self.unfenced),
+            "fences broken, attempts crashed": len(self.unfenced),
             "user's files touched": len(self.touched),
             "nights with other content": len(self.differing),
             "attempts repeated (allowed)": self.reruns,
         }
-        return "\n".join(f"{name:<28} {value:>6}" for name, value in rows.items())
+        return "\n".join(f"{name:<32} {value:>6}" for name, value in rows.items())
 
 
 def run_chaos(folder: Path, *, kills: int, seed: int, say: Say, notes: int = 2) -> Tally:
@@ -154,7 +154,7 @@ def main() -> int:
         told = {**asdict(tally), "seed": seed, "problems": tally.problems}
         sys.stdout.write(json.dumps(told, sort_keys=True) + "\n")
     else:
-        lines = [tally.table(), f"{'seed':<28} {seed:>6}", *tally.problems]
+        lines = [tally.table(), f"{'seed':<32} {seed:>6}", *tally.problems]
         sys.stdout.write("\n".join(lines) + "\n")
     return 1 if tally.problems else 0
 
