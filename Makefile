@@ -10,7 +10,7 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models night clean-night test check format lint chaos bench clean distclean
+.PHONY: help setup setup-dev models night clean-night test check format lint chaos bench bench-setup clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
@@ -68,8 +68,13 @@ lint: setup-dev ## ruff, mypy --strict, import direction
 chaos: setup-dev ## kill -9 a night at 1,000 random instants and count what breaks (KILLS=, SEED=)
 	@$(BIN)/python -m pantheon.testing.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-bench: setup-dev ## run every benchmark and print its table
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: setup-dev ## run every benchmark and print its table; peers too, once `make bench-setup` was run
+	@set -e; for script in benchmarks/*.py benchmarks/engine/run.py benchmarks/engine/replay.py; do \
+	  echo "== $$script"; $(BIN)/python "$$script"; done
+
+bench-setup: ## install the systems that the engine is measured beside, in an environment of their own
+	@"$(PYTHON)" -m venv .bench/venv
+	@.bench/venv/bin/python -m pip --disable-pip-version-check install --quiet --requirement benchmarks/engine/peers.txt
 
 clean: ## remove caches and build results
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

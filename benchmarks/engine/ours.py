@@ -12,6 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from subject import Job, main
+from workload import note
+
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.keys import FileSigner
@@ -31,8 +34,6 @@ from pantheon.testing.model import FakeModel
 from pantheon.testing.repository import FakeRepository
 from pantheon.testing.signing import FakeSigner
 from pantheon.tools.registry import Registry
-from subject import Job, main
-from workload import note
 
 BATCH = "b" * 12
 FLOW = Flow(

@@ -15,17 +15,19 @@ def task(folder: str, work: str, place: int, seconds: float, needs: list[int]) -
 def run(job: Job) -> None:
     """Submit the whole graph with its edges and wait for all of it."""
     graph = job.graph
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=job.at_once, dashboard_address=None
-    ) as client:
-        with job.timed():
-            futures: list[Future] = []
-            for place, node in enumerate(graph):
-                needs = [futures[need] for need in node.needs]
-                futures.append(
-                    client.submit(task, str(job.folder), job.work, place, node.seconds, needs, pure=False)
-                )
-            client.gather(futures)
+    with (
+        Client(
+            processes=False, n_workers=1, threads_per_worker=job.at_once, dashboard_address=None
+        ) as client,
+        job.timed(),
+    ):
+        futures: list[Future] = []
+        for place, node in enumerate(graph):
+            needs = [futures[need] for need in node.needs]
+            futures.append(
+                client.submit(task, str(job.folder), job.work, place, node.seconds, needs, pure=False)
+            )
+        client.gather(futures)
 
 
 if __name__ == "__main__":

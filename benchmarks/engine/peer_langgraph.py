@@ -41,7 +41,7 @@ async def run(job: Job) -> None:
             note(job.folder, "end", place)
         return {"ended": 1}
 
-    def bound(place: int):  # noqa: ANN202 (langgraph reads annotations)
+    def bound(place: int):
         async def node(state: State) -> State:  # noqa: ARG001 (its signature)
             return await work(place)
 
@@ -72,7 +72,9 @@ async def run(job: Job) -> None:
             return await work(one["place"])
 
         builder.add_node("work", sent)
-        builder.add_conditional_edges(START, lambda _: [Send("work", {"place": p}) for p in range(len(graph))])
+        builder.add_conditional_edges(
+            START, lambda _: [Send("work", {"place": p}) for p in range(len(graph))]
+        )
         builder.add_edge("work", END)
     async with AsyncSqliteSaver.from_conn_string(str(job.folder / "langgraph.db")) as saver:
         await saver.setup()

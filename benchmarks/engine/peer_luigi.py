@@ -22,7 +22,7 @@ class Task(luigi.Task):
     size = luigi.IntParameter(significant=False)
     place = luigi.IntParameter()
 
-    def _node(self):  # noqa: ANN202 (luigi is not typed)
+    def _node(self):
         key = (self.work, self.size)
         if key not in GRAPHS:
             GRAPHS[key] = graph_of(*key)

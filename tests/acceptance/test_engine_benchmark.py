@@ -1,0 +1,73 @@
+"""The engine's benchmark stays alive: our scripts at a tiny size, the peers' as far as Python reads them."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "engine"
+OWN = "pantheon,floor: each,floor: group,floor: levels,floor: ready"
+
+
+def run(tmp_path: Path, script: str, *args: str) -> str:
+    """Run one script and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *args],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_our_engine_and_the_floors_run_at_a_tiny_size_and_lose_nothing_to_a_kill(tmp_path: Path) -> None:
+    """One run gives one table and one JSON file; after a kill nothing is lost and nothing that ended runs again."""
+    shown = run(tmp_path, "run.py", "--tiny", "--only", OWN, "--json", "found.json")
+    rows = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["rows"]
+    assert not [row for row in rows if "error" in row]
+    assert {row["work"] for row in rows} == {"noop", "dag", "agentlike", "kill"}
+    (killed,) = [row for row in rows if row["work"] == "kill" and row["subject"] == "pantheon"]
+    assert killed["lost"] == 0
+    assert killed["exit"] == 0
+    assert "| pantheon | noop | 40 | 8 |" in shown
+
+
+@pytest.mark.parametrize("work", ["signed", "plan"])
+def test_what_only_our_engine_does_is_measured_too(tmp_path: Path, work: str) -> None:
+    """Artifacts with signatures, and planning alone, run at a tiny size."""
+    found = json.loads(run(tmp_path, "ours.py", work, "--size", "20"))
+    assert found["wall_s"] > 0
+
+
+def test_a_recorded_workflow_is_replayed(tmp_path: Path) -> None:
+    """A trace in the WfCommons format is replayed by virtual clock; on one chain every order meets the bound."""
+    names = ("a", "b")
+    trace = {
+        "workflow": {
+            "specification": {"tasks": [{"id": "a", "parents": []}, {"id": "b", "parents": ["a"]}]},
+            "execution": {"tasks": [{"id": name, "runtimeInSeconds": 2.5} for name in names]},
+        }
+    }
+    (tmp_path / "chain.json").write_text(json.dumps(trace), encoding="utf-8")
+    (row,) = json.loads(run(tmp_path, "replay.py", str(tmp_path), "--workers", "2", "--json"))
+    assert (row["ours"], row["levels"], row["best"]) == (1.0, 1.0, 1.0)
+
+
+def test_critical_paths_beat_a_barrier_on_the_made_traces(tmp_path: Path) -> None:
+    """The shipped shapes finish sooner by our order than by levels, and never much later than the best order found."""
+    rows = json.loads(run(tmp_path, "replay.py", "--workers", "8", "--json"))
+    assert all(row["ours"] <= row["levels"] and row["ours"] / row["best"] < 1.05 for row in rows)
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("peer_*.py")), ids=lambda path: path.stem)
+def test_a_peer_is_python_and_does_the_same_work(script: Path) -> None:
+    """A peer's script reads as Python and takes its work from where ours does."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {"subject", "workload"} <= imported
