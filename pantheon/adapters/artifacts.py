@@ -4,14 +4,15 @@
 with ``O_EXCL``, so that evidence cannot be overwritten, not even by a second process.
 """
 
-import asyncio
 import errno
 import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import ArtifactError
 from pantheon.ports.crash_points import CrashPoint, reach
 
@@ -27,30 +28,49 @@ class FolderSink:
         self._folder = folder
         self._digests: dict[str, hashlib._Hash] = {}
         self._appended: set[str] = set()
+        self._volatile: set[str] = set()
+        """Artifacts with bytes that a power loss could still take."""
 
     @property
     def folder(self) -> str:
         return self._folder
 
     async def put(self, name: str, data: bytes) -> None:
-        if name in self._digests:
-            raise ArtifactError(f"{self._folder}/{name} is already written")
-        await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL)
-        self._digests[name] = hashlib.sha256(data)
+        digest = hashlib.sha256(data)
+        if (known := self._digests.get(name)) is not None:
+            if name in self._appended or known.digest() != digest.digest():
+                raise ArtifactError(f"{self._folder}/{name} is already written")
+            return
+        path = self._path(name)
+
+        def work() -> None:
+            self._write(path, data, os.O_EXCL)
+            self._digests[name] = digest
+            self._volatile.add(name)
+
+        await run_to_end(work)
 
     async def append(self, name: str, data: bytes) -> None:
         first = name not in self._digests
         if not first and name not in self._appended:
             raise ArtifactError(f"{self._folder}/{name} is already written")
-        await asyncio.to_thread(self._write, self._path(name), data, os.O_EXCL if first else os.O_APPEND)
-        self._appended.add(name)
-        self._digests.setdefault(name, hashlib.sha256()).update(data)
+        path = self._path(name)
 
-    async def seal(self) -> Mapping[str, str]:
-        reach(CrashPoint.SEAL_BEFORE)
-        await asyncio.to_thread(self._sync)
-        reach(CrashPoint.SEAL_AFTER)
+        def work() -> None:
+            self._write(path, data, os.O_EXCL if first else os.O_APPEND)
+            self._appended.add(name)
+            self._digests.setdefault(name, hashlib.sha256()).update(data)
+            self._volatile.add(name)
+
+        await run_to_end(work)
+
+    def digests(self) -> Mapping[str, str]:
         return {name: digest.hexdigest() for name, digest in sorted(self._digests.items())}
+
+    async def seal(self) -> None:
+        reach(CrashPoint.SEAL_BEFORE)
+        await run_to_end(self._sync)
+        reach(CrashPoint.SEAL_AFTER)
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -71,7 +91,7 @@ class FolderSink:
     def _sync(self) -> None:
         folder = self._root / self._folder
         try:
-            for path in [*(folder / name for name in self._digests), folder]:
+            for path in [*(folder / name for name in sorted(self._volatile)), folder]:
                 handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     os.fsync(handle)
@@ -79,6 +99,7 @@ class FolderSink:
                     os.close(handle)
         except OSError as error:
             raise ArtifactError(f"{folder} cannot be made durable: {error.strerror}") from error
+        self._volatile.clear()
 
 
 class ArtifactFolder:
@@ -98,7 +119,7 @@ class ArtifactFolder:
                 raise ArtifactError(f"{part!r} cannot be part of an artifact's path")
         folder = "/".join(parts)
         try:
-            await asyncio.to_thread(_make_folder, self._root, parts)
+            await run_to_end(partial(_make_folder, self._root, parts))
         except FileExistsError as error:
             raise ArtifactError(f"{folder} exists already; attempts are never overwritten") from error
         except OSError as error:
@@ -110,7 +131,7 @@ class ArtifactFolder:
             raise ArtifactError(f"{night}/{name} is not the name of a night's file")
         path = self._root / night / name
         try:
-            await asyncio.to_thread(_replace, self._root, night, name, data)
+            await run_to_end(partial(_replace, self._root, night, name, data))
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
         return str(path)

@@ -21,7 +21,7 @@ async def run_stoppable(work: Callable[[Stopped], T]) -> T:
         work: gets a function that tells whether to stop; what it returns after that is dropped.
 
     Cancellation:
-        The work is told to stop, and has ended when this returns, unless a second cancellation comes in between.
+        The work is told to stop, and has ended when this returns, however often it is cancelled.
     """
     stop = threading.Event()
     future = asyncio.get_running_loop().run_in_executor(None, work, stop.is_set)
@@ -29,7 +29,11 @@ async def run_stoppable(work: Callable[[Stopped], T]) -> T:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait([future])
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                continue
         future.exception()
         raise
 
@@ -38,6 +42,6 @@ async def run_to_end(work: Callable[[], T]) -> T:
     """Run short ``work`` in a thread.
 
     Cancellation:
-        The work has ended when this returns, unless a second cancellation comes in between.
+        The work has ended when this returns, however often it is cancelled.
     """
     return await run_stoppable(lambda _: work())

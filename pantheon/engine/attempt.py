@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.dag import PlannedNode
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
-from pantheon.core.records import AttemptOutcome, NodeState
+from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
 from pantheon.core.retry import FailureKind, Retry, Stop, decide_retry
 from pantheon.engine.attempt_record import AttemptRecorder, Attest, attest_attempt
 from pantheon.engine.evidence import Evidence
@@ -70,29 +70,30 @@ class AttemptRunner:
         Cancellation:
             The attempt is settled before the cancellation goes on: as cancelled, or as what it had come to.
         """
-        record, stopped = await to_end(self._claim(attempt))
+        try:
+            record = await self._claim(attempt)
+        except asyncio.CancelledError:
+            await to_end(self._give_up_claim(attempt))
+            raise
         with self.leases.hold(record.lease) as held:
             try:
-                if stopped:
-                    raise asyncio.CancelledError
                 result = await self._work(attempt, record)
             except asyncio.CancelledError:
                 if held.lost is not None:
                     take_back_cancellation()
                     raise held.lost from None
-                cause = attempt.cancelled()
-                # An interrupted night has decided nothing: the node is ready for the next process.
-                state = NodeState.CANCELLED if cause else NodeState.READY
-                stop = NodeResult(AttemptOutcome.CANCELLED, state, cause or "cancelled")
-                await to_end(record.settle(stop, self.attest))
+                await to_end(record.settle(_stopped(attempt), self.attest))
                 raise
             attempt.done(result)
-            _, stopped = await to_end(record.settle(result, self.attest))
-        if stopped:
-            if not attempt.cancelled():
-                raise asyncio.CancelledError
-            # Ordered when the work was done already: what is recorded stands.
-            take_back_cancellation()
+            try:
+                await record.settle(result, self.attest)
+            except asyncio.CancelledError:
+                # Each step of it may be done twice, so what was cut is begun again and done to the end.
+                await to_end(record.settle(result, self.attest))
+                if not attempt.cancelled():
+                    raise
+                # Ordered when the work was done already: what is recorded stands.
+                take_back_cancellation()
         return result
 
     async def _claim(self, attempt: Try) -> AttemptRecorder:
@@ -104,6 +105,22 @@ class AttemptRunner:
             night.id, planned.task, planned.node.id, lease.attempt
         )
         return AttemptRecorder(self.services, planned.task, planned, lease, Evidence(sink))
+
+    async def _give_up_claim(self, attempt: Try) -> None:
+        """Settle a claim that was cut by a cancellation, if it came through: nothing was done under it."""
+        night, key, store = attempt.night, attempt.planned.key, self.services.store
+        # Behind this write there is no doubt whether the claim before it was carried out.
+        await store.add_event(night.id, key, "node.claim_given_up")
+        result = _stopped(attempt)
+        for record in await store.attempts(night.id):
+            if record.node == key and record.result is None and record.owner == night.owner:
+                lease = Lease(
+                    night=night.id, node=key, attempt=record.attempt, token=record.token, owner=record.owner,
+                    expires_at=record.started_at,
+                )  # fmt: skip
+                await store.settle(
+                    lease, AttemptResult(outcome=result.outcome, node_state=result.state, cause=result.cause)
+                )
 
     async def _work(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
         """Do the work and decide what follows it."""
@@ -142,6 +159,14 @@ class AttemptRunner:
             cause = f"unexpected {type(error).__name__}: {error}"[:500]
             await evidence.log_error("".join(traceback.format_exception(error))[-4_000:])
             return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, cause)
+
+
+def _stopped(attempt: Try) -> NodeResult:
+    """Return the result of an attempt that was cancelled."""
+    cause = attempt.cancelled()
+    # An interrupted night has decided nothing: the node is ready for the next process.
+    state = NodeState.CANCELLED if cause else NodeState.READY
+    return NodeResult(AttemptOutcome.CANCELLED, state, cause or "cancelled")
 
 
 def _follow(planned: PlannedNode, result: NodeResult, number: int) -> Retry | Stop:

@@ -45,7 +45,10 @@ class AttemptRecorder:
     evidence: Evidence
     context: NodeContext | None = None
     """What the attempt starts from, once that is known."""
+    envelope: bytes | None = None
+    """The attestation, once it is signed."""
     _began: tuple[datetime, float] = field(init=False)
+    _settled: AttemptResult | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._began = (self.services.clock.now(), self.services.clock.monotonic())
@@ -59,10 +62,24 @@ class AttemptRecorder:
     async def settle(self, result: NodeResult, attest: Attest) -> None:
         """Write what is left to write, attest it and tell the store.
 
+        Done again with the same result, as after a cancellation in the middle, it writes the same bytes.
+
         Raises:
             LeaseLostError: another owner has the node.
             StoreError, ArtifactError: infrastructure.
         """
+        if self._settled is None:
+            self._settled = self._result(result)
+        settled = self._settled
+        if self.context is None:
+            await self.evidence.put_json("input.json", self._unprepared())
+        if result.output is not None:
+            await self.evidence.put_json("output.json", result.output)
+        await self.evidence.put_json("metrics.json", _without_output(settled.metrics))
+        await attest(self, result)
+        await self.services.store.settle(self.lease, settled)
+
+    def _result(self, result: NodeResult) -> AttemptResult:
         clock = self.services.clock
         metrics = {
             **self.evidence.tally.as_dict(),
@@ -72,23 +89,15 @@ class AttemptRecorder:
             "wall_s": round(clock.monotonic() - self._began[1], 3),
             "started_at": self._began[0].isoformat(),
             "ended_at": clock.now().isoformat(),
+            "output": dict(result.output or {}),
         }
-        if self.context is None:
-            await self.evidence.put_json("input.json", self._unprepared())
-        if result.output is not None:
-            await self.evidence.put_json("output.json", result.output)
-        await self.evidence.put_json("metrics.json", metrics)
-        await attest(self, result)
-        await self.services.store.settle(
-            self.lease,
-            AttemptResult(
-                outcome=result.outcome,
-                node_state=result.state,
-                cause=result.cause,
-                output_commit=result.commit,
-                artifacts=self.evidence.sink.folder,
-                metrics={**metrics, "output": dict(result.output or {})},
-            ),
+        return AttemptResult(
+            outcome=result.outcome,
+            node_state=result.state,
+            cause=result.cause,
+            output_commit=result.commit,
+            artifacts=self.evidence.sink.folder,
+            metrics=metrics,
         )
 
     def _unprepared(self) -> Mapping[str, Any]:
@@ -101,8 +110,16 @@ class AttemptRecorder:
 
 async def attest_attempt(record: AttemptRecorder, result: NodeResult) -> None:
     """Sign what the attempt left: every artifact's digest, the commits, and what was in force."""
+    if record.envelope is None:
+        record.envelope = await _sign(record, result, record.evidence.sink.digests())
+    reach(CrashPoint.ATTEST_BEFORE)
+    await record.evidence.sink.put("attestation.json", record.envelope)
+    await record.evidence.sink.seal()
+    reach(CrashPoint.ATTEST_AFTER)
+
+
+async def _sign(record: AttemptRecorder, result: NodeResult, digests: Mapping[str, str]) -> bytes:
     services, context, lease = record.services, record.context, record.lease
-    digests = await record.evidence.sink.seal()
     agent_name = (result.agent or "").partition("@")[0]
     statement = make_statement(
         digests,
@@ -123,11 +140,12 @@ async def attest_attempt(record: AttemptRecorder, result: NodeResult) -> None:
         },
     )
     signature = await services.signer.sign(pae(PAYLOAD_TYPE, statement))
-    envelope = seal(statement, [(services.signer.key_id, signature)])
-    reach(CrashPoint.ATTEST_BEFORE)
-    await record.evidence.sink.put("attestation.json", envelope.to_bytes() + b"\n")
-    await record.evidence.sink.seal()
-    reach(CrashPoint.ATTEST_AFTER)
+    return seal(statement, [(services.signer.key_id, signature)]).to_bytes() + b"\n"
+
+
+def _without_output(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metrics as an artifact: the output is one of its own."""
+    return {name: value for name, value in metrics.items() if name != "output"}
 
 
 def _input(context: NodeContext) -> Mapping[str, Any]:

@@ -99,6 +99,10 @@ class Night:
         lines = await self._lines(record.id, keys)
         tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
         await store.open_night(record, keys)
+        if keys and (await store.counts(record.id)).open != len(lines):
+            # Held or cancelled between the look and the opening: the night has what the store says.
+            lines = await self._lines(record.id, ())
+            tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False)
         run, control = await self._prepare(record, lines, tasks, plan)

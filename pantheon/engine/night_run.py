@@ -174,7 +174,7 @@ class NightRun:
 
     async def conclude_all(self, tasks: Iterable[str]) -> None:
         """Conclude those of the tasks whose nodes have all ended."""
-        keys = list(tasks)
+        keys = [task for task in tasks if self.state.under_way(task)]
         for start in range(0, len(keys), CHUNK):
             async with asyncio.TaskGroup() as group:
                 for key in keys[start : start + CHUNK]:

@@ -45,6 +45,10 @@ class NightState:
         """Return a task's progress; an empty one when it has none."""
         return self._progress.setdefault(task, TaskProgress())
 
+    def under_way(self, task: str) -> bool:
+        """Tell whether a task has progress and no outcome."""
+        return task in self._progress
+
     def landed(self, tasks: Iterable[str]) -> tuple[str, ...]:
         """Return the commits that tasks ended in; nothing for those that were not accepted."""
         return tuple(commit for task in tasks for commit in self._landed.get(task, ()))

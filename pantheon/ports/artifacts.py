@@ -5,7 +5,10 @@ from typing import Protocol
 
 
 class ArtifactSink(Protocol):
-    """The artifacts of one attempt: append-only, each file written once or line by line, never replaced."""
+    """The artifacts of one attempt: append-only, each file written once or line by line, never replaced.
+
+    Cancelled, a write is wholly done and counted, or not begun.
+    """
 
     @property
     def folder(self) -> str:
@@ -13,15 +16,23 @@ class ArtifactSink(Protocol):
         ...
 
     async def put(self, name: str, data: bytes) -> None:
-        """Write one artifact whole. Raises ``ArtifactError`` when it exists with other bytes."""
+        """Write one artifact whole; with the bytes it has already, nothing happens.
+
+        Raises:
+            ArtifactError: it exists with other bytes.
+        """
         ...
 
     async def append(self, name: str, data: bytes) -> None:
         """Add bytes to the end of an artifact that only ``append`` writes."""
         ...
 
-    async def seal(self) -> Mapping[str, str]:
-        """Make everything durable and return name -> SHA-256 of all artifacts so far."""
+    def digests(self) -> Mapping[str, str]:
+        """Return name -> SHA-256 of all artifacts so far, sorted by name."""
+        ...
+
+    async def seal(self) -> None:
+        """Make all artifacts so far durable."""
         ...
 
 

@@ -22,7 +22,8 @@ async def test_sealed_digests_are_those_of_the_files(tmp_path: Path) -> None:
     await sink.append("stdout.log", b"one\n")
     await sink.append("stdout.log", b"two\n")
     await sink.put("empty.txt", b"")
-    sealed = await sink.seal()
+    await sink.seal()
+    sealed = sink.digests()
     folder = tmp_path / "artifacts" / sink.folder
     assert sink.folder == "n1/abc-t1/doc.rename/001"
     assert (folder / "stdout.log").read_bytes() == b"one\ntwo\n"
@@ -31,12 +32,13 @@ async def test_sealed_digests_are_those_of_the_files(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_written_twice(tmp_path: Path) -> None:
-    """A whole artifact is neither put again nor appended to, and an appended one is not put."""
+    """A whole artifact is not put again with other bytes, nor appended to, and an appended one is not put."""
     sink = await opened(tmp_path)
     await sink.put("output.json", b"first")
     await sink.append("stdout.log", b"line\n")
+    await sink.put("output.json", b"first")
     for again in (
-        sink.put("output.json", b"first"),
+        sink.put("output.json", b"second"),
         sink.append("output.json", b"x"),
         sink.put("stdout.log", b"x"),
     ):
@@ -63,7 +65,8 @@ async def test_a_file_that_another_process_left_is_not_touched(tmp_path: Path) -
         with pytest.raises(ArtifactError):
             await write
     assert planted.read_bytes() == b"planted"
-    assert await sink.seal() == {}
+    await sink.seal()
+    assert sink.digests() == {}
 
 
 async def test_links_are_not_followed(tmp_path: Path) -> None:
