@@ -164,9 +164,6 @@ async def ours(graph: Sequence[Node], workers: int, *, known: bool) -> float:
     async def end(state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
         raise AssertionError(f"{keys} ended {state} without having run: {cause}")
 
-    async def conclude(node: PlannedNode) -> None:
-        """Nothing is kept."""
-
     plan = build_plan(tasks, expect)
     scheduler = Scheduler(
         plan=plan,
@@ -174,7 +171,6 @@ async def ours(graph: Sequence[Node], workers: int, *, known: bool) -> float:
         slots={"worker": workers},
         run=run,
         end=end,
-        conclude=conclude,
         sleep=time.sleep,
     )
     async with asyncio.TaskGroup() as group:

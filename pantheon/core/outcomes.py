@@ -1,12 +1,13 @@
 """What became of a task, from what became of its nodes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pantheon.core.model import Frozen
 from pantheon.core.records import NodeState, TaskOutcome
 
 
-class NodeEnd(Frozen):
+@dataclass(frozen=True, slots=True)
+class NodeEnd:
     """How one node of a task stands at the end."""
 
     node: str

@@ -139,6 +139,15 @@ class AttemptResult(Frozen):
     metrics: dict[str, Any] = Field(default_factory=dict)
 
 
+class Conclusion(Frozen):
+    """What became of a task; the end of its last node makes it true."""
+
+    task: str
+    """Task key."""
+    outcome: TaskOutcome
+    cause: str = ""
+
+
 class AttemptRecord(Frozen):
     """One attempt as the store holds it."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.dag import PlannedNode
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
-from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
+from pantheon.core.records import AttemptOutcome, AttemptResult, Conclusion, Lease, NodeState
 from pantheon.core.retry import FailureKind, Retry, Stop, decide_retry
 from pantheon.engine.attempt_record import AttemptRecorder, Attest, attest_attempt
 from pantheon.engine.evidence import Evidence
@@ -38,8 +38,8 @@ class Try:
     prepare: Prepare
     tried: int
     """Attempts of the node that failed before this one."""
-    done: Callable[[NodeResult], None]
-    """Told what the work came to once only its record is left."""
+    done: Callable[[NodeResult], Conclusion | None]
+    """Told what the work came to once only its record is left; says what becomes of the task for it."""
     cancelled: Callable[[], str]
     """Why the operator has cancelled the task; empty when nobody has."""
 
@@ -84,12 +84,12 @@ class AttemptRunner:
                     raise held.lost from None
                 await to_end(record.settle(_stopped(attempt), self.attest))
                 raise
-            attempt.done(result)
+            conclusion = attempt.done(result)
             try:
-                await record.settle(result, self.attest)
+                await record.settle(result, self.attest, conclusion)
             except asyncio.CancelledError:
                 # Each step of it may be done twice, so what was cut is begun again and done to the end.
-                await to_end(record.settle(result, self.attest))
+                await to_end(record.settle(result, self.attest, conclusion))
                 if not attempt.cancelled():
                     raise
                 # Ordered when the work was done already: what is recorded stands.
@@ -125,7 +125,8 @@ class AttemptRunner:
     async def _work(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
         """Do the work and decide what follows it."""
         result = await self._execute(attempt, record)
-        result = replace(result, completion_tokens=record.evidence.tally.completion_tokens)
+        if tokens := record.evidence.tally.completion_tokens:
+            result = replace(result, completion_tokens=tokens)
         if result.state is not NodeState.FAILED:
             return result
         number = attempt.tried + 1

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pantheon.core.dag import PlannedNode
 from pantheon.core.dsse import PAYLOAD_TYPE, pae, seal
-from pantheon.core.records import AttemptResult, Lease
+from pantheon.core.records import AttemptResult, Conclusion, Lease
 from pantheon.core.statement import ATTEMPT_PREDICATE, make_statement
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult
@@ -59,7 +59,7 @@ class AttemptRecorder:
         await self.evidence.put_json("input.json", _input(context))
         return context
 
-    async def settle(self, result: NodeResult, attest: Attest) -> None:
+    async def settle(self, result: NodeResult, attest: Attest, conclusion: Conclusion | None = None) -> None:
         """Write what is left to write, attest it and tell the store.
 
         Done again with the same result, as after a cancellation in the middle, it writes the same bytes.
@@ -77,7 +77,7 @@ class AttemptRecorder:
             await self.evidence.put_json("output.json", result.output)
         await self.evidence.put_json("metrics.json", _without_output(settled.metrics))
         await attest(self, result)
-        await self.services.store.settle(self.lease, settled)
+        await self.services.store.settle(self.lease, settled, conclusion=conclusion)
 
     def _result(self, result: NodeResult) -> AttemptResult:
         clock = self.services.clock

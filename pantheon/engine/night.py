@@ -97,19 +97,21 @@ class Night:
         began = self.services.clock.monotonic()
         store = self.services.store
         lines = await self._lines(record.id, keys)
+        resumed = any(one.id == record.id for one in await store.nights())
         tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
         await store.open_night(record, keys)
-        if keys and (await store.counts(record.id)).open != len(lines):
+        if not resumed and (await store.counts(record.id)).open != len(lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
             lines = await self._lines(record.id, ())
             tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False)
-        run, control = await self._prepare(record, lines, tasks, plan)
+        run, control = await self._prepare(record, lines, tasks, plan, resumed=resumed)
         await store.add_event(record.id, record.id, "night.planned", _planned(plan, tasks, interrupted))
         await run.conclude_all(tasks)
         await self._work(run, control)
-        if control.halt is None or not control.halt.leaves_open:
+        drained = control.halt is not None and control.halt.leaves_open
+        if not drained and (await store.counts(record.id)).open:
             await run.leave_unreached(
                 await store.tasks(night=record.id), UNREACHED.get(control.halt, "the night ended")
             )
@@ -132,7 +134,13 @@ class Night:
         )
 
     async def _prepare(
-        self, record: NightRecord, lines: dict[str, str], tasks: dict[str, PlannedTask], plan: Plan
+        self,
+        record: NightRecord,
+        lines: dict[str, str],
+        tasks: dict[str, PlannedTask],
+        plan: Plan,
+        *,
+        resumed: bool,
     ) -> tuple[NightRun, NightControl]:
         services = self.services
         context = NightContext(
@@ -149,6 +157,7 @@ class Night:
             store=services.store,
             context=context,
             plan=plan,
+            tasks=tasks,
             starts=StartingPoint(services.repository, context, tasks, lines, state),
             state=state,
             runner=AttemptRunner(services, execute, leases, self.attest),
@@ -160,12 +169,11 @@ class Night:
             slots=self.slots,
             run=run.run_node,
             end=run.end_nodes,
-            conclude=run.conclude_node,
             sleep=services.clock.sleep,
             by_level=self.by_level,
             at_once=self.at_once,
         )
-        attempts = await services.store.attempts(record.id)
+        attempts = await services.store.attempts(record.id) if resumed else ()
         control = NightControl(
             store=services.store,
             clock=services.clock,
@@ -178,7 +186,8 @@ class Night:
             reopen=run.reopen,
         )
         run.join(scheduler, control.spend)
-        await run.restore(await services.store.nodes(record.id), attempts)
+        if resumed:
+            await run.restore(await services.store.nodes(record.id), attempts)
         return run, control
 
     async def _work(self, run: NightRun, control: NightControl) -> None:

@@ -1,14 +1,15 @@
 """One night in this process: runs its nodes through the scheduler and records what becomes of its tasks."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pantheon.core.dag import Plan, PlannedNode
+from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.lifecycle import TERMINAL
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptRecord,
+    Conclusion,
     NodeRecord,
     NodeState,
     TaskOutcome,
@@ -54,6 +55,7 @@ class NightRun:
         store: the night's state.
         context: the night under way.
         plan: the DAG.
+        tasks: task key -> the planned task.
         starts: gathers what attempts start from.
         state: what has ended so far.
         runner: runs attempts.
@@ -63,6 +65,7 @@ class NightRun:
     store: Store
     context: NightContext
     plan: Plan
+    tasks: Mapping[str, PlannedTask]
     starts: StartingPoint
     state: NightState
     runner: AttemptRunner
@@ -129,10 +132,17 @@ class NightRun:
     async def run_node(self, planned: PlannedNode, release: Release) -> NodeEnded | Again:
         """Run one attempt of a node."""
 
-        def done(result: NodeResult) -> None:
+        conclusion: Conclusion | None = None
+
+        def done(result: NodeResult) -> Conclusion | None:
+            nonlocal conclusion
             # Counted before the slot is free: a spent budget must keep the next node from it.
             self.spend(result.completion_tokens)
+            if result.retry is None:
+                self._end(planned, result)
+                conclusion = self._conclusion_with(planned)
             release()
+            return conclusion
 
         self._tell(planned, "started")
         result = await self.runner.run(
@@ -149,15 +159,11 @@ class NightRun:
             self.state.try_again(planned.key, self.state.tried(planned.key) + 1)
             self._tell(planned, "again", result.cause)
             return Again(result.retry.after_s)
-        self.state.end(
-            planned,
-            result.state,
-            result.cause,
-            crashed=result.outcome is not AttemptOutcome.FAILED,
-            commit=result.commit,
-            output=result.output,
-        )
-        self._tell(planned, str(result.state), result.cause)
+        self._tell(planned, result.state.value, result.cause)
+        if conclusion is not None:
+            self._tell_task(conclusion)
+        else:
+            await self._conclude(planned.task)
         return NodeEnded(result.state, result.cause)
 
     async def end_nodes(self, state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
@@ -167,10 +173,6 @@ class NightRun:
         for key in keys:
             self.state.end(self.scheduler.node(key), state, cause, inherited=state is NodeState.SKIPPED)
         await self.conclude_all(touched)
-
-    async def conclude_node(self, planned: PlannedNode) -> None:
-        """Conclude a node's task if it was the last one."""
-        await self._conclude(planned.task)
 
     async def conclude_all(self, tasks: Iterable[str]) -> None:
         """Conclude those of the tasks whose nodes have all ended."""
@@ -190,18 +192,35 @@ class NightRun:
                     finish = self.store.finish_task(self.context.id, key, TaskOutcome.NOT_REACHED, why)
                     group.create_task(finish, name=f"leave {key}")
 
-    async def _conclude(self, task: str) -> None:
-        concluded = self.state.conclude(task)
-        if concluded is None:
-            return
-        outcome, cause = concluded
-        await self.store.finish_task(self.context.id, task, outcome, cause)
-        self.watch(Progress(task=task, node="", event=str(outcome), cause=cause, **self._counts()))
+    def _end(self, planned: PlannedNode, result: NodeResult) -> None:
+        self.state.end(
+            planned,
+            result.state,
+            result.cause,
+            crashed=result.outcome is not AttemptOutcome.FAILED,
+            commit=result.commit,
+            output=result.output,
+        )
 
-    def _counts(self) -> dict[str, int]:
-        return {"ended": len(self.scheduler.ended), "total": len(self.plan.nodes)}
+    def _conclusion_with(self, planned: PlannedNode) -> Conclusion | None:
+        """Return what becomes of a task with the end of its only sink, which is recorded together with it.
+
+        Before a sink that is not the only one another may have ended and not be recorded yet.
+        """
+        if self.tasks[planned.task].flow.sinks != (planned.node.id,):
+            return None
+        return self.state.conclude(planned.task)
+
+    async def _conclude(self, task: str) -> None:
+        conclusion = self.state.conclude(task)
+        if conclusion is not None:
+            await self.store.finish_task(self.context.id, task, conclusion.outcome, conclusion.cause)
+            self._tell_task(conclusion)
+
+    def _tell_task(self, conclusion: Conclusion) -> None:
+        ended, total = len(self.scheduler.ended), len(self.plan.nodes)
+        self.watch(Progress(conclusion.task, "", conclusion.outcome.value, conclusion.cause, ended, total))
 
     def _tell(self, planned: PlannedNode, event: str, cause: str = "") -> None:
-        self.watch(
-            Progress(task=planned.task, node=planned.node.id, event=event, cause=cause, **self._counts())
-        )
+        ended, total = len(self.scheduler.ended), len(self.plan.nodes)
+        self.watch(Progress(planned.task, planned.node.id, event, cause, ended, total))

@@ -10,7 +10,7 @@ from typing import Any
 
 from pantheon.core.dag import PlannedNode, PlannedTask
 from pantheon.core.outcomes import NodeEnd, conclude_task
-from pantheon.core.records import NodeState, TaskOutcome
+from pantheon.core.records import Conclusion, NodeState, TaskOutcome
 
 
 @dataclass(slots=True)
@@ -104,8 +104,8 @@ class NightState:
         self.of(planned.task).ends.pop(planned.node.id, None)
         self._tried.pop(planned.key, None)
 
-    def conclude(self, task: str) -> tuple[TaskOutcome, str] | None:
-        """Return a task's outcome and cause once all of its nodes have ended, and let go of its progress."""
+    def conclude(self, task: str) -> Conclusion | None:
+        """Return what becomes of a task once all of its nodes have ended, and let go of its progress."""
         progress = self._progress.get(task)
         flow = self._tasks[task].flow
         if progress is None or len(progress.ends) < len(flow.node):
@@ -116,4 +116,4 @@ class NightState:
             self._landed[task] = tuple(
                 progress.commits[sink] for sink in flow.sinks if sink in progress.commits
             )
-        return outcome, cause
+        return Conclusion(task=task, outcome=outcome, cause=cause)

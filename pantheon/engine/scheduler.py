@@ -58,7 +58,6 @@ class Scheduler:
         slots: resource -> slots; resources that are not named are unlimited.
         run: executes one attempt of a node; must not raise but for cancellation and our own bugs.
         end: told of nodes that end without deciding anything, with their state, the cause and their keys.
-        conclude: called after each node that has ended, once nothing waits for it any more.
         sleep: waits a number of seconds.
         ended: nodes that are terminal already, when a night is resumed.
         by_level: start a node only when every node of the levels below has ended, for comparison.
@@ -70,7 +69,6 @@ class Scheduler:
     slots: Mapping[str, int]
     run: RunNode
     end: EndNodes
-    conclude: Callable[[PlannedNode], Awaitable[None]]
     sleep: Sleep
     ended: dict[str, NodeEnded] = field(default_factory=dict)
     by_level: bool = False
@@ -185,8 +183,6 @@ class Scheduler:
             self._running.pop(node.key, None)
         self._ends.append((node, ended))
         self._wake.set()
-        if isinstance(ended, NodeEnded):
-            await self.conclude(node)
         self._open -= 1
         self._wake.set()
 

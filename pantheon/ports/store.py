@@ -12,6 +12,7 @@ from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
     BatchRecord,
+    Conclusion,
     Counts,
     EventRecord,
     Lease,
@@ -58,8 +59,19 @@ class Store(Protocol):
         """Extend a lease. Raises ``LeaseLostError`` when it is no longer the current one."""
         ...
 
-    async def settle(self, lease: Lease, result: AttemptResult) -> None:
-        """End an attempt and move its node. Raises ``LeaseLostError`` for a stale token."""
+    async def settle(
+        self, lease: Lease, result: AttemptResult, *, conclusion: Conclusion | None = None
+    ) -> None:
+        """End an attempt and move its node, and with its last node conclude a task, all in one.
+
+        Args:
+            lease: the attempt's lease.
+            result: how it ended; saying the same again changes nothing.
+            conclusion: what becomes of the task, as ``finish_task`` would record it.
+
+        Raises:
+            LeaseLostError: the lease is no longer the current one.
+        """
         ...
 
     async def end_nodes(self, night: str, nodes: Sequence[str], state: NodeState, cause: str) -> None:

@@ -14,6 +14,7 @@ from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
     BatchRecord,
+    Conclusion,
     Lease,
     NightRecord,
     NightState,
@@ -119,7 +120,9 @@ class FakeStore(OrdersMemory):
         self._leases[lease.night, lease.node] = renewed
         return renewed
 
-    async def settle(self, lease: Lease, result: AttemptResult) -> None:
+    async def settle(
+        self, lease: Lease, result: AttemptResult, *, conclusion: Conclusion | None = None
+    ) -> None:
         self._check()
         result = result.model_copy(
             update={"metrics": json_copy(result.metrics), "cause": storable_text(result.cause)}
@@ -128,7 +131,13 @@ class FakeStore(OrdersMemory):
         if self._settled_so(lease, result):
             return
         self._current(lease)
+        if conclusion is not None:
+            self._require(
+                [conclusion.task], {task: one for (_, task), one in self._night_tasks.items()}, "task"
+            )
         self._end_attempt(lease, result)
+        if conclusion is not None:
+            await self.finish_task(lease.night, conclusion.task, conclusion.outcome, conclusion.cause)
 
     async def end_nodes(self, night: str, nodes: Sequence[str], state: NodeState, cause: str) -> None:
         self._check()

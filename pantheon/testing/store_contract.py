@@ -13,6 +13,7 @@ from pantheon.core.records import (
     AttemptOutcome,
     AttemptResult,
     BatchRecord,
+    Conclusion,
     EventRecord,
     NightRecord,
     NightState,
@@ -183,6 +184,23 @@ class StoreContract:
             with pytest.raises(TransitionError):
                 await store.finish_task(night, key, TaskOutcome.FAILED, "")
         assert (await names(store))[1:] == [("b/one", "task.denied")]
+
+    async def test_a_task_is_concluded_with_its_last_node(self, store: Store, clock: FakeClock) -> None:
+        """The end of the node and the task's outcome are one step: both there, or for a strange task neither."""
+        await begin(store, clock, node_of("n1"))
+        lease = await store.claim(NIGHT, "n1", owner="me", lease_s=10)
+        strange = Conclusion(task="b/none", outcome=TaskOutcome.ACCEPTED)
+        with pytest.raises(TransitionError):
+            await store.settle(lease, DONE, conclusion=strange)
+        assert (await store.nodes(NIGHT))[0].state is NodeState.RUNNING
+        own = Conclusion(task="b/one", outcome=TaskOutcome.DENIED, cause="no")
+        await store.settle(lease, DONE, conclusion=own)
+        await store.settle(lease, DONE, conclusion=own)
+        assert (await store.nodes(NIGHT))[0].state is NodeState.SUCCEEDED
+        [found] = [task for task in await store.tasks(night=NIGHT) if task.key == "b/one"]
+        assert (found.outcome, found.cause) == (TaskOutcome.DENIED, "no")
+        names = [event.name for event in await store.events(NIGHT)]
+        assert names.count("task.denied") == 1
 
     async def test_events_are_numbered_without_gaps(self, store: Store, clock: FakeClock) -> None:
         """Numbers rise by one over the whole store, refused calls included; pages join up."""

@@ -324,7 +324,7 @@ async def test_drained_night_stays_open_and_a_spent_budget_closes(root: Path, tm
 
 
 async def test_a_task_whose_last_node_had_ended_is_concluded_on_resume(root: Path, tmp_path: Path) -> None:
-    """Killed between the merge's settling and the task's outcome, the resumed night says accepted."""
+    """Killed between a node's failure and the task's outcome, the resumed night says what became of the task."""
     async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
         finish = bench.store.finish_task
 
@@ -333,10 +333,19 @@ async def test_a_task_whose_last_node_had_ended_is_concluded_on_resume(root: Pat
 
         bench.store.finish_task = die  # type: ignore[method-assign]
         with pytest.raises(ExceptionGroup) as raised:
-            await bench.night(["docs/2026.01.01.md"])
+            await bench.night(["docs/empty.md"])
         assert raised.group_contains(StoreError)
         bench.store.finish_task = finish  # type: ignore[method-assign]
-        assert (await bench.night(["docs/2026.01.01.md"])).outcomes == {"accepted": 1}
+        assert (await bench.night(["docs/empty.md"])).outcomes == {"failed": 1}
+
+
+async def test_the_last_node_and_the_outcome_are_one_commit(root: Path, tmp_path: Path) -> None:
+    """A task that is accepted was never recorded as landed without its outcome."""
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        await bench.night(["docs/2026.01.01.md"])
+        names = [(event.at, event.name) for event in await bench.store.events("n1")]
+    merged = [at for at, name in names if name == "node.succeeded"][-1]
+    assert [at for at, name in names if name == "task.accepted"] == [merged]
 
 
 async def test_a_bug_in_one_node_does_not_end_the_night(root: Path, tmp_path: Path) -> None:

@@ -66,9 +66,6 @@ class Watcher:
         assert state is NodeState.SKIPPED
         self.skipped.extend(keys)
 
-    async def conclude(self, planned: PlannedNode) -> None:
-        assert planned.key in self.ended
-
     def scheduler(self, ended: dict[str, NodeEnded] | None = None, **more: object) -> Scheduler:
         return Scheduler(
             plan=self.plan,
@@ -76,7 +73,6 @@ class Watcher:
             slots={"cpu": 2, "model": 2},
             run=self.run,
             end=self.end,
-            conclude=self.conclude,
             sleep=asyncio.sleep,
             ended=ended or {},
             **more,
@@ -150,11 +146,8 @@ def test_cancellation_reaches_every_running_node() -> None:
     async def end(state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
         raise AssertionError("nothing is skipped")
 
-    async def conclude(planned: PlannedNode) -> None:
-        raise AssertionError("nothing ends")
-
     async def main() -> None:
-        scheduler = Scheduler(Plan(nodes=nodes), TASKS, {}, run, end, conclude, asyncio.sleep)
+        scheduler = Scheduler(Plan(nodes=nodes), TASKS, {}, run, end, asyncio.sleep)
         try:
             async with asyncio.timeout(0.05):
                 await scheduler.run_all()

@@ -8,7 +8,14 @@ from pantheon.core.dag import PlannedNode, PlannedTask
 from pantheon.core.errors import FlowError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.night_plan import plan_tasks
-from pantheon.core.records import AttemptOutcome, AttemptRecord, AttemptResult, NodeState, TaskOutcome
+from pantheon.core.records import (
+    AttemptOutcome,
+    AttemptRecord,
+    AttemptResult,
+    Conclusion,
+    NodeState,
+    TaskOutcome,
+)
 from pantheon.core.spending import Spent, spent_by
 from pantheon.core.task import Task
 from pantheon.engine.night_state import NightState
@@ -34,12 +41,12 @@ def test_a_task_is_concluded_once_and_lets_its_progress_go() -> None:
     assert state.conclude("x/1") is None
     assert state.of("x/1").outputs == {"a": {"title": "T"}}
     state.end(node("x/1", 1), NodeState.SUCCEEDED, "", commit="c2")
-    assert state.conclude("x/1") == (TaskOutcome.ACCEPTED, "")
+    assert state.conclude("x/1") == Conclusion(task="x/1", outcome=TaskOutcome.ACCEPTED)
     assert state.conclude("x/1") is None
     assert state.landed(["x/1", "x/2"]) == ("c2",)
     for number in (0, 1):
         state.end(node("x/2", number), NodeState.SUCCEEDED, "", commit="c3")
-    assert state.conclude("x/2") == (TaskOutcome.ACCEPTED, "")
+    assert state.conclude("x/2") == Conclusion(task="x/2", outcome=TaskOutcome.ACCEPTED)
     assert state.landed(["x/2"]) == ()
 
 
@@ -49,7 +56,7 @@ def test_a_gate_that_crashed_has_denied_nothing(crashed: bool, outcome: TaskOutc
     state = NightState({"x/1": PlannedTask(FLOW)})
     state.end(node("x/1", 0), NodeState.SUCCEEDED, "", commit="c1")
     state.end(node("x/1", 1), NodeState.FAILED, "no", crashed=crashed)
-    assert state.conclude("x/1") == (outcome, "b: no")
+    assert state.conclude("x/1") == Conclusion(task="x/1", outcome=outcome, cause="b: no")
 
 
 def attempt(start_s: float, wall_s: float, tokens: int, *, ended: bool = True) -> AttemptRecord:

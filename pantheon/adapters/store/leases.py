@@ -1,11 +1,11 @@
 """The writes around attempts: claim, renew, settle, sweep. Rules as in ``commands``."""
 
-from pantheon.adapters.store.commands import node_state, record, require_running
+from pantheon.adapters.store.commands import finish_task, node_state, record, require_running
 from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.rows import json_text
 from pantheon.core.errors import LeaseLostError, TransitionError
 from pantheon.core.lifecycle import INTERRUPTED_CAUSE
-from pantheon.core.records import AttemptOutcome, AttemptResult, Lease, NodeState
+from pantheon.core.records import AttemptOutcome, AttemptResult, Conclusion, Lease, NodeState
 
 
 def claim(
@@ -46,8 +46,15 @@ def renew(db: GroupConnection, lease: Lease, expires_at: str) -> None:
         raise _lost(lease)
 
 
-def settle(db: GroupConnection, at: str, lease: Lease, result: AttemptResult, metrics: str) -> None:
-    """End a current lease's attempt and move its node; saying the same again changes nothing."""
+def settle(
+    db: GroupConnection,
+    at: str,
+    lease: Lease,
+    result: AttemptResult,
+    metrics: str,
+    conclusion: Conclusion | None,
+) -> None:
+    """End a current lease's attempt, move its node, conclude its task; saying the same again changes nothing."""
     ended = db.execute(
         "UPDATE attempts SET ended_at = ?, outcome = ?, node_state = ?, cause = ?, output_commit = ?,"
         " artifacts = ?, metrics = ? WHERE token = ? AND attempt = ? AND ended_at IS NULL"
@@ -56,6 +63,8 @@ def settle(db: GroupConnection, at: str, lease: Lease, result: AttemptResult, me
     ).rowcount
     if ended:
         _move(db, at, lease.night, lease.node, lease.attempt, result)
+        if conclusion is not None:
+            finish_task(db, at, lease.night, conclusion.task, conclusion.outcome.value, conclusion.cause)
         return
     known = db.execute(
         "SELECT outcome, node_state, attempts.cause, attempts.output_commit, artifacts, metrics"

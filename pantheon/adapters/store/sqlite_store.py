@@ -29,6 +29,7 @@ from pantheon.core.records import (
     AttemptRecord,
     AttemptResult,
     BatchRecord,
+    Conclusion,
     Counts,
     EventRecord,
     Lease,
@@ -129,18 +130,35 @@ class SqliteStore:
                 expires_at=time_text(expires_at),
             )
         )
-        return Lease(night=night, node=node, attempt=attempt, token=token, owner=owner, expires_at=expires_at)
+        # Not validated again: it is what the store has just written.
+        return Lease.model_construct(
+            night=night, node=node, attempt=attempt, token=token, owner=owner, expires_at=expires_at
+        )
 
     async def renew(self, lease: Lease, *, lease_s: float) -> Lease:
         expires_at = self._clock.now() + timedelta(seconds=lease_s)
         await self._write(partial(leases.renew, lease=lease, expires_at=time_text(expires_at)))
         return lease.model_copy(update={"expires_at": expires_at})
 
-    async def settle(self, lease: Lease, result: AttemptResult) -> None:
+    async def settle(
+        self, lease: Lease, result: AttemptResult, *, conclusion: Conclusion | None = None
+    ) -> None:
         lifecycle.advance(NodeState.RUNNING, result.node_state)
         metrics = json_text(result.metrics)
-        result = result.model_copy(update={"cause": storable_text(result.cause)})
-        await self._write(partial(leases.settle, at=self._now(), lease=lease, result=result, metrics=metrics))
+        if not result.cause.isascii():
+            result = result.model_copy(update={"cause": storable_text(result.cause)})
+        if conclusion is not None and not conclusion.cause.isascii():
+            conclusion = conclusion.model_copy(update={"cause": storable_text(conclusion.cause)})
+        await self._write(
+            partial(
+                leases.settle,
+                at=self._now(),
+                lease=lease,
+                result=result,
+                metrics=metrics,
+                conclusion=conclusion,
+            )
+        )
 
     async def end_nodes(self, night: str, nodes: Sequence[str], state: NodeState, cause: str) -> None:
         if state not in lifecycle.ENDS_WITHOUT_ATTEMPT:

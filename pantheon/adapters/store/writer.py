@@ -43,7 +43,8 @@ class Writer:
         self._groups = groups
         self._path = path
         self._waiting: deque[Pending] = deque()
-        self._room = asyncio.Semaphore(CAPACITY)
+        self._room = asyncio.Event()
+        """Set whenever commands have been taken off the queue."""
         self._wake = asyncio.Event()
         self._closing = False
         # The writer lives as long as the store, which no one TaskGroup spans; aclose waits for it.
@@ -59,14 +60,16 @@ class Writer:
         Cancellation:
             The command is done as a whole or not at all.
         """
-        async with self._room:
-            if self._closing or self._task.done():
-                raise closed_error(self._path)
-            pending = Pending(command, asyncio.get_running_loop().create_future())
-            self._waiting.append(pending)
-            self._wake.set()
-            result: Result = await pending.future
-            return result
+        while len(self._waiting) >= CAPACITY:
+            self._room.clear()
+            await self._room.wait()
+        if self._closing or self._task.done():
+            raise closed_error(self._path)
+        pending = Pending(command, asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
+        self._wake.set()
+        result: Result = await pending.future
+        return result
 
     async def aclose(self) -> None:
         """Finish what was accepted and stop. Raises nothing that a caller has not seen already."""
@@ -89,6 +92,8 @@ class Writer:
         finally:
             for pending in (*group, *self._waiting):
                 _fail(pending, closed_error(self._path))
+            self._waiting.clear()
+            self._room.set()
 
     def _take(self) -> list[Pending]:
         group: list[Pending] = []
@@ -96,6 +101,7 @@ class Writer:
             pending = self._waiting.popleft()
             if not pending.future.done():
                 group.append(pending)
+        self._room.set()
         return group
 
     async def _commit(self, group: list[Pending]) -> None:
