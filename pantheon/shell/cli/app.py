@@ -2,7 +2,8 @@
 
 Invariants:
 - ``pantheon --help``, ``--version`` and completion of command names import no command;
-- a command's module is ``pantheon.shell.cli.NAME`` and exposes a click command called ``command``;
+- a command's module is ``pantheon.shell.cli.NAME`` and exposes a click command called ``command``; the operator's
+  orders share ``pantheon.shell.cli.orders``, which exposes ``COMMANDS``;
 - a command returns None or an exit code, and raises ``PantheonError`` for everything that went wrong;
 - with ``--json`` an error is one JSON object on stderr.
 """
@@ -34,6 +35,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "enqueue": "Validate task lines, freeze them, sign them.",
         "doctor": "Tell whether tonight is going to work, and how to mend what is missing.",
         "night": "Work the queue now, in the foreground.",
+        "pause": "Start nothing more in the open night; its process waits.",
+        "resume": "Take back a pause or a drain.",
+        "drain": "Finish what runs in the open night, and leave the rest to the next one.",
+        "cancel": "End tasks, a batch or the night without a change.",
+        "hold": "Start nothing of these tasks until they are released.",
+        "release": "Take back a hold.",
+        "requeue": "Take up tasks again that were not accepted.",
         "status": "Tell what is queued, what runs, and how the last night ended.",
         "show": "Tell what became of one task, and why.",
         "report": "Write and name the morning report.",
@@ -41,6 +49,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Command -> its one line in the help; in the order of a day."""
+
+ORDERS = frozenset({"pause", "resume", "drain", "cancel", "hold", "release", "requeue"})
+"""Commands that share one module."""
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -54,6 +65,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in ORDERS:
+            shared: click.Command = importlib.import_module("pantheon.shell.cli.orders").COMMANDS[cmd_name]
+            return shared
         command: click.Command = importlib.import_module(f"pantheon.shell.cli.{cmd_name}").command
         return command
 
