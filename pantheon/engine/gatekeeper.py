@@ -6,13 +6,12 @@ replayed on top of it (ADR 0005) and the deterministic checks run again on what 
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ValidationError
 
 from pantheon.core.errors import GitError, MergeConflictError, ToolError
+from pantheon.core.flow import FlowNode
 from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
 from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, parse_operations
 from pantheon.core.records import AttemptOutcome, NodeState
@@ -46,10 +45,7 @@ class Gatekeeper:
             head=context.input_commit,
             tree=await self.services.repository.tree_of(context.input_commit),
         )
-        outputs = [context.upstream[name] for name in sorted(context.upstream)]
-        report = next((r for r in (_read_report(output) for output in outputs) if r is not None), None)
-        reviews = [r for r in (_read_review(output) for output in outputs) if r is not None]
-        decision = decide(change, report, reviews, self._rules(context))
+        decision = decide(change, _read_report(context), self._read_reviews(context), self._rules(context))
         await evidence.log(decision.explanation)
         output = decision.model_dump(mode="json")
         if decision.decision == "allow":
@@ -72,14 +68,31 @@ class Gatekeeper:
                     last = error
         return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last.message, kind=FailureKind.TRANSIENT)
 
+    def _reviewer_of(self, node: FlowNode) -> str | None:
+        """Return the name of the reviewer at work in a node; None where no reviewer is."""
+        if node.agent is None or self.services.content.agents[node.agent].spec.role != "reviewer":
+            return None
+        return node.agent
+
+    def _read_reviews(self, context: NodeContext) -> list[Review]:
+        """Return the verdicts of reviewers, each in its own name; what anybody else left is no verdict."""
+        reviews = []
+        for node in context.flow.node:
+            reviewer, output = self._reviewer_of(node), context.upstream.get(node.id)
+            if reviewer is None or output is None:
+                continue
+            try:
+                review = Review.model_validate(output)
+            except ValidationError:
+                continue
+            if review.reviewer == reviewer:
+                reviews.append(review)
+        return reviews
+
     def _rules(self, context: NodeContext) -> Rules:
         """Return what must be there: the flow's own checks and reviewers, and no fewer than the policy's."""
         nodes = context.flow.node
-        reviewers = [
-            node.agent
-            for node in nodes
-            if node.agent is not None and self.services.content.agents[node.agent].spec.role == "reviewer"
-        ]
+        reviewers = [name for name in map(self._reviewer_of, nodes) if name is not None]
         missing = self.services.content.gate_policy.reviewers - len(set(reviewers))
         return Rules(
             checks=tuple(
@@ -156,22 +169,15 @@ class Gatekeeper:
         )
 
 
-def _read_report(output: Mapping[str, Any]) -> CheckReport | None:
-    if "checks" not in output:
-        return None
-    try:
-        return CheckReport.model_validate(output)
-    except ValidationError:
-        return None
-
-
-def _read_review(output: Mapping[str, Any]) -> Review | None:
-    if "verdict" not in output:
-        return None
-    try:
-        return Review.model_validate(output)
-    except ValidationError:
-        return None
+def _read_report(context: NodeContext) -> CheckReport | None:
+    """Return the report of the flow's check node; what any other node left is no report."""
+    for node in context.flow.node:
+        if node.gate == "check" and node.id in context.upstream:
+            try:
+                return CheckReport.model_validate(context.upstream[node.id])
+            except ValidationError:
+                return None
+    return None
 
 
 def _read_decision(context: NodeContext) -> str:

@@ -1,0 +1,191 @@
+"""The gatekeeper weighs only evidence of those who are there to give it, and retries only what another look mends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pantheon.core.agent import Agent, AgentSpec
+from pantheon.core.flow import Flow
+from pantheon.core.gate import Change, CheckReport, CheckResult, Decision
+from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.review import Review
+from pantheon.core.task import Task
+from pantheon.engine.evidence import Evidence
+from pantheon.engine.gatekeeper import Gatekeeper
+from pantheon.engine.results import NodeResult
+from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.testing.artifacts import FakeArtifacts, FakeSink
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.repository import FakeRepository
+from pantheon.testing.signing import FakeSigner
+from pantheon.testing.store import FakeStore
+from pantheon.tools.notes import NOTE_TOOLS
+from pantheon.tools.registry import Registry
+
+BRANCH = "pantheon/night-n"
+FLOW = Flow.model_validate(
+    {
+        "name": "docops",
+        "accepts": ["docops"],
+        "node": [
+            {"id": "a.work", "agent": "worker", "writes": True},
+            {"id": "b.look", "tool": "validate_note"},
+            {"id": "checks", "gate": "check", "args": {"checks": ["scope"]}, "needs": ["a.work", "b.look"]},
+            {"id": "one", "agent": "reviewer.one", "needs": ["checks"]},
+            {"id": "two", "agent": "reviewer.two", "needs": ["checks"]},
+            {"id": "gate", "gate": "decide", "needs": ["one", "two"]},
+            {"id": "merge", "gate": "merge", "needs": ["gate"]},
+        ],
+    }
+)
+
+
+def agent(name: str, role: str) -> Agent:
+    """An agent without content."""
+    spec = AgentSpec.model_validate(
+        {"name": name, "version": "1", "role": role, "runtime": {"origin": "local"}}
+        | (
+            {"question": [{"id": "q", "field": "title", "text": "Which?", "floor": 0.0}]}
+            if role == "reviewer"
+            else {}
+        )
+    )
+    return Agent(spec=spec, prompt="", digest="0" * 64)
+
+
+class Case:
+    """One change in front of the gatekeeper."""
+
+    def __init__(self) -> None:
+        self.repository = FakeRepository({"a.md": b"a\n"})
+        self.base = self.repository.head
+        self.head = self.repository.add({"a.md": b"b\n"}, (self.base,), "change\n")
+        agents = [
+            agent("worker", "worker"),
+            agent("reviewer.one", "reviewer"),
+            agent("reviewer.two", "reviewer"),
+        ]
+        self.services = Services(
+            store=FakeStore(FakeClock()),
+            repository=self.repository,
+            artifacts=FakeArtifacts(),
+            signer=FakeSigner(),
+            clock=FakeClock(),
+            model=FakeModel(lambda _: Spoken("{}")),
+            tools=Registry(NOTE_TOOLS),
+            content=Content(
+                agents={one.spec.name: one for one in agents},
+                flows={"docops": FLOW},
+                gate_policy=GatePolicy(),
+                night_policy=NightPolicy(),
+                digests={},
+            ),
+        )
+        self.sink = FakeSink("attempt")
+
+    async def change(self) -> dict[str, str]:
+        """The commits that evidence is bound to."""
+        return {"base": self.base, "head": self.head, "tree": await self.repository.tree_of(self.head)}
+
+    async def report(self) -> dict[str, Any]:
+        """A report in which everything passed."""
+        checks = (CheckResult(name="scope", passed=True),)
+        return CheckReport(**await self.change(), checks=checks).model_dump(mode="json")
+
+    async def review(self, reviewer: str, verdict: str = "pass") -> dict[str, Any]:
+        """A verdict."""
+        return Review.model_validate(
+            {
+                "reviewer": reviewer,
+                "version": "1",
+                "verdict": verdict,
+                "margin": 2.0 if verdict == "pass" else -2.0,
+                "reasons": [] if verdict == "pass" else ["the title does not fit"],
+                **await self.change(),
+            }
+        ).model_dump(mode="json")
+
+    def context(self, node: str, upstream: Mapping[str, Mapping[str, Any]]) -> NodeContext:
+        return NodeContext(
+            night=NightContext(id="n", branch=BRANCH, base_commit=self.base, owner="test", lease_s=60.0),
+            task_key="b/t",
+            task=Task(id="t", kind="docops", goal="g", targets=("a.md",)),
+            flow=FLOW,
+            node=FLOW.nodes()[node],
+            attempt=1,
+            base_commit=self.base,
+            input_commit=self.head,
+            upstream=upstream,
+        )
+
+    async def decide(self, upstream: Mapping[str, Mapping[str, Any]]) -> Decision:
+        """Decide on what the nodes left."""
+        result = await Gatekeeper(self.services).decide(self.context("gate", upstream), Evidence(self.sink))
+        return Decision.model_validate(result.output)
+
+    async def merge(self) -> NodeResult:
+        """Merge the change, which was allowed."""
+        allowed = Decision(
+            decision="allow", reasons=(), explanation="", change=Change(**await self.change())
+        ).model_dump(mode="json")
+        context = self.context("merge", {"gate": allowed})
+        return await Gatekeeper(self.services).merge(context, Evidence(self.sink))
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+async def test_checks_and_verdicts_of_their_own_nodes_allow(case: Case) -> None:
+    """The report of the check node and one passing verdict of each reviewer let a change through."""
+    made = await case.decide(
+        {
+            "checks": await case.report(),
+            "one": await case.review("reviewer.one"),
+            "two": await case.review("reviewer.two"),
+        }
+    )
+    assert made.decision == "allow"
+
+
+@pytest.mark.parametrize("forger", ["a.work", "b.look", "one", "nowhere"])
+async def test_a_report_of_any_other_node_is_no_report(forger: str, case: Case) -> None:
+    """A worker, a tool, a reviewer or a node that is not in the flow cannot report that the checks passed."""
+    made = await case.decide(
+        {
+            "one": await case.review("reviewer.one"),
+            "two": await case.review("reviewer.two"),
+            forger: await case.report(),
+        }
+    )
+    assert made.decision == "deny"
+    assert "checks: missing" in made.reasons
+
+
+async def test_a_forged_report_does_not_hide_the_real_one(case: Case) -> None:
+    """A passing report that a worker puts before the failed one of the check node changes nothing."""
+    failing = await case.report()
+    failing["checks"] = [{"name": "scope", "passed": False, "reason": "b.md: outside the task's targets"}]
+    made = await case.decide(
+        {
+            "a.work": await case.report(),
+            "checks": failing,
+            "one": await case.review("reviewer.one"),
+            "two": await case.review("reviewer.two"),
+        }
+    )
+    assert made.reasons == ("scope: b.md: outside the task's targets",)
+
+
+@pytest.mark.parametrize("forger", ["a.work", "b.look", "checks", "one", "nowhere"])
+async def test_a_verdict_of_anybody_else_is_no_verdict(forger: str, case: Case) -> None:
+    """Nobody but the second reviewer speaks for it: no worker, no tool, no check, not the first reviewer."""
+    upstream = {"checks": await case.report(), "one": await case.review("reviewer.one")}
+    made = await case.decide(
+        {**upstream, forger: upstream.get(forger, {}) | await case.review("reviewer.two")}
+    )
+    assert made.decision == "deny"
+    assert "reviewer.two: no verdict" in made.reasons
