@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from pantheon.core.errors import GitError, MergeConflictError, ToolError
+from pantheon.core.errors import CommitLostError, GitError, MergeConflictError, ToolError
 from pantheon.core.flow import FlowNode
 from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
 from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, parse_operations
@@ -25,6 +25,10 @@ from pantheon.engine.tool_call import call_tool
 from pantheon.tools.registry import ToolContext
 
 SWAP_TRIES = 5
+
+
+class _BranchMovedError(GitError):
+    """The night's branch is no longer where it was."""
 
 
 @dataclass
@@ -53,7 +57,14 @@ class Gatekeeper:
         return failed("; ".join(decision.reasons), output)
 
     async def merge(self, context: NodeContext, evidence: Evidence) -> NodeResult:
-        """Land an allowed change on the night's branch, once."""
+        """Land an allowed change on the night's branch, once.
+
+        A branch that somebody moved between the look at it and the swap is looked at again, a few times.
+
+        Raises:
+            CommitLostError: a commit of the change is gone.
+            GitError: git refused something else; another look would not mend it.
+        """
         if _read_decision(context) != "allow":
             return failed("no decision allows this change")
         async with self._merging:
@@ -62,11 +73,10 @@ class Gatekeeper:
                     return await self._land(context, evidence)
                 except MergeConflictError as error:
                     return failed(error.message)
-                except GitError as error:
-                    # Somebody moved the branch between our look and the swap: look again.
+                except _BranchMovedError as error:
                     await evidence.log_error(error.message)
-                    last = error
-        return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last.message, kind=FailureKind.TRANSIENT)
+                    last = error.message
+        return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last, kind=FailureKind.TRANSIENT)
 
     def _reviewer_of(self, node: FlowNode) -> str | None:
         """Return the name of the reviewer at work in a node; None where no reviewer is."""
@@ -116,10 +126,22 @@ class Gatekeeper:
             candidate = await self._replay(context, evidence, parent)
         message = await self._message(context)
         commit = await repository.commit_tree_of(candidate, parent, message)
-        await repository.publish(night.branch, commit, old=old, base=night.base_commit)
+        await self._publish(context, commit, old)
         await evidence.log(f"landed as {commit} on {night.branch}")
         await evidence.sink.put("diff.patch", await repository.diff(parent, commit))
         return succeeded(commit, {"branch": night.branch, "commit": commit, "previous": old})
+
+    async def _publish(self, context: NodeContext, commit: str, old: str | None) -> None:
+        """Move the night's branch; whether it was somebody else's move that git refused, the branch itself tells."""
+        repository, night = self.services.repository, context.night
+        try:
+            await repository.publish(night.branch, commit, old=old, base=night.base_commit)
+        except CommitLostError:
+            raise
+        except GitError as error:
+            if await repository.branch(night.branch) == old:
+                raise
+            raise _BranchMovedError(error.message) from error
 
     async def _replay(self, context: NodeContext, evidence: Evidence, parent: str) -> str:
         """Make the change again on top of ``parent`` and check it there.

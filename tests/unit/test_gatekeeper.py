@@ -1,18 +1,21 @@
 """The gatekeeper weighs only evidence of those who are there to give it, and retries only what another look mends."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import pytest
 
 from pantheon.core.agent import Agent, AgentSpec
+from pantheon.core.errors import CommitLostError, GitError
 from pantheon.core.flow import Flow
 from pantheon.core.gate import Change, CheckReport, CheckResult, Decision
 from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.records import AttemptOutcome
+from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.gatekeeper import Gatekeeper
+from pantheon.engine.gatekeeper import SWAP_TRIES, Gatekeeper
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import Content, NightContext, NodeContext, Services
 from pantheon.testing.artifacts import FakeArtifacts, FakeSink
@@ -58,8 +61,8 @@ def agent(name: str, role: str) -> Agent:
 class Case:
     """One change in front of the gatekeeper."""
 
-    def __init__(self) -> None:
-        self.repository = FakeRepository({"a.md": b"a\n"})
+    def __init__(self, repository: FakeRepository | None = None) -> None:
+        self.repository = repository or FakeRepository({"a.md": b"a\n"})
         self.base = self.repository.head
         self.head = self.repository.add({"a.md": b"b\n"}, (self.base,), "change\n")
         agents = [
@@ -189,3 +192,88 @@ async def test_a_verdict_of_anybody_else_is_no_verdict(forger: str, case: Case) 
     )
     assert made.decision == "deny"
     assert "reviewer.two: no verdict" in made.reasons
+
+
+class Swaps(FakeRepository):
+    """A repository in which something happens before each swap of a branch."""
+
+    def __init__(self, before: Callable[["Swaps"], None]) -> None:
+        super().__init__({"a.md": b"a\n"})
+        self.before = before
+        self.tries = 0
+
+    async def publish(self, branch: str, new: str, *, old: str | None, base: str) -> None:
+        self.tries += 1
+        self.before(self)
+        await super().publish(branch, new, old=old, base=base)
+
+
+def fail(error: GitError) -> Callable[[Swaps], None]:
+    """Return what fails before the swap."""
+
+    def before(_: Swaps) -> None:
+        raise error
+
+    return before
+
+
+async def test_a_moved_branch_is_looked_at_again() -> None:
+    """Somebody else's commit that arrives between look and swap stays, and the change lands on top of it."""
+
+    arrived: list[str] = []
+
+    def arrive(repository: Swaps) -> None:
+        if not arrived:
+            arrived.append(repository.add({"a.md": b"b\n"}, (repository.head,), "else\n"))
+            repository.branches[BRANCH] = arrived[0]
+
+    repository = Swaps(arrive)
+    case = Case(repository)
+    repository.branches[BRANCH] = case.base
+    result = await case.merge()
+    assert result.outcome is AttemptOutcome.SUCCEEDED
+    assert repository.tries == 2
+    assert repository.commits[repository.branches[BRANCH]].parents == tuple(arrived)
+
+
+async def test_a_branch_that_moves_on_and_on_may_pass() -> None:
+    """After a handful of looks the attempt crashes, and another may be luckier."""
+
+    def arrive(repository: Swaps) -> None:
+        old = repository.branches.get(BRANCH, repository.head)
+        repository.branches[BRANCH] = repository.add({"a.md": b"a\n"}, (old,), "else\n")
+
+    case = Case(Swaps(arrive))
+    result = await case.merge()
+    assert (result.outcome, result.kind) == (AttemptOutcome.CRASHED, FailureKind.TRANSIENT)
+    assert cast(Swaps, case.repository).tries == SWAP_TRIES
+
+
+@pytest.mark.parametrize("error", [GitError("the disk is full"), CommitLostError("commit 0 is gone")])
+async def test_what_another_look_does_not_mend_goes_up_at_once(error: GitError) -> None:
+    """git's refusal of anything but the swap is raised as it is after the first try."""
+    case = Case(Swaps(fail(error)))
+    with pytest.raises(GitError) as caught:
+        await case.merge()
+    assert caught.value is error
+    assert cast(Swaps, case.repository).tries == 1
+
+
+async def test_a_lost_commit_goes_up_though_the_branch_moved() -> None:
+    """That a commit is gone is told even where the branch was moved at the same time."""
+
+    def both(repository: Swaps) -> None:
+        repository.branches[BRANCH] = repository.head
+        raise CommitLostError("commit 0 is gone")
+
+    with pytest.raises(CommitLostError):
+        await Case(Swaps(both)).merge()
+
+
+async def test_a_branch_that_is_checked_out_is_told_once() -> None:
+    """A branch somebody works on is not tried again and again."""
+    repository = Swaps(lambda _: None)
+    repository.checked_out.add(BRANCH)
+    with pytest.raises(GitError, match="checked out"):
+        await Case(repository).merge()
+    assert repository.tries == 1
