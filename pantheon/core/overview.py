@@ -6,25 +6,24 @@ Invariants:
 - ``show`` never guesses: a name that fits several tasks is refused with their keys.
 """
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
+from pantheon.core.orders import Standing
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import (
-    AttemptOutcome,
+    AttemptFigures,
     AttemptRecord,
     BatchRecord,
+    Counts,
     NightRecord,
     NodeRecord,
     TaskOutcome,
     TaskRecord,
 )
 
-INFRASTRUCTURE = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.INTERRUPTED})
 MAX_NAMED = 10
 
 
@@ -59,6 +58,10 @@ class NightOverview(Frozen):
     """Outcome -> tasks; tasks without one yet are under ``open``."""
     nodes: Mapping[str, int]
     """Node state -> nodes."""
+    running: tuple[str, ...] = ()
+    """Keys of the nodes that run now."""
+    standing: tuple[str, ...] = ()
+    """What the operator has ordered: ``paused``, ``draining``, ``tasks held``."""
     objectives: tuple[Objective, ...] = ()
     """For a closed night."""
 
@@ -68,7 +71,9 @@ class Overview(Frozen):
 
     pending_tasks: int
     pending: tuple[PendingBatch, ...]
-    night: NightOverview | None
+    held_tasks: int = 0
+    """Tasks that wait and that an operator holds."""
+    night: NightOverview | None = None
     """The newest night, running or closed."""
     holder: str | None = None
     """The process that runs a night now; None when none does."""
@@ -83,52 +88,66 @@ class TaskStory(Frozen):
     attempts: tuple[AttemptRecord, ...]
 
 
-def summarise_pending(
-    batches: Sequence[BatchRecord], pending: Sequence[TaskRecord]
-) -> tuple[PendingBatch, ...]:
+def summarise_pending(batches: Sequence[BatchRecord], counts: Counts) -> tuple[PendingBatch, ...]:
     """Return the batches that still have work, in queue order."""
-    counts = Counter(task.batch for task in pending)
     known = {batch.name: batch.label for batch in batches}
-    return tuple(PendingBatch(name=n, label=known.get(n, ""), tasks=count) for n, count in counts.items())
+    return tuple(
+        PendingBatch(name=name, label=known.get(name, ""), tasks=count)
+        for name, count in counts.batches.items()
+    )
 
 
 def summarise_night(
-    night: NightRecord,
-    tasks: Sequence[TaskRecord],
-    nodes: Sequence[NodeRecord],
-    attempts: Sequence[AttemptRecord],
-    slo: SloPolicy,
+    night: NightRecord, counts: Counts, attempts: AttemptFigures | None, standing: Standing, slo: SloPolicy
 ) -> NightOverview:
-    """Return one night in numbers; a closed one is also measured against its objectives."""
-    outcomes = Counter("open" if task.outcome is None else task.outcome.value for task in tasks)
+    """Return one night in numbers; a closed one is also measured against its objectives.
+
+    Args:
+        night: the night.
+        counts: its tasks and nodes, counted.
+        attempts: its attempts in numbers, for a closed night.
+        standing: where the operator's orders leave it.
+        slo: what the owner expects.
+    """
+    outcomes = {outcome.value: count for outcome, count in counts.outcomes.items()}
+    if counts.open:
+        outcomes["open"] = counts.open
     return NightOverview(
         id=night.id,
         state=night.state.value,
         branch=night.branch,
         started_at=night.started_at,
         closed_at=night.closed_at,
-        tasks=len(tasks),
+        tasks=sum(outcomes.values()),
         outcomes=dict(sorted(outcomes.items())),
-        nodes=dict(sorted(Counter(node.state.value for node in nodes).items())),
-        objectives=measure_objectives(tasks, attempts, slo) if night.closed_at is not None else (),
+        nodes=dict(sorted((state.value, count) for state, count in counts.nodes.items())),
+        running=tuple(lease.node for lease in counts.running),
+        standing=_words(standing),
+        objectives=() if attempts is None else measure_objectives(counts, attempts, slo),
     )
 
 
-def measure_objectives(
-    tasks: Sequence[TaskRecord], attempts: Sequence[AttemptRecord], slo: SloPolicy
-) -> tuple[Objective, ...]:
+def _words(standing: Standing) -> tuple[str, ...]:
+    """Return what the operator has ordered, as states."""
+    said = {
+        "paused": standing.paused,
+        "draining": standing.draining,
+        "cancelled": standing.cancelled is not None,
+        "tasks held": standing.holds_any,
+        "tasks cancelled": bool(standing.cancelled_tasks or standing.cancelled_batches),
+    }
+    return tuple(word for word, true in said.items() if true)
+
+
+def measure_objectives(counts: Counts, attempts: AttemptFigures, slo: SloPolicy) -> tuple[Objective, ...]:
     """Return each objective with what was measured. Nothing to measure is neither met nor missed."""
-    offered = [task for task in tasks if task.outcome is not TaskOutcome.SKIPPED]
-    accepted = sum(task.outcome is TaskOutcome.ACCEPTED for task in offered)
-    share = accepted / len(offered) if offered else None
-    ended = [attempt for attempt in attempts if attempt.result is not None]
-    broken = sum(a.result is not None and a.result.outcome in INFRASTRUCTURE for a in ended)
-    lengths = sorted((a.ended_at - a.started_at).total_seconds() for a in ended if a.ended_at is not None)
-    p95 = lengths[math.ceil(0.95 * len(lengths)) - 1] if lengths else None
-    infrastructure = broken / len(ended) if ended else None
+    tasks = sum(counts.outcomes.values()) + counts.open
+    offered = tasks - counts.outcomes.get(TaskOutcome.SKIPPED, 0)
+    share = counts.outcomes.get(TaskOutcome.ACCEPTED, 0) / offered if offered else None
+    infrastructure = attempts.broken / attempts.ended if attempts.ended else None
     return (
         _objective("accepted_share", slo.accepted_share, share, least=True),
-        _objective("attempt_p95_s", slo.attempt_p95_s, p95, least=False),
+        _objective("attempt_p95_s", slo.attempt_p95_s, attempts.p95_s, least=False),
         _objective("infrastructure_share", slo.infrastructure_share, infrastructure, least=False),
     )
 

@@ -1,5 +1,6 @@
 """What the store holds: batches, nights, tasks, nodes, attempts, events."""
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -179,6 +180,8 @@ class Counts(Frozen):
 
     pending: int
     """Tasks that the next night may take."""
+    batches: dict[str, int] = Field(default_factory=dict)
+    """Batch -> its pending tasks, in queue order; batches without any are left out."""
     held: int
     """Tasks that no night has taken and an operator holds."""
     open: int
@@ -189,6 +192,21 @@ class Counts(Frozen):
     """Nodes; states without a node are left out."""
     running: tuple[Lease, ...] = ()
     """The attempts that run, in the order they were claimed."""
+
+
+class AttemptFigures(Frozen):
+    """The attempts of a night in numbers."""
+
+    ended: int
+    broken: int
+    """Those that ended crashed or interrupted: the machine's doing."""
+    p95_s: float | None
+    """Seconds that 95 of 100 took at most; None when none has ended."""
+
+
+def p95_place(count: int) -> int:
+    """Return the place, from 0, of the smallest of ``count`` sorted values that 95 of 100 do not exceed."""
+    return max(math.ceil(0.95 * count) - 1, 0)
 
 
 def storable_text(text: str) -> str:

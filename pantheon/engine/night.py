@@ -212,7 +212,9 @@ class Night:
         wall_s = self.services.clock.monotonic() - began
         left_open = "open" in outcomes
         if not left_open:
-            await store.close_night(record.id, {"outcomes": outcomes, "wall_s": round(wall_s, 3)})
+            attempts = await store.measure_attempts(record.id)
+            figures = {"outcomes": outcomes, "wall_s": round(wall_s, 3), "attempts": attempts.model_dump()}
+            await store.close_night(record.id, figures)
         return NightSummary(record.id, record.branch, outcomes, tasks, wall_s, left_open)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pantheon.core.orders import Order, Verb
 from pantheon.core.records import (
+    AttemptFigures,
     AttemptRecord,
     AttemptResult,
     BatchRecord,
@@ -151,6 +152,10 @@ class Store(Protocol):
 
         What no night has taken is counted whatever the night.
         """
+        ...
+
+    async def measure_attempts(self, night: str) -> AttemptFigures:
+        """Return a night's ended attempts in numbers, without handing any of them out."""
         ...
 
     async def batches(self) -> tuple[BatchRecord, ...]: ...

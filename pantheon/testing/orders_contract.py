@@ -4,7 +4,7 @@ import pytest
 
 from pantheon.core.errors import TransitionError
 from pantheon.core.orders import Verb
-from pantheon.core.records import NodeState, TaskOutcome, TaskRecord
+from pantheon.core.records import AttemptOutcome, AttemptResult, NodeState, TaskOutcome, TaskRecord
 from pantheon.ports.store import Store
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.store_contract import (
@@ -183,6 +183,30 @@ class OrdersContract:
             }
             assert counts.running == (lease,)
         assert (await store.counts("another")).nodes == {}
+
+    async def test_attempts_are_measured(self, store: Store, clock: FakeClock) -> None:
+        """Ended attempts, those that the machine broke off, and how long 95 of 100 took; running ones wait."""
+        empty = await store.measure_attempts(NIGHT)
+        assert (empty.ended, empty.broken, empty.p95_s) == (0, 0, None)
+        await begin(store, clock, *(node_of(f"m{number}") for number in range(1, 22)))
+        for number in range(1, 21):
+            lease = await store.claim(NIGHT, f"m{number}", owner="me", lease_s=600)
+            clock.advance(float(number))
+            outcome = AttemptOutcome.CRASHED if number == 20 else AttemptOutcome.FAILED
+            await store.settle(lease, AttemptResult(outcome=outcome, node_state=NodeState.FAILED))
+        await store.claim(NIGHT, "m21", owner="me", lease_s=600)
+        found = await store.measure_attempts(NIGHT)
+        assert (found.ended, found.broken, found.p95_s) == (20, 1, 19.0)
+
+    async def test_pending_tasks_are_counted_by_batch(self, store: Store, clock: FakeClock) -> None:
+        """In queue order, without what is held, taken or cancelled, and without batches that wait for nothing."""
+        for name in ("zz", "aa", "mm"):
+            await store.add_batch(*batch_of(clock, name, "1", "2"))
+        await store.add_order(Verb.HOLD, task="aa/1", **WHY)
+        await store.add_order(Verb.HOLD, batch="mm", **WHY)
+        counts = await store.counts()
+        assert list(counts.batches.items()) == [("zz", 2), ("aa", 1)]
+        assert (counts.pending, counts.held) == (3, 3)
 
     async def test_pages_of_tasks_join_up(self, store: Store, clock: FakeClock) -> None:
         """Whatever the page's size, every task comes once and in order."""

@@ -10,6 +10,8 @@ from pantheon.core import lifecycle
 from pantheon.core.errors import StoreError, TransitionError
 from pantheon.core.orders import OF_EVERY_NIGHT, Order, fold_orders
 from pantheon.core.records import (
+    AttemptFigures,
+    AttemptOutcome,
     AttemptRecord,
     BatchRecord,
     Counts,
@@ -20,6 +22,7 @@ from pantheon.core.records import (
     NodeRecord,
     NodeState,
     TaskRecord,
+    p95_place,
 )
 from pantheon.ports.clock import Clock
 
@@ -100,11 +103,22 @@ class Memory:
         leases = [one for one in self._leases.values() if night in (None, one.night)]
         return Counts(
             pending=pending,
+            batches=dict(Counter(one.batch for one in untaken if self._takeable(one.key))),
             held=held,
             open=ended[None] - (pending + held if night is None else 0),
             outcomes={outcome: count for outcome, count in ended.items() if outcome is not None},
             nodes=Counter(one.state for one in self._nodes.values() if night in (None, one.night)),
             running=tuple(sorted(leases, key=lambda lease: lease.token)),
+        )
+
+    async def measure_attempts(self, night: str) -> AttemptFigures:
+        ended = [one for one in await self.attempts(night) if one.result and one.ended_at]
+        seconds = sorted((one.ended_at - one.started_at).total_seconds() for one in ended if one.ended_at)
+        broken = {AttemptOutcome.CRASHED, AttemptOutcome.INTERRUPTED}
+        return AttemptFigures(
+            ended=len(ended),
+            broken=sum(one.result is not None and one.result.outcome in broken for one in ended),
+            p95_s=round(seconds[p95_place(len(seconds))], 3) if seconds else None,
         )
 
     async def aclose(self) -> None:

@@ -1,20 +1,20 @@
 """What status and show tell is counted once, measured honestly, and never guessed."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from pantheon.core.errors import ConfigError
+from pantheon.core.orders import Standing
 from pantheon.core.overview import find_task, measure_objectives, summarise_night, summarise_pending
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import (
-    AttemptOutcome,
-    AttemptRecord,
-    AttemptResult,
+    AttemptFigures,
     BatchRecord,
+    Counts,
     NightRecord,
-    NodeRecord,
     NodeState,
     TaskOutcome,
     TaskRecord,
@@ -29,30 +29,17 @@ def task(name: str, outcome: TaskOutcome | None = None, batch: str = BATCH) -> T
     return TaskRecord(key=f"{batch}/{name}", batch=batch, line=line, outcome=outcome)
 
 
-def attempt(
-    number: int, seconds: float, outcome: AttemptOutcome | None = AttemptOutcome.SUCCEEDED
-) -> AttemptRecord:
-    result = None if outcome is None else AttemptResult(outcome=outcome, node_state=NodeState.SUCCEEDED)
-    ended = None if outcome is None else NOW + timedelta(seconds=seconds)
-    return AttemptRecord(
-        night="n",
-        node=f"t#{number}",
-        attempt=1,
-        token=number,
-        owner="o",
-        started_at=NOW,
-        ended_at=ended,
-        result=result,
-    )
+def counted(outcomes: dict[TaskOutcome, int] | None = None, **more: Any) -> Counts:
+    """Counts of which only some matter."""
+    return Counts(**{"pending": 0, "held": 0, "open": 0, "outcomes": outcomes or {}, **more})
 
 
-def test_pending_batches_are_counted_in_queue_order() -> None:
-    """Each waiting task counts for its batch, with the batch's label."""
-    other = "ff" + BATCH[2:]
+def test_pending_batches_have_their_labels() -> None:
+    """Each batch that waits with its label and its tasks, in the order of the counts."""
     batches = [
         BatchRecord(name=BATCH, digest="a" * 64, label="again", lines=2, enqueued_at=NOW, path="queue/x")
     ]
-    found = summarise_pending(batches, [task("a"), task("b", batch=other), task("c")])
+    found = summarise_pending(batches, counted(batches={BATCH: 2, "ff" + BATCH[2:]: 1}))
     assert [(one.name, one.label, one.tasks) for one in found] == [
         ("a1b2c3d4e5f6", "again", 2),
         ("ffb2c3d4e5f6", "", 1),
@@ -60,12 +47,9 @@ def test_pending_batches_are_counted_in_queue_order() -> None:
 
 
 def test_objectives_are_measured_on_what_was_offered() -> None:
-    """A task with nothing to do is not held against the night; crashed attempts are."""
-    tasks = [task("a", TaskOutcome.ACCEPTED), task("b", TaskOutcome.DENIED), task("c", TaskOutcome.SKIPPED)]
-    attempts = [attempt(n, n) for n in range(1, 20)] + [
-        attempt(20, 500, AttemptOutcome.CRASHED),
-        attempt(21, 0, None),
-    ]
+    """A task with nothing to do is not held against the night; broken attempts are."""
+    tasks = counted({TaskOutcome.ACCEPTED: 1, TaskOutcome.DENIED: 1, TaskOutcome.SKIPPED: 1})
+    attempts = AttemptFigures(ended=20, broken=1, p95_s=19.0)
     share, p95, broken = measure_objectives(tasks, attempts, SloPolicy(attempt_p95_s=19))
     assert (share.measured, share.met) == (0.5, False)
     assert (p95.measured, p95.met) == (19.0, True)
@@ -74,15 +58,19 @@ def test_objectives_are_measured_on_what_was_offered() -> None:
 
 def test_nothing_to_measure_is_neither_met_nor_missed() -> None:
     """An empty night claims nothing."""
-    assert [(one.measured, one.met) for one in measure_objectives([], [], SloPolicy())] == [(None, None)] * 3
+    nothing = AttemptFigures(ended=0, broken=0, p95_s=None)
+    found = measure_objectives(counted(), nothing, SloPolicy())
+    assert [(one.measured, one.met) for one in found] == [(None, None)] * 3
 
 
 def test_only_a_closed_night_is_judged() -> None:
-    """Half-way through, no objective is missed yet."""
+    """Half-way through, no objective is missed yet; what the operator ordered is said."""
     night = NightRecord(id="n", base_commit="c", branch="b", started_at=NOW)
-    nodes = [NodeRecord(night="n", key="k", task="t", node="x", state=NodeState.RUNNING)]
-    found = summarise_night(night, [task("a"), task("b", TaskOutcome.ACCEPTED)], nodes, [], SloPolicy())
+    counts = counted({TaskOutcome.ACCEPTED: 1}, open=1, nodes={NodeState.RUNNING: 1})
+    standing = Standing(paused=True, held_tasks={"b/x": "look"})
+    found = summarise_night(night, counts, None, standing, SloPolicy())
     assert (found.outcomes, found.nodes, found.objectives) == ({"accepted": 1, "open": 1}, {"running": 1}, ())
+    assert (found.tasks, found.standing) == (2, ("paused", "tasks held"))
 
 
 def test_a_name_is_exact_or_a_unique_beginning() -> None:

@@ -8,9 +8,16 @@ import aiosqlite
 
 from pantheon.adapters.store.failures import translated
 from pantheon.adapters.store.rows import UNTAKEN
-from pantheon.core.records import Counts, Lease, NodeState, TaskOutcome
+from pantheon.core.records import AttemptFigures, Counts, Lease, NodeState, TaskOutcome, p95_place
 
-_UNTAKEN = f"SELECT count(*) FROM tasks WHERE {UNTAKEN}"
+_UNTAKEN = (
+    f"SELECT batch, count(*) FROM tasks WHERE {UNTAKEN} AND batch NOT IN (SELECT batch FROM holds)"
+    " GROUP BY batch ORDER BY min(rowid)"
+)
+_HELD_ALONE = (
+    "SELECT batch, count(*) FROM (SELECT DISTINCT task FROM holds) AS h CROSS JOIN tasks ON key = h.task"
+    f" WHERE {UNTAKEN} AND batch NOT IN (SELECT batch FROM holds) GROUP BY batch"
+)
 # Held batches by the index, held tasks one by one: neither reads the tasks that nobody holds.
 _HELD = (
     f"SELECT (SELECT count(*) FROM tasks WHERE {UNTAKEN} AND batch IN (SELECT batch FROM holds))"
@@ -33,6 +40,27 @@ _RUNNING = (
 )
 
 
+_ENDED = (
+    "SELECT count(*), coalesce(sum(outcome IN ('crashed', 'interrupted')), 0)"
+    " FROM attempts JOIN nodes ON nodes.id = node_id WHERE night = ? AND ended_at IS NOT NULL"
+)
+_SECONDS = (
+    "SELECT (julianday(ended_at) - julianday(started_at)) * 86400"
+    " FROM attempts JOIN nodes ON nodes.id = node_id WHERE night = ? AND ended_at IS NOT NULL"
+    " ORDER BY 1 LIMIT 1 OFFSET ?"
+)
+
+
+async def measure_attempts(connection: aiosqlite.Connection, path: Path, night: str) -> AttemptFigures:
+    """Return a night's ended attempts in numbers."""
+    with translated(path):
+        async with connection.execute(_ENDED, (night,)) as cursor:
+            [(ended, broken)] = await cursor.fetchall()
+        async with connection.execute(_SECONDS, (night, p95_place(ended))) as cursor:
+            found = [float(row[0]) for row in await cursor.fetchall()]
+    return AttemptFigures(ended=ended, broken=broken, p95_s=round(found[0], 3) if found else None)
+
+
 async def read_counts(connection: aiosqlite.Connection, path: Path, night: str | None) -> Counts:
     """Count a night's tasks and nodes, or the whole store's; what no night has taken is counted always."""
 
@@ -41,7 +69,9 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
             return [tuple(row) for row in await cursor.fetchall()]
 
     with translated(path):
-        [(untaken,)] = await fetch(_UNTAKEN)
+        waiting = dict(await fetch(_UNTAKEN))
+        for batch, count in await fetch(_HELD_ALONE):
+            waiting[batch] -= count
         [(held,)] = await fetch(_HELD)
         if night is None:
             outcomes = dict(await fetch(_OUTCOMES))
@@ -53,7 +83,8 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
             nodes = dict(await fetch(_NODES_OF_NIGHT, night))
         running = await fetch(_RUNNING, night is None, night)
     return Counts(
-        pending=untaken - held,
+        pending=sum(waiting.values()),
+        batches={batch: count for batch, count in waiting.items() if count},
         held=held,
         open=outcomes.pop(None, 0),
         outcomes={TaskOutcome(outcome): count for outcome, count in outcomes.items()},

@@ -7,10 +7,11 @@ from typing import Any
 import aiosqlite
 
 from pantheon.adapters.store import rows
-from pantheon.adapters.store.counting import read_counts
+from pantheon.adapters.store.counting import measure_attempts, read_counts
 from pantheon.adapters.store.failures import translated
 from pantheon.core.orders import Order
 from pantheon.core.records import (
+    AttemptFigures,
     AttemptRecord,
     BatchRecord,
     Counts,
@@ -61,6 +62,10 @@ class Reader:
     async def counts(self, night: str | None) -> Counts:
         """Count a night's tasks and nodes, or the whole store's."""
         return await read_counts(self._connection, self._path, night)
+
+    async def measure_attempts(self, night: str) -> AttemptFigures:
+        """Return a night's ended attempts in numbers."""
+        return await measure_attempts(self._connection, self._path, night)
 
     async def nights(self) -> tuple[NightRecord, ...]:
         """Return every night, oldest first."""

@@ -26,6 +26,7 @@ from pantheon.core import lifecycle
 from pantheon.core.errors import StoreError, TransitionError
 from pantheon.core.orders import Order, Verb
 from pantheon.core.records import (
+    AttemptFigures,
     AttemptRecord,
     AttemptResult,
     BatchRecord,
@@ -211,6 +212,9 @@ class SqliteStore:
 
     async def counts(self, night: str | None = None) -> Counts:
         return await self._open_reader().counts(night)
+
+    async def measure_attempts(self, night: str) -> AttemptFigures:
+        return await self._open_reader().measure_attempts(night)
 
     async def batches(self) -> tuple[BatchRecord, ...]:
         return await self._open_reader().batches()

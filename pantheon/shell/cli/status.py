@@ -4,11 +4,18 @@ from collections.abc import Mapping
 
 import click
 
+from pantheon.core.orders import Standing, fold_orders
 from pantheon.core.overview import NightOverview, Overview, summarise_night, summarise_pending
+from pantheon.core.policy import SloPolicy
+from pantheon.core.records import AttemptFigures, Counts, NightRecord
+from pantheon.ports.store import Store
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
 from pantheon.shell.config import Project
 from pantheon.shell.wiring import find_night_holder, load_policies, look_into_store
+
+SHOWN_RUNNING = 10
+"""Running nodes that are named."""
 
 
 @click.command("status")
@@ -30,18 +37,26 @@ async def read_overview(project: Project) -> Overview:
     async with look_into_store(project) as store:
         if store is None:
             return Overview(pending_tasks=0, pending=(), night=None)
-        pending = await store.tasks(pending=True)
         nights = await store.nights()
-        night = None
-        if nights:
-            last = nights[-1]
-            tasks = await store.tasks(night=last.id)
-            night = summarise_night(
-                last, tasks, await store.nodes(last.id), await store.attempts(last.id), slo
-            )
-        batches = summarise_pending(await store.batches(), pending)
-        holder = await find_night_holder(project)
-        return Overview(pending_tasks=len(pending), pending=batches, night=night, holder=holder)
+        last = nights[-1] if nights else None
+        counts = await store.counts("" if last is None else last.id)
+        return Overview(
+            pending_tasks=counts.pending,
+            pending=summarise_pending(await store.batches(), counts),
+            held_tasks=counts.held,
+            night=None if last is None else await _read_night(store, last, counts, slo),
+            holder=await find_night_holder(project),
+        )
+
+
+async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: SloPolicy) -> NightOverview:
+    standing = fold_orders(await store.orders(night.id)) if night.closed_at is None else Standing()
+    attempts = None
+    if night.closed_at is not None:
+        kept = night.summary.get("attempts")
+        # A night of an earlier version has not kept its figures.
+        attempts = AttemptFigures(**kept) if kept else await store.measure_attempts(night.id)
+    return summarise_night(night, counts, attempts, standing, slo)
 
 
 def _tell(overview: Overview) -> None:
@@ -51,6 +66,8 @@ def _tell(overview: Overview) -> None:
     else:
         emit("Nothing waits for a night.")
         say("Queue something with: pantheon enqueue FILE")
+    if overview.held_tasks:
+        emit(f"{overview.held_tasks} tasks are held; pantheon release lets them go.")
     if overview.night is None:
         emit("There was no night yet.")
     else:
@@ -62,7 +79,11 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
         since = f"{night.started_at:%Y-%m-%d %H:%M} UTC"
         how = f"runs ({holder})" if holder else "was interrupted; resume it with: pantheon night"
         emit(f"Night {night.id}, started {since}, {how}.")
+        if night.standing:
+            emit(f"By the operator's order: {', '.join(night.standing)}.")
         emit(f"Nodes: {_counts(night.nodes)}")
+        for node in night.running[:SHOWN_RUNNING]:
+            emit(f"  running: {node}")
     else:
         minutes = (night.closed_at - night.started_at).total_seconds() / 60
         emit(f"Night {night.id} ended {night.closed_at:%Y-%m-%d %H:%M} UTC after {minutes:.1f} minutes.")
