@@ -5,6 +5,7 @@ does not exist is a failed check, never a skipped one.
 """
 
 import posixpath
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from pantheon.tools.rename import NOTE_SUFFIXES
 
 EXECUTABLE = "100755"
 REGULAR = frozenset({"100644", EXECUTABLE, "000000"})
+_HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,11 @@ async def _scope(change: Change) -> CheckResult:
 
 async def _kinds(change: Change) -> CheckResult:
     """Regular text files alone: no link, no repository inside, no binary content, no new executable."""
-    had_executable = any(path.old_mode == EXECUTABLE for path in change.paths)
+    came_from = {new: old for old, new in change.renames.items()}
+    modes = {path.path: path.old_mode for path in change.paths}
     for path in change.paths:
-        if path.mode == EXECUTABLE and not had_executable:
+        before = modes.get(came_from.get(path.path, path.path))
+        if path.mode == EXECUTABLE and before != EXECUTABLE:
             return CheckResult(name="kinds", passed=False, reason=f"{path.path}: was made executable")
         if path.mode not in REGULAR:
             return CheckResult(name="kinds", passed=False, reason=f"{path.path}: mode {path.mode}")
@@ -107,7 +111,7 @@ async def _size(change: Change) -> CheckResult:
     """No more than the policy allows; a change that does nothing is none."""
     policy = change.services.content.gate_policy
     diff = await change.repository.diff(change.base, change.head)
-    lines = sum(line[:1] in (b"+", b"-") and line[:3] not in (b"+++", b"---") for line in diff.split(b"\n"))
+    lines = _changed_lines(diff)
     reason = ""
     if not change.paths:
         reason = "nothing was changed"
@@ -118,6 +122,20 @@ async def _size(change: Change) -> CheckResult:
     elif len(diff) > policy.max_diff_bytes:
         reason = f"{len(diff)} bytes of diff, more than {policy.max_diff_bytes}"
     return CheckResult(name="size", passed=not reason, reason=reason)
+
+
+def _changed_lines(diff: bytes) -> int:
+    """Count the added and removed lines; only a hunk's header tells its lines from the names of files."""
+    changed = old = new = 0
+    for line in diff.split(b"\n"):
+        sign = line[:1]
+        if (old > 0 or new > 0) and sign != b"\\":
+            changed += sign in (b"+", b"-")
+            old -= sign != b"+"
+            new -= sign != b"-"
+        elif found := _HUNK.match(line):
+            old, new = (1 if count is None else int(count) for count in found.groups())
+    return changed
 
 
 async def _links(change: Change) -> CheckResult:

@@ -1,0 +1,130 @@
+"""The checks of a change count what was changed, and look at each path by itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantheon.core.flow import Flow
+from pantheon.core.gate import CheckReport
+from pantheon.core.operation import Operation, operation_message
+from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.task import Task
+from pantheon.engine.checks import run_checks
+from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.ports.worktree import ChangedPath
+from pantheon.testing.artifacts import FakeArtifacts
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.repository import FakeRepository
+from pantheon.testing.signing import FakeSigner
+from pantheon.testing.store import FakeStore
+from pantheon.tools.notes import NOTE_TOOLS
+from pantheon.tools.registry import Registry
+
+RENAME = Operation(tool="rename_note", args={"path": "a.md", "new_name": "b.md"}, changed=("a.md", "b.md"))
+
+
+class Modes(FakeRepository):
+    """A repository whose changed paths have the modes that a test wants."""
+
+    def __init__(self, *paths: ChangedPath) -> None:
+        super().__init__({"a.md": b"a\n"})
+        self.paths = paths
+
+    async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
+        return self.paths
+
+
+async def check(name: str, repository: FakeRepository, head: str, **policy: int) -> CheckReport:
+    """Run one check on the change from the first commit to ``head``."""
+    flow = Flow.model_validate(
+        {
+            "name": "f",
+            "accepts": ["f"],
+            "node": [{"id": "checks", "gate": "check", "args": {"checks": [name]}}],
+        }
+    )
+    services = Services(
+        store=FakeStore(FakeClock()),
+        repository=repository,
+        artifacts=FakeArtifacts(),
+        signer=FakeSigner(),
+        clock=FakeClock(),
+        model=FakeModel(lambda _: Spoken("{}")),
+        tools=Registry(NOTE_TOOLS),
+        content=Content(
+            agents={}, flows={}, gate_policy=GatePolicy(**policy), night_policy=NightPolicy(), digests={}
+        ),
+    )
+    context = NodeContext(
+        night=NightContext(id="n", branch="b", base_commit=repository.head, owner="test", lease_s=60.0),
+        task_key="b/t",
+        task=Task(id="t", kind="f", goal="g", targets=("a.md",)),
+        flow=flow,
+        node=flow.node[0],
+        attempt=1,
+        base_commit=repository.head,
+        input_commit=head,
+        upstream={},
+    )
+    return await run_checks(services, context, base=repository.head, head=head)
+
+
+@pytest.mark.parametrize(
+    ("paths", "culprit"),
+    [
+        ((ChangedPath("M", "a.md", "100755", "100755"),), ""),
+        ((ChangedPath("M", "a.md", "100644", "100755"),), "a.md"),
+        ((ChangedPath("D", "a.md", "100755", "000000"), ChangedPath("A", "b.md", "000000", "100755")), ""),
+        (
+            (ChangedPath("D", "a.md", "100644", "000000"), ChangedPath("A", "b.md", "000000", "100755")),
+            "b.md",
+        ),
+        (
+            (ChangedPath("M", "a.md", "100755", "100755"), ChangedPath("A", "c.md", "000000", "100755")),
+            "c.md",
+        ),
+        (
+            (
+                ChangedPath("D", "a.md", "100755", "000000"),
+                ChangedPath("A", "b.md", "000000", "100755"),
+                ChangedPath("M", "c.md", "100644", "100755"),
+            ),
+            "c.md",
+        ),
+    ],
+    ids=["stays", "made", "renamed", "renamed-and-made", "beside-another", "beside-a-rename"],
+)
+async def test_executable_stays_only_what_was(paths: tuple[ChangedPath, ...], culprit: str) -> None:
+    """A file may be executable where it was, under its old or new name; no other file lends it that."""
+    repository = Modes(*paths)
+    renamed = [RENAME] if any(path.path == "b.md" for path in paths) else []
+    head = repository.add(
+        dict.fromkeys((path.path for path in paths), b"x\n"),
+        (repository.head,),
+        operation_message("change", renamed),
+    )
+    expected = (f"kinds: {culprit}: was made executable",) if culprit else ()
+    assert (await check("kinds", repository, head)).failures == expected
+
+
+MARKS = st.sampled_from(["", "-", "--", "---", "+", "++", "+++", " ", "\\", "@@ -1 +1 @@", "diff --git a b"])
+
+
+@given(
+    removed=st.lists(MARKS, max_size=6), kept=st.lists(MARKS, max_size=6), added=st.lists(MARKS, max_size=6)
+)
+async def test_every_changed_line_counts(removed: list[str], kept: list[str], added: list[str]) -> None:
+    """Lines that look like a diff's own headers are counted as any other."""
+    # Numbered, so that nothing removed equals anything added and the shortest diff is known.
+    old = [
+        *(f"{mark} r{n}\n" for n, mark in enumerate(removed)),
+        *(f"{mark} k{n}\n" for n, mark in enumerate(kept)),
+    ]
+    new = [*(f"{mark} a{n}\n" for n, mark in enumerate(added)), *old[len(removed) :]]
+    repository = FakeRepository({"a.md": "".join(old).encode(), "b.md": b"-- x\n"})
+    head = repository.add({"a.md": "".join(new).encode(), "b.md": b"++ x\n"}, (repository.head,), "change\n")
+    count = len(removed) + len(added) + 2
+    assert not (await check("size", repository, head, max_changed_lines=count)).failures
+    over = await check("size", repository, head, max_changed_lines=count - 1)
+    assert over.failures == (f"size: {count} lines, more than {count - 1}",)
