@@ -22,9 +22,23 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.task import Task
 
-# Our own markers, however they are spelled, and the control tokens of chat templates (``<|im_end|>``): servers
-# recognise those in any text, so that a note could otherwise open a turn of its own.
-_MARKER = re.compile(r"<(?=\s*/?\s*(?:note|result)\b|\|)", re.IGNORECASE)
+# Our own markers, however they are spelled, and the control tokens of the chat templates in use: servers recognise
+# those in any text, so that a note could otherwise end a turn or open one of its own. What is matched is the one
+# character that a token cannot do without; no token reaches over another's, so that one pass leaves none.
+_ANGLE = re.compile(
+    r"<(?="
+    r"\s*/?\s*(?:note|result)\b"
+    r"|[|\uff5c]"
+    r"|\s*/?\s*(?:s|sys|bos|eos|pad|unk|mask|think|tool_call|tool_response|(?:start|end)_of_[a-z]+|unused\d+)\s*>"
+    r")",
+    re.IGNORECASE,
+)
+_SQUARE = re.compile(
+    r"\[(?=\s*/?\s*"
+    r"(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS|THINK|ARGS|CALL_ID)"
+    r"\s*\])",
+    re.IGNORECASE,
+)
 
 
 class Exchange(Frozen):
@@ -36,7 +50,7 @@ class Exchange(Frozen):
 
 def defuse(text: str) -> str:
     """Return untrusted text in which no marker and no control token of a chat template is left."""
-    return _MARKER.sub("‹", text)
+    return _SQUARE.sub("⁅", _ANGLE.sub("‹", text))
 
 
 def fence(label: str, text: str) -> str:
