@@ -1,16 +1,23 @@
 """Collects what one attempt leaves behind: artifacts while it runs, metrics and the attestation at its end."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from pantheon.core.chat import CallRecord, ChatRequest, Message
 from pantheon.core.errors import PantheonError
 from pantheon.core.prompt import prompt_text
 from pantheon.core.visible import visible
+from pantheon.engine.to_end import to_end
 from pantheon.ports.artifacts import ArtifactSink
 from pantheon.ports.model import ModelClient
+
+CANCELLED = "cancelled"
+"""What stands in place of an error where nothing went wrong and the work was called off."""
 
 
 @dataclass
@@ -64,28 +71,29 @@ class Evidence:
 
         Raises:
             ModelError: as the client does, after the failed call was recorded.
+
+        Cancellation:
+            Re-raised after the call was recorded: with its reply where it was there, else as cancelled.
         """
         number = self.tally.calls + 1
         self.tally.calls = number
-        await self._append_prompt(number, purpose, request)
+        call = CallRecord(call=number, purpose=purpose, endpoint=client.endpoint, request=request)
         try:
+            await self._append_prompt(number, purpose, request)
             reply = await client.chat(request, deadline_s=deadline_s)
-        except PantheonError as error:
-            failed = CallRecord(
-                call=number, purpose=purpose, endpoint=client.endpoint, request=request,
-                error=f"{error.code}: {error.message}",
-            )  # fmt: skip
-            await self._append_json("llm_calls.jsonl", failed.model_dump(mode="json"))
+        except asyncio.CancelledError:
+            await self._append_call(call.model_copy(update={"error": CANCELLED}))
             raise
-        record = CallRecord(
-            call=number, purpose=purpose, endpoint=client.endpoint, request=request, reply=reply
-        )
+        except PantheonError as error:
+            await self._append_call(call.model_copy(update={"error": f"{error.code}: {error.message}"}))
+            raise
+        record = call.model_copy(update={"reply": reply})
         self.tally.prompt_tokens += reply.usage.prompt_tokens
         self.tally.cached_tokens += reply.usage.cached_tokens
         self.tally.completion_tokens += reply.usage.completion_tokens
         self.tally.model_s += reply.timings.total_s
         self.tally.first_token_s += reply.timings.first_token_s or 0.0
-        await self._append_json("llm_calls.jsonl", record.model_dump(mode="json"))
+        await self._append_call(record)
         return record
 
     async def tool_call(
@@ -139,6 +147,12 @@ class Evidence:
         text = f"{head}\n{prompt_text(request.messages[shared:])}\n"
         await self.sink.append("llm_prompt.txt", text.encode("utf-8", "replace"))
 
+    async def _append_call(self, record: CallRecord) -> None:
+        """Add a call to ``llm_calls.jsonl``, whatever cancellations arrive: each call stands there once."""
+        _, cancelled = await to_end(self._append_json("llm_calls.jsonl", record.model_dump(mode="json")))
+        if cancelled:
+            raise asyncio.CancelledError
+
     async def _append_json(self, name: str, value: Mapping[str, Any]) -> None:
         line = json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n"
         await self.sink.append(name, line.encode("utf-8", "replace"))
@@ -149,5 +163,8 @@ def _log_line(text: str) -> bytes:
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
-    return (text + "\n").encode("utf-8", "replace")
+    try:
+        return to_json(value, indent=2) + b"\n"
+    except PydanticSerializationError:
+        # Names of files may hold bytes that are no UTF-8; only the slower writer can replace them.
+        return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")
