@@ -4,6 +4,7 @@ All decisions are ``core.loop.advance``'s. This module turns what happened into 
 and records every call and every tool result on the way.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,8 @@ from pantheon.core.prompt import Exchange, step_messages
 from pantheon.core.references import resolve_args
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.tool_call import call_tool
+from pantheon.engine.to_end import to_end
+from pantheon.engine.tool_call import call_tool, prefetch
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.tools.registry import Registry, ToolContext, ToolResult
@@ -86,6 +88,8 @@ class AgentLoop:
     context: ToolContext
     evidence: Evidence
     clock: Clock
+    _state: LoopState = field(init=False)
+    _output: Mapping[str, Any] | None = None
     _target: str = ""
     _history: list[Exchange] = field(default_factory=list)
     _refusal: str = ""
@@ -99,28 +103,39 @@ class AgentLoop:
         """Work until the automaton ends.
 
         Cancellation:
-            Re-raised at once; what was recorded stays recorded, the work tree is the caller's to look after.
+            Re-raised as soon as the evidence says so; what was recorded stays recorded, the work tree is the
+            caller's to look after.
         """
-        state = LoopState(limits=self._limits())
+        self._state = LoopState(limits=self._limits())
         self._deadline = self.clock.monotonic() + self._timeout_s()
-        output: Mapping[str, Any] | None = None
-        event = await self._prefetch()
-        while True:
-            state, command = advance(state, event)
-            self.evidence.tally.steps, self.evidence.tally.failures = state.steps, state.failures
-            if isinstance(command, End):
-                break
-            if isinstance(command, TakeOutput):
-                output = command.output
-            event = await self._carry_out(command)
-        finalized = command.outcome is LoopOutcome.FINALIZED
+        try:
+            end = await self._work()
+        except asyncio.CancelledError:
+            self._state, _ = advance(self._state, Stopped(outcome=LoopOutcome.CANCELLED))
+            await to_end(
+                self.evidence.log_error(f"the loop ended in step {self._state.steps}: {self._state.outcome}")
+            )
+            raise
+        finalized = end.outcome is LoopOutcome.FINALIZED
         return LoopResult(
-            outcome=command.outcome,
-            cause="" if finalized else self._cause or f"ended by {command.outcome}",
-            output=output if finalized else None,
+            outcome=end.outcome,
+            cause="" if finalized else self._cause or f"ended by {end.outcome}",
+            output=self._output if finalized else None,
             operations=tuple(self._operations),
             server_fault=self._server_fault,
         )
+
+    async def _work(self) -> End:
+        event = await self._prefetch()
+        while True:
+            self._state, command = advance(self._state, event)
+            tally = self.evidence.tally
+            tally.steps, tally.failures = self._state.steps, self._state.failures
+            if isinstance(command, End):
+                return command
+            if isinstance(command, TakeOutput):
+                self._output = command.output
+            event = await self._carry_out(command)
 
     def _limits(self) -> LoopLimits:
         own, budget = self.agent.spec.limits, self.task.budget
@@ -147,15 +162,14 @@ class AgentLoop:
         if wrong := self.agent.spec.input.problems(self.task.model_dump(mode="json")):
             self._cause = f"the task does not fulfil {self.agent.label}'s input contract: {wrong[0]}"
             return Stopped(outcome=LoopOutcome.REFUSED)
-        texts = []
-        for declared in self.agent.spec.prefetch:
-            try:
-                result = await self._call(0, declared.tool, resolve_args(declared.args, self.task))
-            except (ToolError, ConfigError) as error:
-                self._cause = f"{declared.tool}: {error.message}"
-                return Stopped(outcome=LoopOutcome.REFUSED)
-            texts.append(result.text)
-        self._target = "\n\n".join(texts)
+        try:
+            self._target = await prefetch(
+                self.tools, self.agent.spec.prefetch, self.context, self.evidence, self.clock,
+                operations=self._operations,
+            )  # fmt: skip
+        except ToolError as error:
+            self._cause = error.message
+            return Stopped(outcome=LoopOutcome.REFUSED)
         return Began()
 
     def _timeout_s(self) -> float:
@@ -227,7 +241,7 @@ class AgentLoop:
             self._remember_failure(error.message)
             return ToolFailed()
         self._history.append(Exchange(answer=self._answer, result=result.text))
-        self._refusal = ""
+        self._cause = self._refusal = ""
         return ToolReturned()
 
     async def _take_output(self, command: TakeOutput) -> Event:

@@ -25,9 +25,10 @@ from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.reviewer import Reviewer, UnderReview
 from pantheon.engine.services import NodeContext, Services
-from pantheon.engine.tool_call import call_tool
+from pantheon.engine.tool_call import call_tool, prefetch
 from pantheon.ports.worktree import WorkTree
 from pantheon.tools.registry import ToolContext
+from pantheon.tools.rename import NOTE_SUFFIXES
 
 MAX_NEIGHBOURS = 200
 _KINDS = {
@@ -171,19 +172,19 @@ class NodeExecutor:
             return failed("there is nothing to review: the target has no metadata", agent=label)
         async with repository.work_tree(context.base_commit) as tree:
             tools = await self._tool_context(tree, context)
-            texts = []
-            for declared in opening.spec.prefetch:
-                result = await call_tool(
-                    self.services.tools, declared.tool, resolve_args(declared.args, context.task), tools,
-                    evidence, self.services.clock, step=0, operations=[],
+            try:
+                excerpt = await prefetch(
+                    self.services.tools, opening.spec.prefetch, tools, evidence, self.services.clock,
+                    operations=[],
                 )  # fmt: skip
-                texts.append(result.text)
+            except ToolError as error:
+                return failed(error.message, agent=label)
         return UnderReview(
             base=context.base_commit,
             head=context.input_commit,
             tree=await repository.tree_of(context.input_commit),
             target=before.decode("utf-8", "replace"),
-            excerpt="\n\n".join(texts),
+            excerpt=excerpt,
             proposal=proposal,
             neighbours=await self._neighbours(context, target),
         )
@@ -194,7 +195,7 @@ class NodeExecutor:
         paths = [
             path
             for path in await repository.list_files(context.base_commit)
-            if path.endswith(".md") and path != target
+            if path.lower().endswith(NOTE_SUFFIXES) and path != target
         ]
         read = await repository.read_files(context.base_commit, paths[:MAX_NEIGHBOURS])
         found = [metadata_of(data) for data in read.values()]

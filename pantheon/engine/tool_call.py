@@ -1,12 +1,14 @@
-"""One tool call: in a thread, inside its time limit, on files that are lent for its length, and recorded."""
+"""Tool calls: each in a thread, inside its time limit, on files that are lent for its length, and recorded."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pantheon.core.errors import PantheonError, ToolError
+from pantheon.core.agent import DeclaredCall
+from pantheon.core.errors import ConfigError, PantheonError, ToolError
 from pantheon.core.operation import Operation
+from pantheon.core.references import resolve_args
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.lent_files import LentFiles
 from pantheon.ports.clock import Clock
@@ -70,3 +72,38 @@ async def call_tool(
             Operation(tool=name, args=dict(args) | dict(result.data.get("args", {})), changed=result.changed)
         )
     return result
+
+
+async def prefetch(
+    tools: Registry,
+    declared: Sequence[DeclaredCall],
+    context: ToolContext,
+    evidence: Evidence,
+    clock: Clock,
+    *,
+    operations: list[Operation],
+) -> str:
+    """Make the calls whose results open a conversation, in order, and return those results as one text.
+
+    Args:
+        tools: the registry.
+        declared: the calls of the agent's specification, as step 0.
+        context: what they get to see; its task resolves their arguments.
+        evidence: where they are recorded.
+        clock: for their durations.
+        operations: writing calls that changed something are added here.
+
+    Raises:
+        ToolError: a call was refused, or its arguments name nothing; the message says which tool's.
+    """
+    texts = []
+    for call in declared:
+        try:
+            args = resolve_args(call.args, context.task)
+            result = await call_tool(
+                tools, call.tool, args, context, evidence, clock, step=0, operations=operations
+            )
+        except (ToolError, ConfigError) as error:
+            raise ToolError(f"{call.tool}: {error.message}") from error
+        texts.append(result.text)
+    return "\n\n".join(texts)

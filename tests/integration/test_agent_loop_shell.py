@@ -54,7 +54,9 @@ def tool(name: str, call: Any, *, writes: bool = False, timeout_s: float = 5) ->
 TOOLS = (tool("look", look), tool("fail", fail), tool("write", write, writes=True))
 
 
-def worker(apply: tuple[Mapping[str, Any], ...] = (), **limits: Any) -> Agent:
+def worker(
+    apply: tuple[Mapping[str, Any], ...] = (), prefetch: tuple[Mapping[str, Any], ...] = (), **limits: Any
+) -> Agent:
     """An agent with all tools."""
     spec = AgentSpec.model_validate(
         {
@@ -65,6 +67,7 @@ def worker(apply: tuple[Mapping[str, Any], ...] = (), **limits: Any) -> Agent:
             "tools": ("look", "fail"),
             "limits": limits,
             "apply": apply,
+            "prefetch": prefetch,
             "output": {"schema": {"type": "object", "required": ["word"]}},
         }
     )
@@ -221,16 +224,6 @@ async def test_a_tool_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert "too late" not in case.artifact("tool_calls.jsonl")
 
 
-async def test_cancellation_keeps_what_was_recorded(tmp_path: Path) -> None:
-    """A cancelled loop raises at once, and the call under way has left its prompt."""
-    case = Case(tmp_path, call("look"), Spoken("late", delay_s=60))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await case.run(worker())
-    assert case.artifact("llm_prompt.txt").count("##### call") == 2
-    assert len(case.artifact("llm_calls.jsonl").splitlines()) == 1
-
-
 async def test_the_loops_own_time_is_kept_between_calls(tmp_path: Path) -> None:
     """Time spent in tools counts: once the agent's time is over no further call is made."""
 
@@ -274,3 +267,33 @@ async def test_a_tool_that_was_given_up_cannot_write_any_more(tmp_path: Path, ca
     assert await asyncio.to_thread(ended.wait, 5)
     assert refused
     assert case.tree.read_bytes("a.md") == b"old"
+
+
+async def test_a_remedied_failure_is_no_cause(tmp_path: Path) -> None:
+    """Where the model found its way back and then ran out of steps, the steps are the cause."""
+    case = Case(tmp_path, call("fail"), call("look"))
+    result = await case.run(worker(max_failures=9, max_steps=2))
+    assert result.outcome is not LoopOutcome.FINALIZED
+    assert "no\nsecond line" not in result.cause
+
+
+@pytest.mark.parametrize("args", [{"path": "$input.gone"}, {"path": 3}], ids=["unknown", "wrong"])
+async def test_a_refused_prefetch_names_its_tool(args: dict[str, Any], tmp_path: Path) -> None:
+    """A declared call that cannot be made ends the loop before a model is asked, whatever was wrong with it."""
+    case = Case(tmp_path, DONE)
+    result = await case.run(worker(prefetch=({"tool": "look", "args": args},)))
+    assert (result.outcome, result.cause.startswith("look: ")) == (LoopOutcome.REFUSED, True)
+    assert case.model.requests == []
+
+
+async def test_a_cancelled_loop_says_so(tmp_path: Path) -> None:
+    """A loop that is called off names that ending in its evidence, and the cancellation goes on."""
+    case = Case(tmp_path, call("look"), Spoken("", delay_s=30))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await case.run(worker())
+    assert case.artifact("stderr.log") == "the loop ended in step 2: cancelled\n"
+    assert case.evidence.tally.steps == 2
+    assert case.artifact("llm_prompt.txt").count("##### call") == 2
+    calls = [json.loads(line) for line in case.artifact("llm_calls.jsonl").splitlines()]
+    assert [one["error"] for one in calls] == [None, "cancelled"]
