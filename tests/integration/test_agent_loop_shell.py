@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,11 +271,11 @@ async def test_a_tool_that_was_given_up_cannot_write_any_more(tmp_path: Path, ca
 
 
 async def test_a_remedied_failure_is_no_cause(tmp_path: Path) -> None:
-    """Where the model found its way back and then ran out of steps, the steps are the cause."""
-    case = Case(tmp_path, call("fail"), call("look"))
-    result = await case.run(worker(max_failures=9, max_steps=2))
-    assert result.outcome is not LoopOutcome.FINALIZED
-    assert "no\nsecond line" not in result.cause
+    """Where the model found its way back and then spent its budget, the budget is the cause."""
+    said = [replace(call(name), completion_tokens=16) for name in ("fail", "look")]
+    case = Case(tmp_path, *said)
+    result = await case.run(worker(max_failures=9, max_steps=9, max_tokens=32, step_tokens=16))
+    assert (result.outcome, result.cause) == (LoopOutcome.BUDGET, "ended by budget")
 
 
 @pytest.mark.parametrize("args", [{"path": "$input.gone"}, {"path": 3}], ids=["unknown", "wrong"])
