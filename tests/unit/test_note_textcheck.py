@@ -231,3 +231,34 @@ def test_tags_are_normalised() -> None:
         "x",
         "c++",
     )
+
+
+@pytest.mark.parametrize(
+    "entity", ["&amp;", "&lt;", "&#60;", "&#x3C;", "&#X3c", "&#60", "&CounterClockwiseContourIntegral;"]
+)
+def test_html_entities_are_no_plain_text(entity: str) -> None:
+    """What a browser would read as another character is refused, in title and description."""
+    assert "title-plain" in checks(title=f"Autovacuum Settings {entity} the Jobs Table")
+    assert "description-plain" in checks(description=f"{GOOD.description[:-1]} {entity} locks.")
+
+
+def test_an_ampersand_alone_is_plain_text() -> None:
+    """Firms and departments keep their names."""
+    for text in ("R&D", "AT&T", "Locks & Tuples", "R&D;", "C&#"):
+        assert "title-plain" not in checks(title=f"{text} Settings for the Jobs Table")
+
+
+def test_a_pile_of_combining_marks_is_refused() -> None:
+    """More marks in a row than any word needs are refused, in title and description; two on a letter pass."""
+    for marks, refused in (
+        ("", False),
+        ("\u0301", False),
+        ("\u0323\u0302", False),
+        ("\u0301\u0302\u0303", True),
+    ):
+        title = f"Autovacuum Settings fore{marks} the Jobs Table"
+        description = f"Why dead tuples pile up in the jobs table{marks} and how autovacuum keeps it small."
+        assert ("title-marks" in checks(title=title)) == refused
+        assert ("description-marks" in checks(description=description)) == refused
+    assert "title-marks" in checks(title="Z" + "\u0336" * 40 + "algo Settings for the Jobs Table")
+    assert "title-marks" in checks(title="Jobs" + "\u20dd" * 3 + " Settings for the Table")

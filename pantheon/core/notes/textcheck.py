@@ -7,6 +7,7 @@ these is a named check with a reason that can go back to the model as it is. A c
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from pantheon.core.decoys import Metadata, content_words
@@ -19,6 +20,8 @@ CUT_ZONE = 10
 TAGS = (3, 8)
 TAG_CHARS = 40
 ECHO_WORDS = 5
+MARKS = 2
+"""Combining marks that may follow one another; Vietnamese needs two on a letter, a pile of them hides the text."""
 _GREETING = re.compile(
     r"(here('s| is| are)|of course|hell yes|great question|i'?m sorry|as an ai|this (note|document|text|file))\b"
     r"|(sure|certainly|hello|hi|hey|yes|okay|ok|absolutely|exactly|alright|perfect)"
@@ -40,7 +43,9 @@ _PLACEHOLDER = re.compile(
     r"\b(lorem|ipsum|placeholder|noun phrase|lower-?case topics?|insert|todo|tbd|xxx)\b|\.\.\.", re.I
 )
 _UNWANTED = re.compile(
-    r"<[a-z/!]|https?://|[\n\r\t]|\[[^\]]*\]\(|\[\[|\{\{|`|(?<!\w)\*\*\w|^#+\s|^\s|\s$", re.IGNORECASE
+    r"<[a-z/!]|https?://|[\n\r\t]|\[[^\]]*\]\(|\[\[|\{\{|`|(?<!\w)\*\*\w|^#+\s|^\s|\s$"
+    r"|&#x?[0-9a-f]|&[a-z][a-z0-9]+;",
+    re.IGNORECASE,
 )
 _MARKS = re.compile(
     r"(`+)(?![\s`])([^`]*[^\s`])\1(?!`)|(?<!\w)\*\*(?![\s*])([^*]*[^\s*])\*\*(?!\w)|^(?:#+\s+)+"
@@ -124,6 +129,8 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
 def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) -> Iterable[Problem]:
     if _UNWANTED.search(text) or visible(text) != text:
         yield Problem(f"{name}-plain", f"{name}: plain text only, without markup, links or line breaks.")
+    if _longest_pile(text) > MARKS:
+        yield Problem(f"{name}-marks", f"{name}: at most {MARKS} accents on one letter.")
     if _GREETING.match(text):
         yield Problem(f"{name}-greeting", f"{name}: starts like a chat answer; name the subject instead.")
     placeholder = _PLACEHOLDER.search(text)
@@ -138,6 +145,12 @@ def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) ->
         yield Problem(f"{name}-cut", f"{name}: breaks off at its end; write it shorter and whole.")
     if text.count("(") != text.count(")") or text.count('"') % 2:
         yield Problem(f"{name}-cut", f"{name}: a bracket or quote is not closed.")
+
+
+def _longest_pile(text: str) -> int:
+    """Return how many combining marks follow one another at most."""
+    piles = groupby(unicodedata.category(char)[0] == "M" for char in text)
+    return max((len(list(pile)) for mark, pile in piles if mark), default=0)
 
 
 def _is_word_of(placeholder: str, note: str) -> bool:
