@@ -150,7 +150,7 @@ def load_agent(folder: str, files: Mapping[str, bytes]) -> Agent:
     """Read one agent folder.
 
     Args:
-        folder: the folder's name, for messages.
+        folder: the folder's name, which must be the agent's.
         files: file name -> content.
 
     Raises:
@@ -173,6 +173,10 @@ def load_agent(folder: str, files: Mapping[str, bytes]) -> Agent:
         spec = AgentSpec.model_validate(raw)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{where}: {line}" for line in explain(error))) from error
+    if spec.name != folder:
+        raise ConfigError(
+            f"{where}: name: {spec.name!r} is not the folder's name", hint=f"Rename it to agents/{spec.name}."
+        )
     return Agent(
         spec=spec,
         prompt=parse_text(f"agents/{folder}/{PROMPT_FILE}", files[PROMPT_FILE]),

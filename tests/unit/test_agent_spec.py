@@ -37,6 +37,13 @@ def test_a_whole_folder_loads() -> None:
     assert agent.digest == load_agent("doc.test", files(examples=example + b"\n\n" + example)).digest
 
 
+@pytest.mark.parametrize("folder", ["doc.other", "Doc.test", "doc.test ", "doc.test.bak", ""])
+def test_a_folder_is_called_like_its_agent(folder: str) -> None:
+    """A copy of an agent, or one in another's place, is refused: flows and reports name agents, people see folders."""
+    with pytest.raises(ConfigError, match=r"agent\.toml: name: 'doc\.test' is not the folder's name"):
+        load_agent(folder, files())
+
+
 @pytest.mark.parametrize(
     "runtime",
     [
