@@ -2,7 +2,6 @@
 
 Invariants:
 - only the address that was checked (loopback literal, Unix socket, or one that policy names) is connected to;
-  no proxy from the environment, no redirect, no cookie, no ``.netrc``;
 - every call has a deadline; transient faults (no connection, a broken one, 429, 5xx) are tried again inside
   it, everything else is an error at once;
 - answers are streamed, so that the time to the first token is measured and a cancelled call stops the server;
@@ -19,6 +18,7 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pantheon.adapters.chat_stream import StreamedReply
+from pantheon.adapters.local_http import local_client
 from pantheon.core.chat import ChatReply, ChatRequest
 from pantheon.core.errors import (
     ModelError,
@@ -50,19 +50,7 @@ class HttpModelClient:
     ) -> None:
         self._name = name
         self._model = model
-        transport = httpx.AsyncHTTPTransport(
-            uds=uds,
-            trust_env=False,
-            retries=0,
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-        )
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(None, connect=10.0),
-        )
+        self._http = local_client(base_url, uds=uds, max_connections=max_connections)
 
     @property
     def endpoint(self) -> str:

@@ -24,6 +24,7 @@ import httpx
 from pydantic import Field
 
 from pantheon.adapters.cores import count_cores
+from pantheon.adapters.local_http import local_client
 from pantheon.adapters.metrics_text import parse_metrics
 from pantheon.adapters.socket_folder import socket_folder
 from pantheon.core.errors import ModelError, ModelLostError, ModelTimeoutError
@@ -134,10 +135,7 @@ class EmbeddedServer:
             self._socket = folder / "s.sock"
             self._process = await self._start(self._socket)
             self._stack.push_async_callback(self._stop, self._process)
-            transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
-            self._http = httpx.AsyncClient(
-                transport=transport, base_url=BASE_URL, trust_env=False, timeout=None
-            )
+            self._http = local_client(BASE_URL, uds=str(self._socket))
             self._stack.push_async_callback(self._http.aclose)
             await self._wait_ready(self._process, self._http)
         except BaseException:
