@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 from pantheon.core.agreement import Agreement, ReviewerRate
 from pantheon.core.records import AttemptOutcome, TaskOutcome
@@ -54,6 +55,24 @@ def _many(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
+def _about(
+    keys: Sequence[str],
+    urgency: Literal["now", "today", "later"],
+    title: str,
+    why: str,
+    commands: Sequence[str] | None = None,
+) -> Iterator[Need]:
+    """Tell of some tasks, where there are any; without commands the tasks themselves are to be looked at."""
+    if keys:
+        yield Need(
+            urgency=urgency,
+            title=title,
+            why=why,
+            commands=_show(keys) if commands is None else tuple(commands),
+            tasks=tuple(keys),
+        )
+
+
 def _open_night(night: NightFacts) -> Iterator[Need]:
     if night.closed_at is None:
         yield Need(
@@ -66,41 +85,36 @@ def _open_night(night: NightFacts) -> Iterator[Need]:
 
 def _gaps(tasks: Sequence[TaskShown]) -> Iterator[Need]:
     keys = [task.key for task in tasks if task.outcome == TaskOutcome.ACCEPTED and task.problems]
-    if keys:
-        yield Need(
-            urgency="now",
-            title=f"{_many(len(keys), 'accepted change has', 'accepted changes have')} gaps in the evidence",
-            why="Something an attempt must leave behind is missing, torn or unreadable. Look before you merge.",
-            commands=_show(keys),
-            tasks=tuple(keys),
-        )
+    return _about(
+        keys,
+        "now",
+        f"{_many(len(keys), 'accepted change has', 'accepted changes have')} gaps in the evidence",
+        "Something an attempt must leave behind is missing, torn or unreadable. Look before you merge.",
+    )
 
 
 def _merge(night: NightFacts, tasks: Sequence[TaskShown]) -> Iterator[Need]:
-    accepted = [task.key for task in tasks if task.outcome == TaskOutcome.ACCEPTED]
-    if accepted:
-        branch = shlex.quote(night.branch)
-        since = shlex.quote(f"{night.base_commit[:12]}...{night.branch}")
-        yield Need(
-            urgency="now",
-            title=f"Read and merge {_many(len(accepted), 'accepted change', 'accepted changes')}",
-            why=f"They are on {night.branch}; nothing of yours was touched.",
-            commands=(f"git diff --stat {since}", f"git diff {since}", f"git merge {branch}"),
-            tasks=tuple(accepted),
-        )
+    keys = [task.key for task in tasks if task.outcome == TaskOutcome.ACCEPTED]
+    branch = shlex.quote(night.branch)
+    since = shlex.quote(f"{night.base_commit[:12]}...{night.branch}")
+    return _about(
+        keys,
+        "now",
+        f"Read and merge {_many(len(keys), 'accepted change', 'accepted changes')}",
+        f"They are on {night.branch}; nothing of yours was touched.",
+        (f"git diff --stat {since}", f"git diff {since}", f"git merge {branch}"),
+    )
 
 
 def _disputed(tasks: Sequence[TaskShown], agreement: Sequence[Agreement]) -> Iterator[Need]:
     disputed = {key for pair in agreement for key in pair.disputed}
     keys = [task.key for task in tasks if task.key in disputed and task.outcome == TaskOutcome.DENIED]
-    if keys:
-        yield Need(
-            urgency="today",
-            title=f"The reviewers differ on {_many(len(keys), 'change', 'changes')}",
-            why="One passed it and one did not, so it was denied. You may see at a glance who was right.",
-            commands=_show(keys),
-            tasks=tuple(keys),
-        )
+    return _about(
+        keys,
+        "today",
+        f"The reviewers differ on {_many(len(keys), 'change', 'changes')}",
+        "One passed it and one did not, so it was denied. You may see at a glance who was right.",
+    )
 
 
 def _broken(tasks: Sequence[TaskShown]) -> Iterator[Need]:
@@ -110,14 +124,13 @@ def _broken(tasks: Sequence[TaskShown]) -> Iterator[Need]:
         if task.outcome != TaskOutcome.ACCEPTED
         and any(one.facts.outcome in BROKEN for node in task.nodes for one in node.attempts)
     ]
-    if keys:
-        yield Need(
-            urgency="today",
-            title=f"{_many(len(keys), 'task', 'tasks')} met something broken, not something wrong",
-            why="An attempt crashed, was cut off or ran out of time: look at the machine before the work.",
-            commands=("pantheon doctor", *_show(keys)[:1]),
-            tasks=tuple(keys),
-        )
+    return _about(
+        keys,
+        "today",
+        f"{_many(len(keys), 'task', 'tasks')} met something broken, not something wrong",
+        "An attempt crashed, was cut off or ran out of time: look at the machine before the work.",
+        ("pantheon doctor", *_show(keys)[:1]),
+    )
 
 
 def _causes(groups: Sequence[CauseGroup], told: Collection[str]) -> Iterator[Need]:
@@ -131,29 +144,25 @@ def _causes(groups: Sequence[CauseGroup], told: Collection[str]) -> Iterator[Nee
         who = f"{left[0][1]} was" if len(left) == 1 else f"{len(left)} tasks were"
         what = f"{who} denied" if group.outcome == TaskOutcome.DENIED else f"{who.rpartition(' ')[0]} failed"
         keys = tuple(key for key, _, _ in left)
-        yield Need(
-            urgency="today",
-            title=f"{what}: {left[0][2] or group.cause if len(left) == 1 else group.cause}",
-            why="Mend the cause, or reword the task, and queue it again.",
-            commands=_show(keys)[:1],
-            tasks=keys,
+        yield from _about(
+            keys,
+            "today",
+            f"{what}: {left[0][2] or group.cause if len(left) == 1 else group.cause}",
+            "Mend the cause, or reword the task, and queue it again.",
+            _show(keys)[:1],
         )
 
 
 def _unreached(tasks: Sequence[TaskShown]) -> Iterator[Need]:
-    keys = tuple(
-        task.key
-        for task in tasks
-        if task.outcome in (TaskOutcome.NOT_REACHED, TaskOutcome.BLOCKED, TaskOutcome.CANCELLED)
+    idle = (TaskOutcome.NOT_REACHED, TaskOutcome.BLOCKED, TaskOutcome.CANCELLED)
+    keys = [task.key for task in tasks if task.outcome in idle]
+    return _about(
+        keys,
+        "later",
+        f"{_many(len(keys), 'task was', 'tasks were')} not worked on",
+        "Not reached, cancelled, or blocked by a task that was not accepted. Queue them again.",
+        _show(keys)[:1],
     )
-    if keys:
-        yield Need(
-            urgency="later",
-            title=f"{_many(len(keys), 'task was', 'tasks were')} not worked on",
-            why="Not reached, cancelled, or blocked by a task that was not accepted. Queue them again.",
-            commands=_show(keys)[:1],
-            tasks=keys,
-        )
 
 
 def _stamps(reviewers: Sequence[ReviewerRate]) -> Iterator[Need]:
