@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from pantheon.adapters.threads import run_to_end
@@ -23,9 +24,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 class FolderSink:
     """``ports.artifacts.ArtifactSink`` over one folder."""
 
-    def __init__(self, root: Path, folder: str) -> None:
+    def __init__(self, root: Path, folder: str, made: Sequence[Path] = ()) -> None:
         self._root = root
         self._folder = folder
+        self._made = tuple(made)
+        """Folders that hold a new folder on the way to this one, and do not hold it durably yet."""
         self._digests: dict[str, hashlib._Hash] = {}
         self._appended: set[str] = set()
         self._volatile: set[str] = set()
@@ -78,12 +81,21 @@ class FolderSink:
         return self._root / self._folder / name
 
     def _write(self, path: Path, data: bytes, flag: int) -> None:
+        """Write all of ``data`` or none of it: on a full disk no bytes stay that no digest covers."""
         try:
             reach(CrashPoint.ARTIFACT_WRITE_BEFORE)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag, 0o644)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                before = os.fstat(handle).st_size
                 reach(CrashPoint.ARTIFACT_WRITE_MIDWAY)
-                file.write(data)
+                try:
+                    _write_all(file, data)
+                except OSError:
+                    if flag == os.O_EXCL:
+                        path.unlink()
+                    else:
+                        file.truncate(before)
+                    raise
             reach(CrashPoint.ARTIFACT_WRITE_AFTER)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
@@ -91,15 +103,12 @@ class FolderSink:
     def _sync(self) -> None:
         folder = self._root / self._folder
         try:
-            for path in [*(folder / name for name in sorted(self._volatile)), folder]:
-                handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+            for path in [*(folder / name for name in sorted(self._volatile)), folder, *self._made]:
+                _flush(path)
         except OSError as error:
             raise ArtifactError(f"{folder} cannot be made durable: {error.strerror}") from error
         self._volatile.clear()
+        self._made = ()
 
 
 class ArtifactFolder:
@@ -119,12 +128,12 @@ class ArtifactFolder:
                 raise ArtifactError(f"{part!r} cannot be part of an artifact's path")
         folder = "/".join(parts)
         try:
-            await run_to_end(partial(_make_folder, self._root, parts))
+            made = await run_to_end(partial(_make_folder, self._root, parts))
         except FileExistsError as error:
             raise ArtifactError(f"{folder} exists already; attempts are never overwritten") from error
         except OSError as error:
             raise ArtifactError(f"{self._root / folder} cannot be made: {error.strerror}") from error
-        return FolderSink(self._root, folder)
+        return FolderSink(self._root, folder, made)
 
     async def put_night_file(self, night: str, name: str, data: bytes) -> str:
         if not _PART.fullmatch(night) or not _NAME.fullmatch(name):
@@ -137,19 +146,39 @@ class ArtifactFolder:
         return str(path)
 
 
-def _make_folder(root: Path, parts: Sequence[str], *, exist_ok: bool = False) -> None:
-    """Make a folder below ``root``; a link on the way could lead evidence somewhere else and is refused."""
+def _make_folder(root: Path, parts: Sequence[str], *, exist_ok: bool = False) -> list[Path]:
+    """Make a folder below ``root``; returns the folders in which one was made.
+
+    A link on the way could lead evidence somewhere else and is refused.
+    """
     root.mkdir(parents=True, exist_ok=True)
     place = root
+    made = []
     for number, part in enumerate(parts, start=1):
         place = place / part
         try:
             place.mkdir()
+            made.append(place.parent)
         except FileExistsError:
             if place.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "a symbolic link is on the way", str(place)) from None
             if number == len(parts) and not exist_ok:
                 raise
+    return made
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) or 0 :]
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _replace(root: Path, night: str, name: str, data: bytes) -> None:
@@ -164,4 +193,5 @@ def _replace(root: Path, night: str, name: str, data: bytes) -> None:
         os.fsync(file.fileno())
     reach(CrashPoint.NIGHT_FILE_BEFORE)
     temporary.replace(path)
+    _flush(path.parent)
     reach(CrashPoint.NIGHT_FILE_AFTER)

@@ -188,7 +188,8 @@ def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )
     for node, attempt, token, outcome, _, folder in attempts:
-        if outcome in (None, "interrupted"):
+        # Cancelled in the moment of its claim, an attempt did nothing and leaves nothing to attest.
+        if outcome in (None, "interrupted") or (outcome, folder) == ("cancelled", ""):
             continue
         try:
             place = night.own / "artifacts" / folder

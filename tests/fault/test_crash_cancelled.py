@@ -14,7 +14,7 @@ import pytest
 from pantheon.adapters import artifacts
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.testing.chaos_check import check_night, fingerprint, running_attempts
-from pantheon.testing.chaos_night import BRANCH, ChaosNight
+from pantheon.testing.chaos_night import ChaosNight
 
 HANGS_S = 60
 
@@ -75,8 +75,7 @@ def run_cancelled(night: ChaosNight, at: int) -> tuple[bool, int]:
         async with asyncio.timeout(HANGS_S):
             done, _ = await asyncio.wait([steps.victim])
         task = done.pop()
-        if task.cancelled() or "no transaction is active" in str(task.exception()):
-            # The second is a cancelled migration whose rollback came too early; nothing of it stays.
+        if task.cancelled():
             return False
         task.result()
         return True
@@ -103,13 +102,10 @@ def test_cancelled_at_any_step(seed: int, tmp_path: Path) -> None:
         if ended:
             break
         assert running_attempts(night) == set(), places
-        # A git that is killed as it moves the branch leaves its lock; test_night_faults.py holds the night to that.
-        (night.root / f".git/refs/heads/{BRANCH}.lock").unlink(missing_ok=True)
         left = max(left - places[-1], steps // 8)
     run_cancelled(night, 0)
     found = asyncio.run(check_night(night, before))
-    # Torn artifacts have a test of their own below, which says what is amiss.
-    assert set(found.problems) <= set(found.torn), places
+    assert found.problems == (), places
     assert found.outcomes == {"accepted": 1}
     assert len(places) > 1
 

@@ -1,11 +1,14 @@
 """Artifacts on disk: written once, named safely, digested rightly, and never through a link."""
 
+import errno
 import hashlib
 import os
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
+from pantheon.adapters import artifacts
 from pantheon.adapters.artifacts import ArtifactFolder, FolderSink
 from pantheon.core.errors import ArtifactError
 
@@ -203,3 +206,31 @@ async def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         await sink.put("output.json", b"x")
     with pytest.raises(ArtifactError, match="made durable"):
         await sink.seal()
+
+
+@pytest.mark.parametrize("room", [0, 3])
+async def test_a_full_disk_leaves_no_byte_behind(
+    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written whole is not there at all, can be tried again, and the digests still fit."""
+    sink = await opened(tmp_path)
+    await sink.append("stdout.log", b"kept\n")
+
+    def full(file: FileIO, data: bytes) -> None:
+        file.write(data[:room])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(artifacts, "_write_all", full)
+        with pytest.raises(ArtifactError, match="No space left"):
+            await sink.put("output.json", b"whole")
+        with pytest.raises(ArtifactError, match="No space left"):
+            await sink.append("stdout.log", b"torn line\n")
+        with pytest.raises(ArtifactError, match="No space left"):
+            await sink.append("stderr.log", b"first line\n")
+    await sink.put("output.json", b"whole")
+    folder = tmp_path / "artifacts" / sink.folder
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    assert found == dict(sink.digests())
+    assert (folder / "stdout.log").read_bytes() == b"kept\n"
+    assert set(found) == {"output.json", "stdout.log"}

@@ -204,7 +204,7 @@ class PooledTree:
     async def _import(self, written: list[Written], message: str, state: StateFile) -> str:
         stream = commit_stream(
             written,
-            ref=f"refs/pantheon/trees/{self._folder.name}",
+            ref=self._ref,
             parent=self._start,
             message=message,
             at=int(self._clock.now().timestamp()),
@@ -219,7 +219,7 @@ class PooledTree:
         return commit if changed else self._start
 
     async def _make_again(self, commit: str, state: StateFile) -> None:
-        await self._disk(lambda: self._lock_file().unlink(missing_ok=True))
+        await self._disk(self._remove_locks)
         try:
             await self._reset(commit, state)
         except GitError:
@@ -239,7 +239,7 @@ class PooledTree:
 
     async def _keep_what_is_left(self, found: TreeState | None, state: StateFile) -> None:
         """Keep what an attempt of another process may have left here."""
-        await self._disk(lambda: self._lock_file().unlink(missing_ok=True))
+        await self._disk(self._remove_locks)
         if found is not None and found.open_at is None:
             return
         why = "nobody knows at which commit it stood"
@@ -285,6 +285,15 @@ class PooledTree:
             return await run_to_end(work)
         except OSError as error:
             raise GitError(f"the work tree {self._folder}: {error.strerror or error}") from error
+
+    def _remove_locks(self) -> None:
+        """Remove what a killed git left locked: whoever holds this tree's state knows that no git is at work on it."""
+        self._lock_file().unlink(missing_ok=True)
+        (self._git.git_dir / f"{self._ref}.lock").unlink(missing_ok=True)
+
+    @property
+    def _ref(self) -> str:
+        return f"refs/pantheon/trees/{self._folder.name}"
 
     def _lock_file(self) -> Path:
         return self._index.with_name(f"{self._index.name}.lock")

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from pantheon.adapters.git import delta
+from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.commit_stream import message_bytes
 from pantheon.adapters.git.own_directory import open_own
@@ -214,7 +215,7 @@ class NightRepository:
             _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted.encode())
         await self._user.run("unpack-objects", "-q", stdin=pack)
         reach(CrashPoint.PUBLISH_MIDWAY)
-        await self._user.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or "")
+        await move_branch(self._user, ref, new, old, self._clock)
         reach(CrashPoint.PUBLISH_AFTER)
 
     async def _merge_two(self, ours: str, theirs: str) -> str:

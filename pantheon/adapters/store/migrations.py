@@ -3,6 +3,7 @@
 A database of a newer schema or of another program is refused and left as it is.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
@@ -66,8 +67,8 @@ async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
         sqlite3.Error: a migration failed; the database is as before it.
     """
     for number, script in enumerate(load_migrations(), start=1):
-        await connection.execute("BEGIN IMMEDIATE")
         try:
+            await connection.execute("BEGIN IMMEDIATE")
             # Asked inside the transaction: another process may have migrated in between.
             if await check_schema(connection, path) < number:
                 for statement in split_statements(script):
@@ -76,9 +77,19 @@ async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
                 await connection.execute(f"PRAGMA user_version = {number}")
             await connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                await connection.execute("ROLLBACK")
+            await asyncio.shield(_undo(connection))
             raise
+
+
+async def _undo(connection: aiosqlite.Connection) -> None:
+    """End a transaction that something broke off.
+
+    The connection's thread works in order: once it has answered, a BEGIN or COMMIT whose caller was cancelled has been
+    carried out, and it is known whether a transaction is open.
+    """
+    await connection.execute("SELECT 1")
+    if connection.in_transaction:
+        await connection.execute("ROLLBACK")
 
 
 def split_statements(script: str) -> Iterator[str]:
