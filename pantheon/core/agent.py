@@ -34,8 +34,6 @@ class Runtime(Frozen):
 
     origin: Literal["local"]
     """The only value there is; the word is a promise that the loader enforces."""
-    model: str = ""
-    """Name the endpoint knows the model by; empty means the night's model."""
 
 
 class Limits(Frozen):

@@ -113,8 +113,6 @@ def load_agents(project: Project) -> Mapping[str, Agent]:
     agents: dict[str, Agent] = {}
     for folder, files in load_folders(project.agents).items():
         agent = load_agent(folder, files)
-        if agent.spec.name in agents:
-            raise ConfigError(f"agents/{folder}: a second agent is called {agent.spec.name!r}")
         agents[agent.spec.name] = agent
     return agents
 

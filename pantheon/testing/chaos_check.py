@@ -31,7 +31,7 @@ from pantheon.core.operation import TASK_TRAILER
 from pantheon.core.records import AttemptRecord, EventRecord, NightState, TaskOutcome
 from pantheon.core.statement import parse_statement
 from pantheon.testing.chaos_night import BRANCH, NIGHT, ChaosNight
-from pantheon.testing.night import git
+from pantheon.testing.user_repository import git
 
 ATTESTATION = "attestation.json"
 MOST_EVENTS = 1_000_000

@@ -16,7 +16,8 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.store import hold_night
 from pantheon.core.records import NightState
 from pantheon.engine.night import NightSummary
-from pantheon.testing.night import Bench, NoteScript, make_repository, opened, proposal
+from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.user_repository import make_repository
 
 NIGHT = "n1"
 BRANCH = f"pantheon/night-{NIGHT}"

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,30 +31,6 @@ from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
 BATCH = "b" * 12
-
-
-def git(root: Path, *args: str) -> str:
-    """Run git as the user would, with a neutral configuration."""
-    return subprocess.run(
-        ["git", "-c", "user.name=U", "-c", "user.email=u@localhost", *args],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
-    ).stdout
-
-
-def make_repository(root: Path, files: Mapping[str, bytes]) -> Path:
-    """Make a repository with one commit that holds the files."""
-    root.mkdir()
-    git(root, "init", "-q", "-b", "main")
-    for path, data in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-    git(root, "add", "-A", "-f")
-    git(root, "commit", "-q", "-m", "start")
-    return root
 
 
 @dataclass

@@ -17,8 +17,9 @@ from pantheon.core.errors import StoreError
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
-from pantheon.testing.night import NoteScript, git, make_repository, opened, proposal
+from pantheon.testing.night import NoteScript, opened, proposal
 from pantheon.testing.scripted_model import Answer, Reply, Say
+from pantheon.testing.user_repository import git, make_repository
 
 QUEUES = b"""queues notes from the call
 

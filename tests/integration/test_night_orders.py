@@ -13,7 +13,8 @@ from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import TaskOutcome
 from pantheon.engine import control
 from pantheon.engine.night import NightSummary
-from pantheon.testing.night import BATCH, Bench, NoteScript, git, make_repository, opened, proposal
+from pantheon.testing.night import BATCH, Bench, NoteScript, opened, proposal
+from pantheon.testing.user_repository import git, make_repository
 
 NOTES = {
     "docs/2026.02.01.md": b"queues notes\n\n"

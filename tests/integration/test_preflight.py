@@ -12,7 +12,8 @@ from pantheon.core.batch import Pins
 from pantheon.core.errors import PreflightError
 from pantheon.engine.enqueue import EnqueueRequest, EnqueueServices, run_enqueue
 from pantheon.engine.preflight import NightPlan, night_id, prepare_night
-from pantheon.testing.night import Bench, NoteScript, git, make_repository, opened
+from pantheon.testing.night import Bench, NoteScript, opened
+from pantheon.testing.user_repository import git, make_repository
 
 LINE = b'{"id": "one", "kind": "docops", "goal": "g", "targets": ["docs/2026.01.01.md"]}'
 PINS = Pins(agents={"a": "1" * 64})
