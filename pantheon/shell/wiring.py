@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from pantheon.adapters import probes as probes
 from pantheon.adapters.git import listing as listing
 from pantheon.adapters.layout import PlacedFile
-from pantheon.core.agent import Agent, load_agent
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.catalogue import MODELS_FILE, Catalogue, ModelEntry, load_catalogue
 from pantheon.core.errors import ConfigError, PreflightError
@@ -35,6 +34,7 @@ from pantheon.shell.config import FILE, Folders, Project, UserPaths, load_projec
 
 if TYPE_CHECKING:
     from pantheon.adapters.http_model import HttpModelClient
+    from pantheon.core.agent import Agent
     from pantheon.engine.services import Content
 
 
@@ -106,9 +106,10 @@ def load_policies(project: Project) -> Policies:
     )
 
 
-def load_agents(project: Project) -> Mapping[str, Agent]:
+def load_agents(project: Project) -> Mapping[str, "Agent"]:
     """Read the project's agents, by name. Raises ``ConfigError``, ``LocalityError``."""
     from pantheon.adapters.content import load_folders
+    from pantheon.core.agent import load_agent  # with it comes the JSON Schema library, 50 ms
 
     agents: dict[str, Agent] = {}
     for folder, files in load_folders(project.agents).items():
