@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.testing.night import NoteScript, make_repository, opened, proposal
+from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.user_repository import make_repository
 
 PAGE = Path(__file__).parents[2] / "docs" / "artifacts.md"
 NOTE = b"""queues notes from the call
