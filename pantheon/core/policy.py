@@ -16,6 +16,7 @@ from pantheon.core.locality import check_local_network
 from pantheon.core.model import Frozen
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
+from pantheon.core.window import WindowPolicy
 
 NIGHT_FILE, GATE_FILE, SLO_FILE = "night.toml", "gate.toml", "slo.toml"
 
@@ -53,6 +54,8 @@ class NightPolicy(Frozen):
 
     local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), max_length=16)
     """Private networks in CIDR notation that a model server may be in; empty: this machine only."""
+    window: WindowPolicy | None = None
+    """When the daemon may run nights; None: always."""
     budget: NightBudget = Field(default_factory=NightBudget)
     environment: EnvironmentPolicy = Field(default_factory=EnvironmentPolicy)
 

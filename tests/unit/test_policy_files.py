@@ -14,13 +14,15 @@ from pantheon.core.policy import (
     SloPolicy,
     load_policy,
 )
+from pantheon.core.window import WindowPolicy
 
 SHIPPED = Path(__file__).parents[2] / "policies"
 
 
 def test_shipped_files_show_the_defaults() -> None:
-    """What init copies says exactly what an empty file would mean."""
-    assert load_policy(NightPolicy, NIGHT_FILE, (SHIPPED / NIGHT_FILE).read_bytes()) == NightPolicy()
+    """What init copies says exactly what an empty file would mean, and a window whose every key is its default."""
+    shipped = load_policy(NightPolicy, NIGHT_FILE, (SHIPPED / NIGHT_FILE).read_bytes())
+    assert shipped == NightPolicy(window=WindowPolicy())
     assert load_policy(GatePolicy, GATE_FILE, (SHIPPED / GATE_FILE).read_bytes()) == GatePolicy()
     assert load_policy(SloPolicy, SLO_FILE, (SHIPPED / SLO_FILE).read_bytes()) == SloPolicy()
 
