@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from pantheon.adapters import beneath
 from pantheon.adapters.git.folders import open_folder
 
 MAX_PATHS = 1000
@@ -91,10 +92,11 @@ def _read(folder: Path, path: str) -> Written | None:
             return None
         if stat.S_ISLNK(found.st_mode):
             return Written(path, "120000", os.fsencode(os.readlink(name, dir_fd=above)))
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
+        handle = beneath.open_regular(above, name)
         with os.fdopen(handle, "rb") as file:
+            executable = os.fstat(handle).st_mode & stat.S_IXUSR
             data = file.read(MAX_BYTES + 1)
-        return Written(path, "100755" if found.st_mode & stat.S_IXUSR else "100644", data)
+        return Written(path, "100755" if executable else "100644", data)
     except FileNotFoundError:
         return Written(path, None, b"")
     finally:

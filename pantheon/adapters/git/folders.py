@@ -1,37 +1,29 @@
-"""Reach a folder below a root part by part, so that no link on the way is ever followed."""
+"""Reach, and remove, folders of a work tree; ``adapters.beneath`` keeps each way inside it."""
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from pantheon.adapters import beneath
 
 
 def open_folder(root: Path, parts: Sequence[str], *, create: bool = False) -> int:
     """Return a descriptor of a folder below ``root``; the caller closes it.
 
     Args:
-        root: where the walk begins.
+        root: where the way begins.
         parts: names of the folders on the way, outermost first.
         create: make those that are missing.
 
     Raises:
         OSError: a part is missing, a link, or no folder.
+        SandboxError: the kernel has no ``openat2``.
     """
-    current = os.open(root, _FOLDER)
+    top = os.open(root, beneath.FOLDER)
     try:
-        for part in parts:
-            if create:
-                with suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=current)
-            below = os.open(part, _FOLDER, dir_fd=current)
-            os.close(current)
-            current = below
-    except BaseException:
-        os.close(current)
-        raise
-    return current
+        return beneath.open_folder(top, parts, create=create)
+    finally:
+        os.close(top)
 
 
 def sweep_empty(root: Path, path: str) -> None:

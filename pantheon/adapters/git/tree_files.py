@@ -1,22 +1,23 @@
 """The files of one work tree on disk, reached without following a link out of it.
 
-Every path is walked part by part from the tree's own directory descriptor with ``O_NOFOLLOW``, so that a link
-that is swapped in between two system calls is refused, not followed.
+Every path is opened by ``adapters.beneath``, so that a link that is swapped in at any moment is refused, not
+followed. Between two system calls there is a descriptor, never a path.
 """
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pantheon.adapters import beneath
 from pantheon.adapters.git.folders import open_folder
 from pantheon.core.errors import ToolError
 from pantheon.core.task import check_relative_path
 from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_WRITE_BYTES = 8_000_000
+_NEW_FILE = 0o644
 TEMPORARY = ".pantheon-new"
 """What a file is called, in its own folder, until it is whole."""
 
@@ -68,7 +69,11 @@ class DiskTree:
         while folders:
             base = folders.pop()
             try:
-                with os.scandir(self._root / base) as entries:
+                here = open_folder(self._root, [base[:-1]] if base else [])
+            except OSError as error:
+                raise _refused(base or ".", error) from error
+            try:
+                with os.scandir(here) as entries:
                     for entry in entries:
                         path = f"{base}{entry.name}"
                         if entry.is_dir(follow_symlinks=False):
@@ -78,6 +83,8 @@ class DiskTree:
                             found.append(path)
             except OSError as error:
                 raise _refused(base or ".", error) from error
+            finally:
+                os.close(here)
         return tuple(sorted(found))
 
     def exists(self, path: str) -> bool:
@@ -93,20 +100,19 @@ class DiskTree:
             return True
 
     def read_bytes(self, path: str, *, max_bytes: int = 1_000_000) -> bytes:
-        with self._folder_of(path, create=False) as (folder, name):
+        _check_name(path)
+        try:
+            top = os.open(self._root, beneath.FOLDER)
             try:
-                handle = os.open(
-                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
-                )
-            except OSError as error:
-                raise _refused(path, error) from error
+                handle = beneath.open_regular(top, path)
+            finally:
+                os.close(top)
             try:
-                _check_regular(path, os.fstat(handle))
-                data = _read_all(handle, max_bytes + 1)
-            except OSError as error:
-                raise _refused(path, error) from error
+                data = beneath.read_up_to(handle, max_bytes + 1)
             finally:
                 os.close(handle)
+        except OSError as error:
+            raise _refused(path, error) from error
         if len(data) > max_bytes:
             raise ToolError(f"{path}: larger than {max_bytes} bytes")
         return data
@@ -117,13 +123,14 @@ class DiskTree:
         with self._journal.note(path), self._folder_of(path, create=True) as (folder, name):
             temporary = TEMPORARY
             try:
-                mode = self._mode(folder, name, path)
+                mode = _mode(folder, name)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 handle = os.open(temporary, flags, mode, dir_fd=folder)
             except OSError as error:
                 raise _refused(path, error) from error
             try:
                 with os.fdopen(handle, "wb") as file:
+                    os.fchmod(handle, mode)
                     file.write(data)
                 reach(CrashPoint.TREE_WRITE_BEFORE)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -144,7 +151,7 @@ class DiskTree:
             self._folder_of(target, create=True) as (to_folder, to_name),
         ):
             try:
-                _check_regular(source, os.stat(from_name, dir_fd=from_folder, follow_symlinks=False))
+                beneath.check_regular(os.stat(from_name, dir_fd=from_folder, follow_symlinks=False))
                 os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
             except OSError as error:
                 raise _refused(source, error) from error
@@ -154,11 +161,7 @@ class DiskTree:
         self, path: str, *, create: bool, missing_ok: bool = False
     ) -> Iterator[tuple[int | None, str]]:
         """Yield a descriptor of the folder that holds ``path`` and the last part of the path."""
-        try:
-            check_relative_path(path)
-            os.fsencode(path)
-        except ValueError as error:
-            raise ToolError(f"{path[:80]!r}: {error}") from error
+        _check_name(path)
         *parts, name = path.split("/")
         folder: int | None = None
         try:
@@ -174,28 +177,23 @@ class DiskTree:
             if folder is not None:
                 os.close(folder)
 
-    def _mode(self, folder: int | None, name: str, path: str) -> int:
-        try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return 0o644
-        _check_regular(path, found)
-        return stat.S_IMODE(found.st_mode)
+
+def _check_name(path: str) -> None:
+    try:
+        check_relative_path(path)
+        os.fsencode(path)
+    except ValueError as error:
+        raise ToolError(f"{path[:80]!r}: {error}") from error
 
 
-def _read_all(handle: int, limit: int) -> bytes:
-    """Read up to ``limit`` bytes."""
-    found = bytearray()
-    while len(found) < limit and (piece := os.read(handle, limit - len(found))):
-        found += piece
-    return bytes(found)
-
-
-def _check_regular(path: str, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise ToolError(f"{path}: not a regular file")
-    if found.st_nlink != 1:
-        raise ToolError(f"{path}: has other hard links")
+def _mode(folder: int | None, name: str) -> int:
+    """Return the permissions that a file has, or will have when it is new."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return _NEW_FILE
+    beneath.check_regular(found)
+    return found.st_mode & 0o777
 
 
 def _refused(path: str, error: OSError) -> ToolError:
