@@ -7,6 +7,8 @@ import pytest
 
 SMALL_MODEL = "qwen2.5-coder-0.5b"
 
+pytest_plugins = ["pantheon.testing.capabilities"]
+
 
 @pytest.fixture(scope="session")
 def small_model() -> Path:
