@@ -1,12 +1,17 @@
-"""Looks at the disk for what a task's target must not be: a symbolic link, or something behind one."""
+"""Looks at the disk for what a task's target must not be: a symbolic link, or something behind a link or a mount."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
+from pantheon.adapters import beneath
+
+_LOOK = os.O_PATH | os.O_NOFOLLOW
+
 
 class TargetCheck:
-    """Tells why a target must not be touched. Remembers folders, so that many targets are cheap.
+    """Tells why a target must not be touched.
 
     Args:
         root: the repository's top folder.
@@ -14,37 +19,50 @@ class TargetCheck:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._folders: dict[str, str | None] = {}
 
     def __call__(self, target: str) -> str | None:
         """Return what is wrong with a target, None when nothing is; one that does not exist yet is fine.
 
         Args:
             target: a relative path as ``core.task.check_relative_path`` lets it through.
+
+        Raises:
+            SandboxError: the kernel has no ``openat2``.
         """
-        parent, _, _ = target.rpartition("/")
-        if parent and (problem := self._folder(parent)) is not None:
-            return problem
-        return self._look(target, folder=False)
-
-    def _folder(self, path: str) -> str | None:
-        if path not in self._folders:
-            parent = path.rpartition("/")[0]
-            above = self._folder(parent) if parent else None
-            self._folders[path] = above if above is not None else self._look(path, folder=True)
-        return self._folders[path]
-
-    def _look(self, path: str, *, folder: bool) -> str | None:
         try:
-            mode = os.lstat(self._root / path).st_mode
-        except FileNotFoundError:
-            return None
+            top = os.open(self._root, beneath.FOLDER)
         except OSError as error:
-            return f"{path} cannot be looked at: {error.strerror or error}"
-        if stat.S_ISLNK(mode):
-            return f"{path} is a symbolic link"
-        if folder and not stat.S_ISDIR(mode):
-            return f"{path} is not a folder"
-        if not folder and not stat.S_ISREG(mode):
-            return f"{path} is not a file"
+            return f"{self._root} cannot be looked at: {error.strerror or error}"
+        try:
+            problem = _look(top, target, folder=False)
+            parts = target.split("/")
+            for count in range(1, len(parts)) if problem else ():
+                # What stands in the way is named, not what lies behind it.
+                above = _look(top, "/".join(parts[:count]), folder=True)
+                if above is not None:
+                    return above
+            return problem
+        finally:
+            os.close(top)
+
+
+def _look(top: int, path: str, *, folder: bool) -> str | None:
+    try:
+        handle = beneath.open_beneath(top, path, _LOOK)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return f"{path} lies on another file system"
+        return f"{path} cannot be looked at: {error.strerror or error}"
+    try:
+        mode = os.fstat(handle).st_mode
+    finally:
+        os.close(handle)
+    if stat.S_ISLNK(mode):
+        return f"{path} is a symbolic link"
+    if folder and not stat.S_ISDIR(mode):
+        return f"{path} is not a folder"
+    if not folder and not stat.S_ISREG(mode):
+        return f"{path} is not a file"
+    return None
