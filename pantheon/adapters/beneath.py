@@ -18,7 +18,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from pantheon.core.errors import SandboxError
+from pantheon.core.errors import PreflightError, SandboxError
 
 MAX_PATH_BYTES = 4096
 """With the NUL that ends it."""
@@ -27,6 +27,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OPENAT2 = 437
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
 _MODE_BITS = 0o7777
+_MISSING = "this kernel cannot keep file access beneath a folder (openat2)"
+_MEND = "Use Linux 5.6 or newer; in a container, let its seccomp profile allow openat2."
 
 
 class _How(ctypes.Structure):
@@ -39,6 +41,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _HOW_BYTES = ctypes.c_size_t(ctypes.sizeof(_How))
 _NUMBER = ctypes.c_long(_OPENAT2)
+
+
+def require_openat2() -> None:
+    """Open a folder beneath the root of all. Raises ``PreflightError`` when the kernel cannot, or may not."""
+    top = os.open("/", FOLDER)
+    try:
+        os.close(open_beneath(top, ".", FOLDER))
+    except (OSError, SandboxError) as error:
+        raise PreflightError(_MISSING, hint=_MEND) from error
+    finally:
+        os.close(top)
 
 
 def open_beneath(folder: int, path: str, flags: int, mode: int = 0) -> int:
@@ -63,10 +76,7 @@ def open_beneath(folder: int, path: str, flags: int, mode: int = 0) -> int:
             return handle
         number = ctypes.get_errno()
         if number == errno.ENOSYS:
-            raise SandboxError(
-                "this kernel cannot open a file beneath a folder (openat2)",
-                hint="Use Linux 5.6 or newer; in a container, let its seccomp profile allow openat2.",
-            )
+            raise SandboxError(_MISSING, hint=_MEND)
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number), path)
 

@@ -58,7 +58,13 @@ def machine_questions(env: Mapping[str, str]) -> Mapping[str, Question]:
     Args:
         env: the environment.
     """
-    return {"python": _python, "git": _git, "sandbox": _sandbox, "environment": partial(_environment, env)}
+    return {
+        "python": _python,
+        "git": _git,
+        "files": _files,
+        "sandbox": _sandbox,
+        "environment": partial(_environment, env),
+    }
 
 
 async def _ask_one(name: str, question: Question) -> Finding:
@@ -82,6 +88,11 @@ async def _git() -> Finding:
     if version < GIT_NEEDED:
         return Finding("git", Grade.FAIL, f"git {text} is too old", "Install git 2.38 or newer.")
     return Finding("git", Grade.OK, text)
+
+
+async def _files() -> Finding:
+    wiring.beneath.require_openat2()
+    return Finding("files", Grade.OK, "tools are kept inside their work tree (openat2)")
 
 
 async def _sandbox() -> Finding:

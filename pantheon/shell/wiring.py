@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pantheon.adapters import beneath as beneath
 from pantheon.adapters import probes as probes
 from pantheon.adapters.git import listing as listing
 from pantheon.adapters.layout import PlacedFile

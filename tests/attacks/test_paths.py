@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 
 from pantheon.adapters import beneath
+from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.commit_stream import read_written
+from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.git.tree_files import DiskTree
 from pantheon.adapters.targets import TargetCheck
-from pantheon.core.errors import SandboxError, ToolError
+from pantheon.core.errors import PreflightError, SandboxError, ToolError
 from pantheon.core.task import Task
+from pantheon.shell.checks import Grade, ask, machine_questions
+from pantheon.testing.user_repository import make_repository
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry, ToolContext
 
@@ -335,6 +339,7 @@ def test_a_file_of_ten_gigabytes_costs_no_memory(place: Place) -> None:
 
 MOUNTED = """
 import pathlib, subprocess, sys
+from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.git.tree_files import DiskTree
 from pantheon.adapters.targets import TargetCheck
 from pantheon.core.errors import ToolError
@@ -366,6 +371,22 @@ def test_nothing_behind_a_mount_is_read(place: Place) -> None:
         done.stdout.count("nvalid cross-device link") >= 3 and done.stdout.count("another file system") == 2
     )
     assert place.canary.read_bytes() == SECRET
+
+
+async def test_a_night_and_doctor_name_a_kernel_without_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is started; on this kernel both are content (the control)."""
+    root = make_repository(tmp_path / "repo", {"a.md": b"a"})
+    await NightRepository.open(root, tmp_path / "state", trees=1, clock=SystemClock())
+    files = {"files": machine_questions({})["files"]}
+    assert [one.grade for one in await ask(files)] == [Grade.OK]
+    monkeypatch.setattr(beneath, "_NUMBER", ctypes.c_long(100_000))
+    with pytest.raises(PreflightError, match="openat2"):
+        await NightRepository.open(root, tmp_path / "state2", trees=1, clock=SystemClock())
+    assert not (tmp_path / "state2").exists()
+    (finding,) = await ask(files)
+    assert finding.grade is Grade.FAIL and "openat2" in finding.message and "5.6" in finding.mend
 
 
 def test_a_kernel_without_the_call_is_a_refusal_by_name(

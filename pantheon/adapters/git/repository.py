@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from pantheon.adapters.beneath import require_openat2
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
@@ -55,7 +56,9 @@ class NightRepository:
 
         Raises:
             GitError: ``root`` is no git repository.
+            PreflightError: the kernel cannot keep a tool inside a work tree.
         """
+        require_openat2()
         finder = GitRunner(root / ".git")
         try:
             common = await finder.text("rev-parse", "--path-format=absolute", "--git-common-dir")
