@@ -28,8 +28,13 @@ def lock_path(store: Path) -> Path:
 
 
 @asynccontextmanager
-async def hold_night(store: Path, clock: Clock) -> AsyncIterator[None]:
+async def hold_night(store: Path, clock: Clock, *, what: str = "a night") -> AsyncIterator[None]:
     """Hold the right to run nights over the store at ``store``.
+
+    Args:
+        store: the lock lies beside it.
+        clock: dates the lock.
+        what: what runs under this lock, for the message to the second one.
 
     Raises:
         StoreError: another process holds it (the message names it), or the lock file cannot be made.
@@ -37,7 +42,7 @@ async def hold_night(store: Path, clock: Clock) -> AsyncIterator[None]:
     Cancellation:
         The right is given up.
     """
-    descriptor = await _take(lock_path(store), clock)
+    descriptor = await _take(lock_path(store), clock, what)
     try:
         yield
     finally:
@@ -50,7 +55,7 @@ async def night_holder(store: Path) -> str | None:
     return await asyncio.to_thread(_holder, lock_path(store))
 
 
-async def _take(path: Path, clock: Clock) -> int:
+async def _take(path: Path, clock: Clock, what: str) -> int:
     """Open and lock; a few system calls on a local file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -60,7 +65,7 @@ async def _take(path: Path, clock: Clock) -> int:
             hint="give this user the right to write there",
         ) from error
     try:
-        await _lock(descriptor, path)
+        await _lock(descriptor, path, what)
         text = {"pid": os.getpid(), "host": socket.gethostname(), "started": clock.now().isoformat()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(text).encode() + b"\n", 0)
@@ -72,7 +77,7 @@ async def _take(path: Path, clock: Clock) -> int:
     return descriptor
 
 
-async def _lock(descriptor: int, path: Path) -> None:
+async def _lock(descriptor: int, path: Path, what: str) -> None:
     for _ in range(TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +87,7 @@ async def _lock(descriptor: int, path: Path) -> None:
             return
     who = _describe(descriptor)
     raise StoreError(
-        f"a night runs already over {path}: {who}", hint="wait for it, or stop that process", holder=who
+        f"{what} runs already over {path}: {who}", hint="wait for it, or stop that process", holder=who
     )
 
 

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "enqueue": "Validate task lines, freeze them, sign them.",
         "doctor": "Tell whether tonight is going to work, and how to mend what is missing.",
         "night": "Work the queue now, in the foreground.",
+        "daemon": "Wait for the window and run nights in it; install or uninstall the service.",
         "pause": "Start nothing more in the open night; its process waits.",
         "resume": "Take back a pause or a drain.",
         "drain": "Finish what runs in the open night, and leave the rest to the next one.",

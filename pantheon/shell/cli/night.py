@@ -33,9 +33,9 @@ _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 )
 @click.option(
     "--until",
-    type=click.DateTime(["%H:%M"]),
+    type=click.DateTime(["%H:%M", "%Y-%m-%dT%H:%M:%S%z"]),
     metavar="HH:MM",
-    help="Start nothing more after this local time.",
+    help="Start nothing more after this local time; or an instant, 2026-11-22T05:45:00+01:00.",
 )
 @json_option
 @session_option
@@ -104,11 +104,16 @@ async def _watched(
             lease_s=float(project.config.night.lease_s),
             watch=_watcher(show),
             stopping=stopping,
-            ends_at=None if until is None else next_time(opened.services.clock.now(), until.time()),
+            ends_at=None if until is None else end_of_window(opened.services.clock.now(), until),
             by_level=project.config.night.dispatch == "levels",
         )
         with _drained_by_signals(stopping):
             return await night.run(plan.record, plan.tasks)
+
+
+def end_of_window(now: datetime, until: datetime) -> datetime:
+    """Return the instant that ``--until`` means: an aware one is itself, a naive one is a time of day."""
+    return until if until.tzinfo is not None else next_time(now, until.time())
 
 
 def next_time(now: datetime, of_day: time) -> datetime:

@@ -1,0 +1,52 @@
+"""Files that the daemon looks at and keeps: a cheap stamp of what may have changed, and when it was last seen."""
+
+import json
+import os
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pantheon.core.errors import StoreError
+
+MAX_BYTES = 4_096
+
+
+def stamp_files(paths: Sequence[Path]) -> Hashable:
+    """Return a value that differs when one of the files or folders was replaced, grew, or lost or gained a name."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class LastSeen:
+    """``ports.daemon.Remembered`` in one small file, replaced whole.
+
+    Args:
+        path: the file; its folder is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def last_seen(self) -> datetime | None:
+        """Return what the file says; a file that is damaged says nothing, and is replaced."""
+        try:
+            with self._path.open("rb") as file:
+                kept = datetime.fromisoformat(json.loads(file.read(MAX_BYTES))["last_seen"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return kept.astimezone(UTC) if kept.tzinfo is not None else None
+
+    def keep_last_seen(self, now: datetime) -> None:
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            draft.write_bytes(json.dumps({"last_seen": now.isoformat()}).encode() + b"\n")
+            draft.replace(self._path)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error

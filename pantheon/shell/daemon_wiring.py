@@ -1,0 +1,112 @@
+"""The daemon's part of the wiring: builds it from a project. Imports nothing that only a night needs."""
+
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.content import read_regular
+from pantheon.adapters.daemon_files import LastSeen, stamp_files
+from pantheon.adapters.night_process import ChildNight, pantheon_command, start_child
+from pantheon.adapters.sd_notify import VARIABLES, SystemdSupervisor
+from pantheon.adapters.store.night_lock import hold_night
+from pantheon.adapters.zones import find_zone, local_zone
+from pantheon.core.daemon import Patience, Work
+from pantheon.core.orders import fold_orders
+from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
+from pantheon.core.records import NightState
+from pantheon.core.window import LOCAL
+from pantheon.shell.config import FILE, Project
+from pantheon.shell.daemon import Daemon, Rules, Tell
+from pantheon.shell.environment import environment
+from pantheon.shell.queue_wiring import project_queue
+from pantheon.shell.wiring import look_into_store
+
+DAEMON_LOCK, LAST_SEEN = "daemon", "daemon.json"
+NIGHT_COMMAND, REPORT_COMMAND = "night", "report"
+
+
+def read_rules(project: Project) -> Rules:
+    """Read the window that is in force. Raises ``ConfigError`` naming file and key."""
+    window = load_policy(NightPolicy, NIGHT_FILE, read_regular(project.policies / NIGHT_FILE)).window
+    name = LOCAL if window is None else window.time_zone
+    zone = local_zone(environment().get("TZ", "")) if name == LOCAL else find_zone(name)
+    return Rules(window, zone)
+
+
+@dataclass(frozen=True)
+class ProjectNights:
+    """``ports.daemon.Nights`` over a project: nights are child processes, work is what store and queue hold."""
+
+    project: Project
+    settings: tuple[str, ...]
+    """``KEY=VALUE`` that a night is started with, as the daemon was."""
+
+    async def start(self, last_start: datetime | None) -> ChildNight:
+        until = () if last_start is None else ("--until", last_start.isoformat(timespec="seconds"))
+        return await self._run(NIGHT_COMMAND, *until)
+
+    async def report(self) -> int:
+        return await (await self._run(REPORT_COMMAND)).wait()
+
+    async def look(self) -> Work:
+        queue = project_queue(self.project)
+        names = await to_thread(queue.names)
+        async with look_into_store(self.project) as store:
+            if store is None:
+                return Work(unread=len(names))
+            nights = await store.nights()
+            last = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
+            counts = await store.counts("" if last is None else last.id)
+            standing = None if last is None else fold_orders(await store.orders(last.id))
+            known = {batch.name for batch in await store.batches()}
+        return Work(
+            tasks=counts.pending,
+            unread=sum(name not in known for name in names),
+            open_night="" if last is None else last.id,
+            told_to_wait=standing is not None and (standing.paused or standing.draining),
+        )
+
+    async def stamp(self) -> Hashable:
+        database = self.project.database
+        log = database.with_name(f"{database.name}-wal")
+        policies, root = self.project.policies, self.project.root
+        paths = (self.project.queue, database, log, root / FILE, policies, policies / NIGHT_FILE)
+        return await to_thread(stamp_files, paths)
+
+    async def _run(self, *words: str) -> ChildNight:
+        flags = (word for setting in self.settings for word in ("--set", setting))
+        command = pantheon_command(self.project.root, *flags, *words)
+        variables = {name: value for name, value in environment().items() if name not in VARIABLES}
+        return await start_child(command, variables, cwd=self.project.root)
+
+
+@asynccontextmanager
+async def open_daemon(
+    project: Project, *, settings: tuple[str, ...], patience: Patience, tell: Tell
+) -> AsyncIterator[Daemon]:
+    """Build the one daemon of a project.
+
+    Args:
+        project: the configured repository.
+        settings: ``KEY=VALUE`` for its nights.
+        patience: how long a night that has to end is given.
+        tell: takes what a person or a log should know.
+
+    Raises:
+        StoreError: another daemon serves this project; the message names it.
+    """
+    clock = SystemClock()
+    project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with hold_night(project.state / DAEMON_LOCK, clock, what="a daemon"):
+        yield Daemon(
+            clock=clock,
+            supervisor=SystemdSupervisor(environment()),
+            nights=ProjectNights(project, settings),
+            remembered=LastSeen(project.state / LAST_SEEN),
+            read_rules=lambda: read_rules(project),
+            tell=tell,
+            patience=patience,
+        )
