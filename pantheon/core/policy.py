@@ -7,10 +7,12 @@ Invariants:
 Source: DESIGN.md, sections 5 ("A policy"), 9 and 10.
 """
 
-from typing import Annotated, TypeVar
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.locality import check_local_network
 from pantheon.core.model import Frozen
@@ -47,17 +49,37 @@ class EnvironmentPolicy(Frozen):
         "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ",
     )  # fmt: skip
     """Names that are passed on; everything else is dropped."""
+    credentials: Literal["refuse", "strip"] = "refuse"
+    """What cloud credentials in the environment do: keep a night from starting, or be taken out of it."""
 
 
 class NightPolicy(Frozen):
     """``policies/night.toml``."""
 
+    containment: Containment = Containment.NETNS
+    """How a night is kept on the machine (docs/containment.md); there is no way to do without."""
     local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), max_length=16)
-    """Private networks in CIDR notation that a model server may be in; empty: this machine only."""
+    """Private networks in CIDR notation that a model server may be in; empty: this machine only. With
+    ``containment = "firewall"``: single addresses, for there is a rule for each."""
     window: WindowPolicy | None = None
     """When the daemon may run nights; None: always."""
     budget: NightBudget = Field(default_factory=NightBudget)
     environment: EnvironmentPolicy = Field(default_factory=EnvironmentPolicy)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The single addresses among ``local_networks``."""
+        networks = map(ip_network, self.local_networks)
+        return tuple(str(one.network_address) for one in networks if one.num_addresses == 1)
+
+    @model_validator(mode="after")
+    def _firewall_by_address(self) -> Self:
+        if self.containment is Containment.FIREWALL:
+            if not self.local_networks:
+                raise ValueError('local_networks: containment = "firewall" needs the model server\'s address')
+            if len(self.addresses) < len(self.local_networks):
+                raise ValueError('local_networks: with containment = "firewall", single addresses only')
+        return self
 
 
 class GatePolicy(Frozen):

@@ -1,17 +1,25 @@
 """The only module that reads the process's environment. Cheap to import."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PREFIX = "PANTHEON_"
-RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR"})
+CONTAINED = "PANTHEON_CONTAINED"
+"""Set by a night for itself when it moves into a network namespace: inode of the one that it came from."""
+RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED})
 """Variables with the prefix that name no field of the configuration."""
 
 
 def environment() -> Mapping[str, str]:
     """Return a copy of the environment as it is now."""
     return dict(os.environ)
+
+
+def drop_from_environment(names: Iterable[str]) -> None:
+    """Take variables out of this process's environment, and so out of every child's."""
+    for name in names:
+        os.environ.pop(name, None)
 
 
 def debug_wanted() -> bool:

@@ -119,18 +119,20 @@ def cli(ctx: click.Context, folder: Path, settings: tuple[str, ...]) -> None:
     """The night shift for a repository: local models, signed queue, two reviewers, one report."""
     if ctx.invoked_subcommand is None:
         emit(ctx.get_help())
-    ctx.obj = Session(start=folder, overrides=parse_settings(settings))
+    ctx.obj = Session(start=folder, overrides=parse_settings(settings), command_line=ctx.obj or ())
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], *, command_line: Sequence[str] = ()) -> int:
     """Run one command line and return its exit code. Never raises.
 
     Args:
         arguments: the words after ``pantheon``.
+        command_line: the words that this process was started with, the interpreter's first, where all of it is this
+            command line and a command may replace it.
     """
     as_json = "--json" in arguments[: list(arguments).index("--") if "--" in arguments else None]
     try:
-        with cli.make_context("pantheon", list(arguments)) as context:
+        with cli.make_context("pantheon", list(arguments), obj=tuple(command_line)) as context:
             result = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as leaving:
@@ -216,4 +218,4 @@ def main() -> None:
     """Run ``sys.argv`` and end the process with the command's exit code."""
     if completion_wanted():
         cli.main(prog_name="pantheon")
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], command_line=sys.orig_argv))

@@ -29,6 +29,9 @@ class Session:
     """Folder given by ``-C``, else the current one."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Dotted key of the configuration -> text, from ``--set``."""
+    command_line: tuple[str, ...] = ()
+    """The words that this process was started with, for a command that starts it again; empty where it is not its
+    own process."""
 
     def project(self) -> "Project":
         """Read the configuration around ``start``. Raises ``ConfigError`` and ``LocalityError``."""

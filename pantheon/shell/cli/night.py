@@ -16,9 +16,11 @@ from pantheon.shell.cli.context import Session, json_option, run_async, session_
 from pantheon.shell.cli.output import Progress as Show
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
 from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import pins_in_force
 from pantheon.shell.reporting import WrittenReport, write_report
+from pantheon.shell.wiring import load_policies
 
 SOME_FAILED = 1
 WORK_LEFT = 5
@@ -48,6 +50,7 @@ def command(session: Session, accept_drift: str, until: datetime | None, as_json
     Example: pantheon night --until 06:30
     """
     project, user = session.project(), session.user_paths()
+    contain(load_policies(project).night, session.command_line)
     try:
         return run_async(
             lambda: run_night(project, user, accept_drift=accept_drift, until=until, as_json=as_json)
@@ -58,7 +61,12 @@ def command(session: Session, accept_drift: str, until: datetime | None, as_json
 
 
 async def run_night(
-    project: Project, user: UserPaths, *, accept_drift: str, until: datetime | None, as_json: bool
+    project: Project,
+    user: UserPaths,
+    *,
+    accept_drift: str,
+    until: datetime | None,
+    as_json: bool,
 ) -> int:
     """Run one night and say how it ended; returns the exit code.
 

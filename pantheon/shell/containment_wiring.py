@@ -1,0 +1,123 @@
+"""The containment's half of the wiring: a night's first act, and what ``pantheon doctor --containment`` asks.
+
+Invariants:
+- nothing is started, opened or asked of a server before containment is proven;
+- a night that already is inside is not moved again, and one that was moved and still cannot prove it is refused.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pantheon.core.containment import (
+    Containment,
+    ContainmentStatement,
+    Observations,
+    decide_containment,
+    state_containment,
+)
+from pantheon.core.credentials import find_credentials, find_proxies
+from pantheon.core.errors import PreflightError
+from pantheon.core.policy import NightPolicy
+from pantheon.shell.environment import CONTAINED, drop_from_environment, environment
+
+SEALABLE = ("dumpable", "families", "privileges")
+"""Reasons that a process mends in its own place."""
+ENTERABLE = ("interfaces", "namespace", "outside", "routes", "resolvers", *SEALABLE)
+"""Reasons that namespaces of its own mend."""
+
+
+def contain(policy: NightPolicy, command_line: Sequence[str]) -> ContainmentStatement:
+    """Prove that this process cannot leave the machine; where it can, start it again where it cannot.
+
+    Args:
+        policy: the mode, and what is done about credentials.
+        command_line: the words that this process was started with, the interpreter's first; empty when it may not be
+            replaced, as where a test calls a command as a function.
+
+    Returns:
+        What was proven. Where the process is replaced, it does not return.
+
+    Raises:
+        PreflightError: a proxy or a credential is in the environment, or it cannot be proven.
+    """
+    from pantheon.adapters.containment.enter import arguments_again, enter_namespace, network_namespace
+    from pantheon.adapters.containment.seal import close_inherited, seal_process
+
+    check_environment(policy)
+    close_inherited()
+    seen = look(policy)
+    verdict = decide_containment(seen)
+    inside = CONTAINED in environment()
+    if not inside and not verdict.only(*SEALABLE) and verdict.only(*enterable(policy)) and command_line:
+        lost = not verdict.only("resolvers", *SEALABLE)
+        own = network_namespace()
+        enter_namespace(network=lost and policy.containment is Containment.NETNS)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(
+            sys.executable,
+            arguments_again(sys.executable, command_line),
+            {**environment(), CONTAINED: str(own or 0)},
+        )
+    if verdict.only(*SEALABLE):
+        seal_process()
+        seen = look(policy)
+    statement = state_containment(seen)
+    if not statement.proven:
+        raise refusal(seen)
+    return statement
+
+
+def enterable(policy: NightPolicy) -> tuple[str, ...]:
+    """Return the reasons that namespaces of its own would mend in a mode."""
+    return ENTERABLE if policy.containment is Containment.NETNS else ("resolvers", *SEALABLE)
+
+
+def look(policy: NightPolicy) -> Observations:
+    """Return what this process sees of its network. Sends nothing that could leave the machine."""
+    from pantheon.adapters.containment.observe import observe
+
+    mark = environment().get(CONTAINED, "")
+    return observe(
+        policy.containment,
+        outside_namespace=int(mark) if mark.isascii() and mark.isdigit() and len(mark) < 20 else None,
+        allowed=policy.addresses,
+    )
+
+
+def refusal(seen: Observations) -> PreflightError:
+    """Return the error that tells what stands against containment, and what mends it."""
+    reasons = decide_containment(seen).reasons
+    told = list(dict.fromkeys(reason.message for reason in reasons))
+    shown = "; ".join(told[:6]) + (f"; and {len(told) - 6} more" if len(told) > 6 else "")
+    return PreflightError(
+        f"the night could leave this machine, so nothing was started: {shown}",
+        hint=" ".join(dict.fromkeys(reason.mend for reason in reasons)),
+        mode=str(seen.mode),
+        reasons=[reason.model_dump() for reason in reasons],
+    )
+
+
+def check_environment(policy: NightPolicy) -> None:
+    """Refuse proxies by name; refuse cloud credentials by name, or take them out of the environment.
+
+    Raises:
+        PreflightError: the message names the variables, never their values.
+    """
+    names = environment()
+    if proxies := find_proxies(names):
+        raise PreflightError(
+            f"a proxy is set, and a night uses none: {', '.join(proxies)}",
+            hint=f"unset {' '.join(proxies)}",
+            variables=list(proxies),
+        )
+    found = find_credentials(names)
+    if found and policy.environment.credentials == "refuse":
+        raise PreflightError(
+            f"cloud credentials are in the environment, and a night needs none: {', '.join(found)}",
+            hint=f'unset {" ".join(found)}, or say credentials = "strip" under [environment] of '
+            "policies/night.toml",
+            variables=list(found),
+        )
+    drop_from_environment(found)
