@@ -56,7 +56,7 @@ class Work:
         if self.open_night:
             parts.append(f"night {self.open_night} is open")
         if self.tasks:
-            parts.append(f"{self.tasks} task{'' if self.tasks == 1 else 's'} wait")
+            parts.append(f"{self.tasks} task{' waits' if self.tasks == 1 else 's wait'}")
         if self.unread:
             parts.append(f"{self.unread} new batch{'' if self.unread == 1 else 'es'}")
         return ", ".join(parts) or "nothing waits"
