@@ -77,6 +77,19 @@ def seal(payload: bytes, signatures: Iterable[tuple[str, bytes]]) -> Envelope:
     )
 
 
+def seal_line(payload: bytes, key: str, signature: bytes) -> bytes:
+    """Return the bytes of an envelope with one signature, as ``seal(...).to_bytes()`` would, in a tenth of the time.
+
+    Args:
+        payload: the statement's bytes.
+        key: the key's id; hexadecimal.
+        signature: 64 bytes over ``pae(PAYLOAD_TYPE, payload)``.
+    """
+    return b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":"%b","sig":"%b"}]}' % (
+        base64.b64encode(payload), PAYLOAD_TYPE.encode(), key.encode(), base64.b64encode(signature),
+    )  # fmt: skip
+
+
 def parse_envelope(data: bytes) -> Envelope:
     """Read an envelope strictly. Raises ``VerificationError`` for anything else."""
     if len(data) > MAX_ENVELOPE_BYTES:
@@ -111,6 +124,17 @@ def open_envelope(envelope: Envelope, trusted: Iterable[bytes], *, threshold: in
     if len(good) < max(threshold, 1):
         raise SignatureError(f"{len(good)} of {max(threshold, 1)} trusted keys have signed this")
     return payload
+
+
+def peek_payload(envelope: Envelope) -> bytes:
+    """Return the payload without looking at signatures, to learn which keys are to verify it.
+
+    Raises:
+        VerificationError: a payload of another type, or malformed base64.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise VerificationError(f"the payload is of type {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}")
+    return _decode(envelope.payload)
 
 
 def _verifies(key: bytes, signature: bytes, signed: bytes) -> bool:

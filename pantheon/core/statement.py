@@ -20,7 +20,16 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _BASE = "https://pantheon.local/attestation"
 BATCH_PREDICATE = f"{_BASE}/batch/v1"
 ATTEMPT_PREDICATE = f"{_BASE}/attempt/v1"
+REVIEW_PREDICATE = f"{_BASE}/review/v1"
+CONTAINMENT_PREDICATE = f"{_BASE}/containment/v1"
+DELEGATION_PREDICATE = f"{_BASE}/delegation/v1"
+RECOVERY_PREDICATE = f"{_BASE}/recovery/v1"
 NIGHT_PREDICATE = f"{_BASE}/night/v1"
+TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+DECISION_PREDICATE = "https://slsa.dev/verification_summary/v1"
+
+Digests = Mapping[str, str]
+"""Algorithm -> lower-case hexadecimal digest."""
 
 
 class Subject(Frozen):
@@ -40,11 +49,13 @@ class Statement(Frozen):
     predicate: Mapping[str, Any]
 
 
-def make_statement(subjects: Mapping[str, str], predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+def make_statement(
+    subjects: Mapping[str, str | Digests], predicate_type: str, predicate: Mapping[str, Any]
+) -> bytes:
     """Return the canonical bytes of a statement.
 
     Args:
-        subjects: name -> SHA-256.
+        subjects: name -> SHA-256, or digests by algorithm.
         predicate_type: URI of the predicate.
         predicate: JSON values without floats.
 
@@ -56,7 +67,8 @@ def make_statement(subjects: Mapping[str, str], predicate_type: str, predicate: 
         {
             "_type": STATEMENT_TYPE,
             "subject": [
-                {"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())
+                {"name": name, "digest": {"sha256": digest} if isinstance(digest, str) else dict(digest)}
+                for name, digest in sorted(subjects.items())
             ],
             "predicateType": predicate_type,
             "predicate": dict(predicate),
