@@ -167,7 +167,8 @@ def _netns(seen: Observations) -> Iterator[Reason]:
         yield Reason(code="namespace", message="the network namespace cannot be told")
     elif seen.namespace == seen.outside_namespace:
         yield Reason(code="namespace", message="the network namespace is the one outside")
-    if seen.interfaces is None:
+    if seen.interfaces is None or LOOPBACK not in seen.interfaces:
+        # Every namespace has one; a list without it is no list of its interfaces.
         yield Reason(code="interfaces", message="the network interfaces cannot be read")
     else:
         others = [name for name in seen.interfaces if name != LOOPBACK]
