@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from pantheon.adapters.git import command
 from pantheon.adapters.git.repository import NightRepository
-from pantheon.core.errors import GitError, MergeConflictError, ToolError
+from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.user_repository import git
 
@@ -124,60 +123,6 @@ async def test_publish_is_compare_and_swap(user: Path, tmp_path: Path) -> None:
     git(user, "checkout", "-q", "pantheon/night-x")
     with pytest.raises(GitError, match="checked out"):
         await repository.publish("pantheon/night-x", first, old=second, base=base)
-
-
-async def test_hostile_repository_runs_nothing(user: Path, tmp_path: Path) -> None:
-    """Hooks, filters, drivers, monitors and attributes of the repository never run; git alone would run them."""
-    marker = tmp_path / "marker"
-    script = user / "evil.sh"
-    script.write_text(f"#!/bin/sh\ntouch {marker}\ncat\n")
-    script.chmod(0o755)
-    for hook in ("post-checkout", "reference-transaction", "pre-commit", "post-index-change"):
-        target = user / ".git/hooks" / hook
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(f"#!/bin/sh\ntouch {marker}\n")
-        target.chmod(0o755)
-    (user / ".gitattributes").write_text("*.md filter=evil diff=evil merge=evil\na.md -diff\n")
-    git(user, "add", ".gitattributes")
-    git(user, "commit", "-q", "--no-verify", "-m", "attributes")
-    for key in ("filter.evil.clean", "filter.evil.smudge", "diff.evil.textconv", "core.fsmonitor"):
-        git(user, "config", key, str(script))
-    git(user, "status")
-    assert marker.exists(), "the control: plain git runs the repository's code"
-    marker.unlink()
-    repository = await open_repository(user, tmp_path)
-    base = await repository.resolve("HEAD")
-    head = await change(repository, base, "a.md", b"changed\n")
-    assert b"+changed" in await repository.diff(base, head)
-    other = await change(repository, base, "a.md", b"other\n")
-    with pytest.raises(MergeConflictError):
-        await repository.merge([head, other])
-    await repository.publish("pantheon/night-y", head, old=None, base=base)
-    assert not marker.exists()
-
-
-async def test_tree_files_refuse_every_way_out(user: Path, tmp_path: Path) -> None:
-    """Paths, links, hard links and special files that lead elsewhere are refused."""
-    secret = tmp_path / "secret"
-    secret.write_text("canary")
-    repository = await open_repository(user, tmp_path)
-    base = await repository.resolve("HEAD")
-    async with repository.work_tree(base) as tree:
-        root = tmp_path / "state/trees/00"
-        (root / "link").symlink_to(secret)
-        (root / "folder").symlink_to(tmp_path)
-        os.link(secret, root / "hard")
-        os.mkfifo(root / "fifo")
-        for path in ("link", "folder/secret", "hard", "fifo", "../../secret", str(secret), "a\0b", "~/x", ""):
-            with pytest.raises(ToolError):
-                tree.files.read_bytes(path)
-        for path in ("folder/new", "../new", ".git/config", "link/x"):
-            with pytest.raises(ToolError):
-                tree.files.write_bytes(path, b"x")
-        assert not (tmp_path / "new").exists()
-        tree.files.write_bytes("sub/deep/er.md", b"fine")
-        with pytest.raises(ToolError, match="already exists"):
-            tree.files.move("a.md", "sub/b.md")
 
 
 async def test_cancelled_git_leaves_no_process(user: Path, tmp_path: Path) -> None:

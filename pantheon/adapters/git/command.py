@@ -26,6 +26,10 @@ _SETTINGS = (
     "protocol.allow=never",
     "submodule.recurse=false",
     "commit.gpgSign=false",
+    "log.showSignature=false",
+    "gpg.program=/bin/false",
+    "gpg.ssh.program=/bin/false",
+    "gpg.x509.program=/bin/false",
     "gc.auto=0",
     "maintenance.auto=false",
     "merge.renames=true",
@@ -61,6 +65,10 @@ def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
+        # A missing object must not be fetched: what fetches is named by the repository. The list of transports
+        # that are allowed outranks any configuration; an empty one allows none.
+        "GIT_ALLOW_PROTOCOL": "",
+        "GIT_NO_LAZY_FETCH": "1",
         "GIT_ADVICE": "0",
         **(extra or {}),
     }
