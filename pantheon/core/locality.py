@@ -25,6 +25,8 @@ _URL = re.compile(
     r"(?::(?P<port>[1-9][0-9]{0,4}))?(?P<path>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/?",
     re.ASCII,
 )
+LOOPBACKS = ("127.0.0.1", "::1")
+"""No other address of 127.0.0.0/8: name services listen on some of them, and forward what they are asked."""
 _PRIVATE: tuple[Network, ...] = tuple(
     ip_network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
@@ -43,6 +45,11 @@ class Endpoint(Frozen):
     port: int = Field(ge=1, le=65_535)
     base_path: str = ""
     """Path before ``/v1``: empty, or with a slash in front and none at the end."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine."""
+        return self.host in LOOPBACKS
 
     @property
     def base_url(self) -> str:
@@ -103,7 +110,7 @@ def _inside(network: Network, outer: Network) -> bool:
 
 
 def _is_local(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
-    if str(address) in ("127.0.0.1", "::1"):
+    if str(address) in LOOPBACKS:
         return True
     if isinstance(address, IPv6Address) and (address.ipv4_mapped or address.sixtofour or address.teredo):
         return False

@@ -18,8 +18,11 @@ from pantheon.core.containment import (
 )
 from pantheon.core.credentials import find_credentials, find_proxies
 from pantheon.core.errors import PreflightError
+from pantheon.core.locality import Endpoint, check_endpoint_url
 from pantheon.core.policy import NightPolicy
-from pantheon.shell.environment import CONTAINED, drop_from_environment, environment
+from pantheon.shell.config import Project
+from pantheon.shell.environment import CONTAINED, RELAY, drop_from_environment, environment
+from pantheon.shell.wiring import load_policies
 
 SEALABLE = ("dumpable", "families", "privileges")
 """Reasons that a process mends in its own place."""
@@ -27,11 +30,11 @@ ENTERABLE = ("interfaces", "namespace", "outside", "routes", "resolvers", *SEALA
 """Reasons that namespaces of its own mend."""
 
 
-def contain(policy: NightPolicy, command_line: Sequence[str]) -> ContainmentStatement:
+def contain(project: Project, command_line: Sequence[str]) -> ContainmentStatement:
     """Prove that this process cannot leave the machine; where it can, start it again where it cannot.
 
     Args:
-        policy: the mode, and what is done about credentials.
+        project: its policy says the mode, and what is done about credentials.
         command_line: the words that this process was started with, the interpreter's first; empty when it may not be
             replaced, as where a test calls a command as a function.
 
@@ -39,27 +42,31 @@ def contain(policy: NightPolicy, command_line: Sequence[str]) -> ContainmentStat
         What was proven. Where the process is replaced, it does not return.
 
     Raises:
-        PreflightError: a proxy or a credential is in the environment, or it cannot be proven.
+        PreflightError: a proxy or a credential is in the environment, the mode leaves no way to the model server,
+            or it cannot be proven.
+        LocalityError: the model server is not local.
     """
     from pantheon.adapters.containment.enter import arguments_again, enter_namespace, network_namespace
     from pantheon.adapters.containment.seal import close_inherited, seal_process
+    from pantheon.adapters.relay import start_relay
 
+    policy = load_policies(project).night
     check_environment(policy)
+    server = check_server(project, policy)
     close_inherited()
     seen = look(policy)
     verdict = decide_containment(seen)
     inside = CONTAINED in environment()
     if not inside and not verdict.only(*SEALABLE) and verdict.only(*enterable(policy)) and command_line:
-        lost = not verdict.only("resolvers", *SEALABLE)
-        own = network_namespace()
-        enter_namespace(network=lost and policy.containment is Containment.NETNS)
+        lost = policy.containment is Containment.NETNS and not verdict.only("resolvers", *SEALABLE)
+        variables = {**environment(), CONTAINED: str(network_namespace() or 0)}
+        if lost and server is not None:
+            variables[RELAY] = str(start_relay(server, variables).socket)
+        enter_namespace(network=lost)
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execve(
-            sys.executable,
-            arguments_again(sys.executable, command_line),
-            {**environment(), CONTAINED: str(own or 0)},
-        )
+        # The same program with the same words, and no shell.
+        os.execve(sys.executable, arguments_again(sys.executable, command_line), variables)
     if verdict.only(*SEALABLE):
         seal_process()
         seen = look(policy)
@@ -67,6 +74,26 @@ def contain(policy: NightPolicy, command_line: Sequence[str]) -> ContainmentStat
     if not statement.proven:
         raise refusal(seen)
     return statement
+
+
+def check_server(project: Project, policy: NightPolicy) -> Endpoint | None:
+    """Return the model server where it is a TCP address; None for the embedded one and for a Unix socket.
+
+    Raises:
+        LocalityError: it is not local.
+        PreflightError: it is on another machine, and the mode leads nowhere but to this one.
+    """
+    endpoint = project.config.endpoint
+    if endpoint.kind == "embedded" or endpoint.uds:
+        return None
+    server = check_endpoint_url(endpoint.url, policy.local_networks)
+    if policy.containment is Containment.NETNS and not server.is_loopback:
+        raise PreflightError(
+            f"no way leads to {server.base_url} out of a network namespace that holds nothing",
+            hint='Serve the model over a Unix socket on this machine (endpoint.uds), or say containment = "firewall" '
+            "in policies/night.toml (docs/containment.md).",
+        )
+    return server
 
 
 def enterable(policy: NightPolicy) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from pathlib import Path
 PREFIX = "PANTHEON_"
 CONTAINED = "PANTHEON_CONTAINED"
 """Set by a night for itself when it moves into a network namespace: inode of the one that it came from."""
-RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED})
+RELAY = "PANTHEON_RELAY"
+"""Set with it: the Unix socket that leads to the model server on the loopback outside."""
+RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED, RELAY})
 """Variables with the prefix that name no field of the configuration."""
 
 

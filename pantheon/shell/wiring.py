@@ -32,6 +32,7 @@ from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.signer import Signer
 from pantheon.ports.store import Store
 from pantheon.shell.config import FILE, Folders, Project, UserPaths, load_project
+from pantheon.shell.environment import RELAY, environment
 
 if TYPE_CHECKING:
     from pantheon.adapters.http_model import HttpModelClient
@@ -173,7 +174,8 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
             endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model
         )
     approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
-    return HttpModelClient(approved.base_url, base_url=approved.base_url, model=endpoint.model)
+    relay = environment().get(RELAY) or None
+    return HttpModelClient(approved.base_url, base_url=approved.base_url, uds=relay, model=endpoint.model)
 
 
 async def ask_model_name(project: Project, *, deadline_s: float) -> str:

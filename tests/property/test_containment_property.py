@@ -45,10 +45,14 @@ def seen(mode: Containment = Containment.NETNS, **changes: Any) -> Observations:
 
 ANY = st.builds(
     Observations,
-    mode=st.sampled_from(Containment), kernel=WORDS, uid=st.integers(0, 3), namespace=NUMBERS,
-    outside_namespace=NUMBERS, interfaces=NAMES, routes=NAMES, outside=PROBES, allowed=PROBES, filtered=PROBES, families=PROBES, inherited=NAMES,
-    resolvers=NAMES, no_new_privileges=FLAGS, dumpable=FLAGS,
-)  # fmt: skip
+    mode=st.sampled_from(Containment),
+    kernel=WORDS,
+    uid=st.integers(0, 3),
+    **dict.fromkeys(("namespace", "outside_namespace"), NUMBERS),
+    **dict.fromkeys(("outside", "allowed", "filtered", "families"), PROBES),
+    **dict.fromkeys(("interfaces", "routes", "inherited", "resolvers"), NAMES),
+    **dict.fromkeys(("no_new_privileges", "dumpable"), FLAGS),
+)
 
 
 def test_a_clean_picture_proves_each_mode() -> None:
