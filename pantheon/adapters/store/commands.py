@@ -140,11 +140,16 @@ def finish_task(db: GroupConnection, at: str, night: str, task: str, outcome: st
         (outcome, cause, task, night),
     ).rowcount
     if moved:
-        record(db, at, night, task, f"task.{outcome}", json_text({"cause": cause}))
+        record_outcome(db, at, night, task, outcome, cause)
     elif (
         db.execute("SELECT 1 FROM night_tasks WHERE task = ? AND night = ?", (task, night)).fetchone() is None
     ):
         raise TransitionError(f"task {task} is not one of night {night}")
+
+
+def record_outcome(db: GroupConnection, at: str, night: str, task: str, outcome: str, cause: str) -> None:
+    """Add the event of a task's outcome."""
+    record(db, at, night, task, f"task.{outcome}", f'{{"cause":{json_text(cause)}}}')
 
 
 def require_running(db: GroupConnection, night: str) -> None:

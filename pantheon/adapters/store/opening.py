@@ -17,8 +17,8 @@ from pantheon.adapters.store.group import GroupConnection, Groups
 from pantheon.adapters.store.migrations import check_schema, load_migrations, migrate, pragma
 from pantheon.core.errors import StoreError
 
-OLDEST_SQLITE = (3, 37)
-"""STRICT tables; RETURNING is older."""
+OLDEST_SQLITE = (3, 38)
+"""The operator ``->>``; STRICT tables and RETURNING are older."""
 CHECK_UP_TO_BYTES = 16 * 1024 * 1024
 """A database up to this size is checked whole when it is opened for writing."""
 PAUSE_S = 0.01

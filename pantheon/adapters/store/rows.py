@@ -4,7 +4,7 @@ Invariants: times are aware and written in UTC with microseconds; JSON columns h
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -26,13 +26,17 @@ from pantheon.core.records import (
 Row = tuple[Any, ...]
 Record = TypeVar("Record", bound=Frozen)
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_encode_rows = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""Leaves a lone surrogate as it is, so that SQLite is not handed an escape that it would make bytes of."""
 
 
 def time_text(at: datetime) -> str:
     """Return the column form of a time. Raises ``StoreError`` when it is not aware."""
-    if at.tzinfo is None:
-        raise StoreError(f"a time without a zone cannot be stored: {at.isoformat()}")
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    if at.tzinfo is not UTC:
+        if at.tzinfo is None:
+            raise StoreError(f"a time without a zone cannot be stored: {at.isoformat()}")
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")
 
 
 def json_text(value: Any) -> str:
@@ -41,6 +45,18 @@ def json_text(value: Any) -> str:
         return _encode(value)
     except (TypeError, ValueError) as error:
         raise StoreError(f"not JSON: {error}") from error
+
+
+def json_rows(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as the JSON list that a statement for all of them reads.
+
+    Raises:
+        ValueError: a text holds a NUL, which SQLite's JSON cuts off.
+    """
+    text = _encode_rows(list(rows))
+    if "\\u0000" in text:
+        raise ValueError("a text with a NUL has to be stored by itself")
+    return text
 
 
 BATCH = "SELECT name, digest, label, lines, enqueued_at, path FROM batches ORDER BY rowid"

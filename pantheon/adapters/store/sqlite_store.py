@@ -122,19 +122,9 @@ class SqliteStore:
         now = self._clock.now()
         expires_at = now + timedelta(seconds=lease_s)
         attempt, token = await self._write(
-            partial(
-                leases.claim,
-                at=time_text(now),
-                night=night,
-                node=node,
-                owner=owner,
-                expires_at=time_text(expires_at),
-            )
+            leases.Claim(time_text(now), night, node, owner, time_text(expires_at))
         )
-        # Not validated again: it is what the store has just written.
-        return Lease.model_construct(
-            night=night, node=node, attempt=attempt, token=token, owner=owner, expires_at=expires_at
-        )
+        return Lease(night=night, node=node, attempt=attempt, token=token, owner=owner, expires_at=expires_at)
 
     async def renew(self, lease: Lease, *, lease_s: float) -> Lease:
         expires_at = self._clock.now() + timedelta(seconds=lease_s)
@@ -150,16 +140,7 @@ class SqliteStore:
             result = result.model_copy(update={"cause": storable_text(result.cause)})
         if conclusion is not None and not conclusion.cause.isascii():
             conclusion = conclusion.model_copy(update={"cause": storable_text(conclusion.cause)})
-        await self._write(
-            partial(
-                leases.settle,
-                at=self._now(),
-                lease=lease,
-                result=result,
-                metrics=metrics,
-                conclusion=conclusion,
-            )
-        )
+        await self._write(leases.Settle(self._now(), lease, result, metrics, conclusion))
 
     async def end_nodes(self, night: str, nodes: Sequence[str], state: NodeState, cause: str) -> None:
         if state not in lifecycle.ENDS_WITHOUT_ATTEMPT:
