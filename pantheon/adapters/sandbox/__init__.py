@@ -1,0 +1,1 @@
+"""Sandboxes: bubblewrap, and none for owners who say so."""

@@ -1,0 +1,186 @@
+"""``ports.sandbox.Sandbox`` over bubblewrap.
+
+bubblewrap itself is started with an empty environment: the first process of the sandbox is bubblewrap, and every
+program in there can read what that one was started with (``/proc/1/environ``), whatever ``--clearenv`` says.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from pantheon.adapters.probes import find_program
+from pantheon.adapters.sandbox.candidate import Candidate
+from pantheon.adapters.sandbox.process import Launch, run_process
+from pantheon.adapters.sandbox.seccomp import FilterPrograms, compile_filters
+from pantheon.adapters.sandbox.undertaker import Bubble
+from pantheon.adapters.threads import run_to_end
+from pantheon.core.bubblewrap import (
+    IDS_PER_PROCESS,
+    Confinement,
+    FileDescriptors,
+    Identity,
+    ReadOnlyBind,
+    build_command,
+    build_options,
+    decide_identity,
+    etc_files,
+)
+from pantheon.core.errors import PreflightError, SandboxError
+from pantheon.core.sandbox import SandboxKind, SandboxLimits, SandboxResult, check_command
+from pantheon.ports.clock import Clock
+
+INSTALL = "Debian, Ubuntu: apt-get install bubblewrap libseccomp2 util-linux."
+_NEEDED = ("--add-seccomp-fd", "--json-status-fd", "--size", "--perms", "--cap-drop")
+_QUESTION_S = 10
+
+
+class BubblewrapSandbox:
+    """Runs each program in namespaces of its own.
+
+    Args:
+        program: absolute path of bubblewrap.
+        filters: the system-call filters.
+        disable_userns: whether this bubblewrap knows ``--disable-userns``.
+        reads: what the programs may read beside the system and the tree.
+        search_path: folders before the system's own on the programs' search path.
+    """
+
+    kind = SandboxKind.BUBBLEWRAP
+
+    def __init__(
+        self,
+        program: str,
+        filters: FilterPrograms,
+        clock: Clock,
+        *,
+        disable_userns: bool,
+        reads: Sequence[ReadOnlyBind] = (),
+        search_path: Sequence[str] = (),
+    ) -> None:
+        self._program = program
+        self._filters = filters
+        self._clock = clock
+        self._disable_userns = disable_userns
+        self._reads = tuple(reads)
+        self._search_path = tuple(search_path)
+        self._uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii")
+        self._slots = list(range(IDS_PER_PROCESS))
+        self._room = asyncio.Semaphore(IDS_PER_PROCESS)
+
+    async def run(
+        self, argv: Sequence[str], tree: Path, limits: SandboxLimits, *, env: Mapping[str, str] | None = None
+    ) -> SandboxResult:
+        check_command(tuple(argv), env or {})
+        async with self._identity() as identity:
+            candidate = await run_to_end(lambda: Candidate(tree, identity))
+            try:
+                confinement = Confinement(
+                    tree=str(tree),
+                    git=candidate.git,
+                    identity=identity,
+                    limits=limits,
+                    env=dict(env or {}),
+                    reads=self._reads,
+                    search_path=self._search_path,
+                    disable_userns=self._disable_userns,
+                )
+                return await self._run(confinement, argv)
+            finally:
+                await run_to_end(candidate.give_back)
+
+    async def _run(self, confinement: Confinement, argv: Sequence[str]) -> SandboxResult:
+        with ExitStack() as stack:
+            heard, status = os.pipe2(os.O_CLOEXEC)
+            stack.callback(os.close, heard)
+            said = stack.enter_context(_closing(status))
+            filters = [stack.enter_context(_memory(part)) for part in self._parts()]
+            files = {
+                path: stack.enter_context(_memory(content))
+                for path, content in etc_files(confinement.identity).items()
+            }
+            descriptors = FileDescriptors(status=said, filters=tuple(filters), files=files)
+            options = "\0".join(build_options(confinement, descriptors)).encode() + b"\0"
+            told = stack.enter_context(_memory(options))
+            bubble = Bubble(heard)
+            launch = Launch(
+                command=(self._program, "--args", str(told), "--", *build_command(confinement, argv)),
+                bury=bubble.bury,
+                env={},
+                inherit=(said, told, *filters, *files.values()),
+            )
+            result = await run_process(launch, confinement.limits, self._clock)
+        if result.killed is None and not bubble.ran:
+            why = result.stderr[:500].decode("utf-8", "replace").strip()
+            raise SandboxError(f"bubblewrap could not make the sandbox: {why or 'it does not say why'}")
+        return result
+
+    def _parts(self) -> tuple[bytes, bytes]:
+        return self._filters.known, self._filters.refused
+
+    @asynccontextmanager
+    async def _identity(self) -> AsyncIterator[Identity]:
+        async with self._room:
+            slot = self._slots.pop()
+            try:
+                yield decide_identity(os.geteuid(), self._uid_map, pid=os.getpid(), slot=slot)
+            finally:
+                self._slots.append(slot)
+
+
+def open_bubblewrap(
+    clock: Clock, *, reads: Sequence[ReadOnlyBind] = (), search_path: Sequence[str] = ()
+) -> BubblewrapSandbox:
+    """Find bubblewrap and compile the filters; blocks for some 50 ms.
+
+    Whether the sandbox also works on this machine is ``probe.prove_sandbox``'s question.
+
+    Raises:
+        PreflightError: a part is missing or too old.
+    """
+    for name in ("bwrap", "prlimit", "setpriv"):
+        if find_program(name) is None:
+            raise PreflightError(
+                f"{name} is not installed; code of the repository runs in bubblewrap or not at all",
+                hint=INSTALL,
+            )
+    program = find_program("bwrap") or "bwrap"
+    try:
+        told = subprocess.run(
+            [program, "--help"], capture_output=True, text=True, env={}, timeout=_QUESTION_S, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PreflightError(f"{program} does not work: {error}", hint=INSTALL) from error
+    missing = [option for option in _NEEDED if option not in told]
+    if missing:
+        raise PreflightError(
+            f"{program} is too old: it does not know {', '.join(missing)}",
+            hint="Use bubblewrap 0.8 or newer.",
+        )
+    return BubblewrapSandbox(
+        str(Path(program).absolute()),
+        compile_filters(),
+        clock,
+        disable_userns="--disable-userns" in told,
+        reads=reads,
+        search_path=search_path,
+    )
+
+
+@contextmanager
+def _memory(content: bytes) -> Iterator[int]:
+    """A descriptor that reads ``content``, without a file of any name."""
+    with _closing(os.memfd_create("pantheon", os.MFD_CLOEXEC)) as number:
+        os.write(number, content)
+        os.lseek(number, 0, os.SEEK_SET)
+        yield number
+
+
+@contextmanager
+def _closing(number: int) -> Iterator[int]:
+    try:
+        yield number
+    finally:
+        os.close(number)

@@ -1,0 +1,129 @@
+"""One program's life: started without a shell, read up to a ceiling, ended in time and with all that it started.
+
+How a sandbox ends what its program started is its own: the ``Undertaker`` that it gives.
+"""
+
+import asyncio
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pantheon.adapters.sandbox.capture import Capture, FloodError, open_capture
+from pantheon.adapters.threads import run_to_end
+from pantheon.core.errors import SandboxError
+from pantheon.core.sandbox import KillReason, SandboxLimits, SandboxResult, make_result
+from pantheon.ports.clock import Clock
+
+LAST_WORDS_S = 1.0
+"""Seconds for what is left in the pipes, once nobody should be there to write to them."""
+
+Undertaker = Callable[[int, int | None], None]
+"""Ends the process and all that it started, and returns when they are gone. Blocks; called in a thread.
+
+It gets the process's id, which is its group's too, and a descriptor of it (pidfd), None when it ended before one could
+be had. Raises ``SandboxError`` when something does not die.
+"""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is started, and how it is ended."""
+
+    command: Sequence[str]
+    bury: Undertaker
+    env: Mapping[str, str]
+    """The whole environment."""
+    cwd: str = "/"
+    inherit: Sequence[int] = ()
+    """Descriptors that the process gets; every other one is closed to it."""
+
+
+async def run_process(launch: Launch, limits: SandboxLimits, clock: Clock) -> SandboxResult:
+    """Run a command to its end, or to a ceiling.
+
+    Raises:
+        SandboxError: the command cannot be started, or something that it started does not die.
+
+    Cancellation:
+        Everything that it started is gone.
+    """
+    async with open_capture(limits.output_bytes) as out, open_capture(limits.output_bytes) as err:
+        begun = clock.monotonic()
+        process = await _start(launch, out, err)
+        out.close_write_end()
+        err.close_write_end()
+        killed = await _watch(process, launch.bury, limits, (out, err))
+        return make_result(
+            await process.wait(),
+            out.data,
+            err.data,
+            truncated=(out.truncated, err.truncated),
+            killed=killed,
+            duration_s=max(0.0, clock.monotonic() - begun),
+        )
+
+
+def wait_for_end(pidfd: int, timeout_s: float) -> bool:
+    """Tell whether the process of ``pidfd`` has ended, waiting for it at most ``timeout_s`` seconds."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(timeout_s * 1000))
+
+
+async def _start(launch: Launch, out: Capture, err: Capture) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *launch.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out.write_end,
+            stderr=err.write_end,
+            env=launch.env,
+            cwd=launch.cwd,
+            close_fds=True,
+            pass_fds=tuple(launch.inherit),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise SandboxError(f"{launch.command[0]} could not be started: {error}") from error
+
+
+async def _watch(
+    process: asyncio.subprocess.Process, bury: Undertaker, limits: SandboxLimits, captures: Sequence[Capture]
+) -> KillReason | None:
+    """Return why the run was ended from outside; None when it ended by itself."""
+    try:
+        pidfd: int | None = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        pidfd = None
+    try:
+        killed: KillReason | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                drains = [
+                    group.create_task(capture.drain(), name=f"sandbox output {number}")
+                    for number, capture in enumerate(captures, start=1)
+                ]
+                killed = await _outlast(process, limits.wall_s, pidfd, bury)
+                await asyncio.wait(drains, timeout=LAST_WORDS_S)
+                for drain in drains:
+                    drain.cancel()
+        except* FloodError:
+            killed = killed or KillReason.OUTPUT
+        return killed
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+async def _outlast(
+    process: asyncio.subprocess.Process, wall_s: float, pidfd: int | None, bury: Undertaker
+) -> KillReason | None:
+    try:
+        async with asyncio.timeout(wall_s):
+            await process.wait()
+    except TimeoutError:
+        return KillReason.DEADLINE
+    finally:
+        await run_to_end(lambda: bury(process.pid, pidfd))
+    return None
