@@ -16,6 +16,7 @@ from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.locality import check_local_network
 from pantheon.core.model import Frozen
+from pantheon.core.protected import PROTECTED, check_patterns
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
 from pantheon.core.window import WindowPolicy
@@ -93,6 +94,10 @@ class GatePolicy(Frozen):
     """Added and removed lines of one change together."""
     max_diff_bytes: int = Field(default=200_000, ge=1_000, le=50_000_000)
     """A larger diff is denied, not cut."""
+    protected: Annotated[tuple[str, ...], AfterValidator(check_patterns)] = Field(
+        default=PROTECTED, max_length=200
+    )
+    """Paths that no change may touch, as in ``.gitignore``; a change that does is for a person."""
 
 
 class SloPolicy(Frozen):

@@ -12,7 +12,7 @@ Accepted trade-off: emoji joined by U+200D fall apart, which is better than an i
 
 import re
 
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u3164\uffa0"  # invisible letters and marks
@@ -22,6 +22,7 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f"  # tags: a whole invisible alphabet
     "]"
 )
+"""One character that does not show, or acts."""
 
 
 def visible(text: str) -> str:
@@ -33,7 +34,7 @@ def visible(text: str) -> str:
     Returns:
         The text with ``\\uXXXX`` (``\\UXXXXXXXX`` beyond the basic plane) for each such character.
     """
-    return _UNSAFE.sub(_escape, text)
+    return UNSAFE.sub(_escape, text)
 
 
 def visible_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """The deterministic checks of a change: gathers what they look at, and lets the core judge.
 
-A flow names the checks it demands (``args.checks`` of its check node). Each check that is named runs; a name that
-does not exist is a failed check, never a skipped one.
+A flow names the checks it demands (``args.checks`` of its check node), and ``ALWAYS`` are demanded of every flow. Each
+check that is named runs; a name that does not exist is a failed check, never a skipped one.
 """
 
 import posixpath
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
 
+from pantheon.core.flow import Flow
 from pantheon.core.gate import CheckReport, CheckResult
+from pantheon.core.hidden import find_hidden
 from pantheon.core.notes.check import check_note_change, check_relinked, links_to_renamed
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
+from pantheon.core.protected import find_protected
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
 from pantheon.tools.rename import NOTE_SUFFIXES
@@ -55,6 +58,12 @@ class Change:
         return await self.repository.read_file(self.head, path) or b""
 
 
+def demanded_checks(flow: Flow) -> tuple[str, ...]:
+    """Return the names of the checks that a change has to pass; none where the flow names none, and may not land."""
+    named = [str(name) for node in flow.node if node.gate == "check" for name in node.args.get("checks", ())]
+    return tuple(dict.fromkeys([*named, *ALWAYS])) if named else ()
+
+
 async def run_checks(services: Services, context: NodeContext, *, base: str, head: str) -> CheckReport:
     """Run the checks that the flow names on the change from ``base`` to ``head``."""
     repository = services.repository
@@ -67,10 +76,7 @@ async def run_checks(services: Services, context: NodeContext, *, base: str, hea
         paths=await repository.changed_paths(base, head),
         operations=parse_operations(values),
     )
-    names = [
-        name for node in context.flow.node if node.gate == "check" for name in node.args.get("checks", ())
-    ]
-    results = [await _run(name, change) for name in names]
+    results = [await _run(name, change) for name in demanded_checks(context.flow)]
     return CheckReport(base=base, head=head, tree=await repository.tree_of(head), checks=tuple(results))
 
 
@@ -105,6 +111,29 @@ async def _kinds(change: Change) -> CheckResult:
         if path.status != "D" and b"\0" in await change.after(path.path):
             return CheckResult(name="kinds", passed=False, reason=f"{path.path}: binary content")
     return CheckResult(name="kinds", passed=True)
+
+
+async def _protected(change: Change) -> CheckResult:
+    """Nothing that decides whether a change is good, before or after."""
+    patterns = change.services.content.gate_policy.protected
+    path = find_protected((path.path for path in change.paths), patterns)
+    reason = "" if path is None else f"{path}: protected by policies/gate.toml; a person must change it"
+    return CheckResult(name="protected", passed=not reason, reason=reason)
+
+
+async def _visible(change: Change) -> CheckResult:
+    """No character that a reader of the change would not see, in names or contents, unless it was there before."""
+    came_from = {new: old for old, new in change.renames.items()}
+    for path in change.paths:
+        if path.status == "D":
+            continue
+        old = came_from.get(path.path, path.path)
+        before = (await change.before(old)).decode("utf-8", "replace")
+        after = (await change.after(path.path)).decode("utf-8", "replace")
+        name = None if path.status == "M" else find_hidden("", path.path.replace("/", " "))
+        if found := name or find_hidden(before, after):
+            return CheckResult(name="visible", passed=False, reason=f"{path.path}: adds {found}")
+    return CheckResult(name="visible", passed=True)
 
 
 async def _size(change: Change) -> CheckResult:
@@ -198,9 +227,13 @@ async def _each_note(change: Change, name: str) -> CheckResult:
     return CheckResult(name=name, passed=True)
 
 
+ALWAYS = ("kinds", "protected", "visible")
+"""Checks that no flow can do without."""
 CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
     "scope": _scope,
     "kinds": _kinds,
+    "protected": _protected,
+    "visible": _visible,
     "size": _size,
     "links": _links,
     "front_matter": _front_matter,

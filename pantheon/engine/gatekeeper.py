@@ -17,7 +17,7 @@ from pantheon.core.operation import TASK_TRAILER, TRAILER, operation_message, pa
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
-from pantheon.engine.checks import run_checks
+from pantheon.engine.checks import demanded_checks, run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.services import NodeContext, Services
@@ -105,10 +105,7 @@ class Gatekeeper:
         reviewers = [name for name in map(self._reviewer_of, nodes) if name is not None]
         missing = self.services.content.gate_policy.reviewers - len(set(reviewers))
         return Rules(
-            checks=tuple(
-                name for node in nodes if node.gate == "check" for name in node.args.get("checks", ())
-            )
-            or ("checks",),
+            checks=demanded_checks(context.flow) or ("checks",),
             reviewers=(*reviewers, *(f"reviewer {n + 1} more" for n in range(max(missing, 0)))),
         )
 

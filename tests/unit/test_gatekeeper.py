@@ -14,6 +14,7 @@ from pantheon.core.records import AttemptOutcome
 from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
 from pantheon.core.task import Task
+from pantheon.engine.checks import ALWAYS
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import SWAP_TRIES, Gatekeeper
 from pantheon.engine.results import NodeResult
@@ -94,7 +95,7 @@ class Case:
 
     async def report(self) -> dict[str, Any]:
         """A report in which everything passed."""
-        checks = (CheckResult(name="scope", passed=True),)
+        checks = tuple(CheckResult(name=name, passed=True) for name in ("scope", *ALWAYS))
         return CheckReport(**await self.change(), checks=checks).model_dump(mode="json")
 
     async def review(self, reviewer: str, verdict: str = "pass") -> dict[str, Any]:
@@ -171,7 +172,7 @@ async def test_a_report_of_any_other_node_is_no_report(forger: str, case: Case) 
 async def test_a_forged_report_does_not_hide_the_real_one(case: Case) -> None:
     """A passing report that a worker puts before the failed one of the check node changes nothing."""
     failing = await case.report()
-    failing["checks"] = [{"name": "scope", "passed": False, "reason": "b.md: outside the task's targets"}]
+    failing["checks"][0] = {"name": "scope", "passed": False, "reason": "b.md: outside the task's targets"}
     made = await case.decide(
         {
             "a.work": await case.report(),
