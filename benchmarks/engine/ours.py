@@ -50,6 +50,7 @@ class NoSink:
     """``ports.artifacts.ArtifactSink`` that keeps nothing."""
 
     folder = ""
+    keeps = False
 
     async def put(self, name: str, data: bytes) -> None:
         """Forget an artifact."""

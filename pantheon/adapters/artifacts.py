@@ -24,6 +24,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 class FolderSink:
     """``ports.artifacts.ArtifactSink`` over one folder."""
 
+    keeps = True
+
     def __init__(self, root: Path, folder: str, made: Sequence[Path] = ()) -> None:
         self._root = root
         self._folder = folder

@@ -48,6 +48,7 @@ class AttemptRecorder:
     envelope: bytes | None = None
     """The attestation, once it is signed."""
     _began: tuple[datetime, float] = field(init=False)
+    _ended_at: datetime = field(init=False)
     _settled: AttemptResult | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class AttemptRecorder:
     async def begin(self, context: NodeContext) -> NodeContext:
         """Note what the attempt starts from."""
         self.context = context
-        await self.evidence.put_json("input.json", _input(context))
+        await self.evidence.put_json("input.json", lambda: _input(context))
         return context
 
     async def settle(self, result: NodeResult, attest: Attest, conclusion: Conclusion | None = None) -> None:
@@ -69,13 +70,13 @@ class AttemptRecorder:
             StoreError, ArtifactError: infrastructure.
         """
         if self._settled is None:
-            self._settled = self._result(result)
+            self._settled, self._ended_at = self._result(result), self.services.clock.now()
         settled = self._settled
         if self.context is None:
-            await self.evidence.put_json("input.json", self._unprepared())
-        if result.output is not None:
-            await self.evidence.put_json("output.json", result.output)
-        await self.evidence.put_json("metrics.json", _without_output(settled.metrics))
+            await self.evidence.put_json("input.json", self._unprepared)
+        if (output := result.output) is not None:
+            await self.evidence.put_json("output.json", lambda: output)
+        await self.evidence.put_json("metrics.json", lambda: self._metrics(settled))
         await attest(self, result)
         await self.services.store.settle(self.lease, settled, conclusion=conclusion)
 
@@ -87,8 +88,6 @@ class AttemptRecorder:
             "ended": result.ended,
             "agent": result.agent,
             "wall_s": round(clock.monotonic() - self._began[1], 3),
-            "started_at": self._began[0].isoformat(),
-            "ended_at": clock.now().isoformat(),
             "output": dict(result.output or {}),
         }
         return AttemptResult(
@@ -99,6 +98,11 @@ class AttemptRecorder:
             artifacts=self.evidence.sink.folder,
             metrics=metrics,
         )
+
+    def _metrics(self, settled: AttemptResult) -> Mapping[str, Any]:
+        """Return the metrics as an artifact: with the times, which the store has in columns, and without the output."""
+        times = {"started_at": self._began[0].isoformat(), "ended_at": self._ended_at.isoformat()}
+        return {name: value for name, value in settled.metrics.items() if name != "output"} | times
 
     def _unprepared(self) -> Mapping[str, Any]:
         return {
@@ -141,11 +145,6 @@ async def _sign(record: AttemptRecorder, result: NodeResult, digests: Mapping[st
     )
     signature = await services.signer.sign(pae(PAYLOAD_TYPE, statement))
     return seal(statement, [(services.signer.key_id, signature)]).to_bytes() + b"\n"
-
-
-def _without_output(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the metrics as an artifact: the output is one of its own."""
-    return {name: value for name, value in metrics.items() if name != "output"}
 
 
 def _input(context: NodeContext) -> Mapping[str, Any]:

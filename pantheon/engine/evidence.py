@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,9 +123,10 @@ class Evidence:
             },
         )
 
-    async def put_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write one JSON artifact, indented for people."""
-        await self.sink.put(name, _pretty(value))
+    async def put_json(self, name: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Write one JSON artifact, indented for people; it is made only when it is kept."""
+        if self.sink.keeps:
+            await self.sink.put(name, _pretty(make()))
 
     async def log(self, line: str) -> None:
         """Add one line to the attempt's ``stdout.log``."""

@@ -155,7 +155,7 @@ class NodeExecutor:
                 kind=FailureKind.TRANSIENT,
             )
         output = review.model_dump(mode="json")
-        await evidence.put_json("review.json", output)
+        await evidence.put_json("review.json", lambda: output)
         return succeeded(context.input_commit, output, agent=agent.label)
 
     async def _under_review(

@@ -15,6 +15,11 @@ class ArtifactSink(Protocol):
         """The attempt's folder, relative to the artifacts root."""
         ...
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept: False in a night without artifacts, for which nothing need be made."""
+        ...
+
     async def put(self, name: str, data: bytes) -> None:
         """Write one artifact whole; with the bytes it has already, nothing happens.
 

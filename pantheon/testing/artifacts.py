@@ -9,6 +9,8 @@ from pantheon.core.errors import ArtifactError
 class FakeSink:
     """``ports.artifacts.ArtifactSink`` in memory."""
 
+    keeps = True
+
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self.files: dict[str, bytes] = {}

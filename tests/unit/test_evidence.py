@@ -87,6 +87,6 @@ async def test_an_answered_call_keeps_its_reply() -> None:
 async def test_json_is_for_people(value: Mapping[str, Any]) -> None:
     """JSON artifacts keep the order they were given, are indented by two and are always UTF-8."""
     sink = FakeSink("a")
-    await Evidence(sink).put_json("output.json", value)
+    await Evidence(sink).put_json("output.json", lambda: value)
     expected = json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
     assert sink.files["output.json"] == expected
