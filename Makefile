@@ -10,11 +10,14 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models night clean-night test check format lint chaos bench bench-setup clean distclean
+.PHONY: help system setup setup-dev models night clean-night test check format lint chaos bench bench-setup clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+system: ## install what is needed from the system (FOR=night or test); as an ordinary user, say the command
+	@.ci/system-packages $(or $(FOR),test)
 
 setup: $(VENV)/.installed ## make the virtual environment and install Pantheon into it
 setup-dev: $(VENV)/.installed-dev ## the same, with what tests and checks need
@@ -42,6 +45,7 @@ models: setup ## fetch and verify the small model that the tests use
 	@$(BIN)/pantheon models pull $(SMALL_MODEL)
 
 night: setup ## one whole night over the sample notes: model, repository, queue, night, report
+	@$(MAKE) --no-print-directory system FOR=night
 	@$(BIN)/pantheon models pull
 	@samples/first_night.sh $(BIN)/pantheon .night/repository
 
@@ -49,7 +53,7 @@ clean-night: ## forget the sample repository, so that the next `make night` star
 	rm -rf .night
 
 test: setup-dev models ## everything: checks and all tests, the small model and a browser included
-	@.ci/system-packages
+	@$(MAKE) --no-print-directory system
 	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(WORKERS)
