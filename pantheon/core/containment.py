@@ -132,8 +132,8 @@ class ContainmentStatement(Frozen):
     proven: bool
     reasons: tuple[str, ...] = ()
     observed: Observations
-    not_before: str = Field(default="", max_length=64)
-    """When it was observed, RFC 3339; empty when the reader has it from elsewhere."""
+    at: str = Field(default="", max_length=64)
+    """When it was stated, RFC 3339; empty until it is recorded."""
 
     def as_predicate(self) -> Mapping[str, Any]:
         """Return the statement as JSON values without floats."""
@@ -158,7 +158,7 @@ def state_containment(seen: Observations, at: str = "") -> ContainmentStatement:
         proven=verdict.proven,
         reasons=tuple(reason.message for reason in verdict.reasons),
         observed=seen,
-        not_before=at,
+        at=at,
     )
 
 

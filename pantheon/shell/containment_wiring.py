@@ -46,6 +46,7 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
             or it cannot be proven.
         LocalityError: the model server is not local.
     """
+    from pantheon.adapters.clock import SystemClock
     from pantheon.adapters.containment.enter import arguments_again, enter_namespace, network_namespace
     from pantheon.adapters.containment.seal import close_inherited, seal_process
     from pantheon.adapters.relay import start_relay
@@ -70,7 +71,7 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
     if verdict.only(*SEALABLE):
         seal_process()
         seen = look(policy)
-    statement = state_containment(seen)
+    statement = state_containment(seen, SystemClock().now().isoformat(timespec="seconds"))
     if not statement.proven:
         raise refusal(seen)
     return statement
