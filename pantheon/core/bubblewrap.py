@@ -16,7 +16,6 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.sandbox import SandboxLimits
 
@@ -30,6 +29,7 @@ _TO_LEAVE_ROOT = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARC
 """What setpriv needs to leave root, and bubblewrap to enter a tree that belongs to another by then."""
 _NO_BINDS_AT = ("/", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/var", WORK)
 _NO_BINDS_BELOW = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", WORK)
+_NEVER_READ = ("/dev", "/proc", "/run", "/sys", "/var/run")
 _SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime")
 
 
@@ -57,17 +57,20 @@ class ReadOnlyBind(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if problem := self._problem():
+            raise ValueError(problem)
+        return self
+
+    def _problem(self) -> str | None:
         for name in (self.source, self.target):
             path = PurePosixPath(name)
             if not path.is_absolute() or ".." in path.parts or str(path) != name or not name.isprintable():
-                raise ValueError(f"{name!r} is not a plain absolute path")
+                return f"{name!r} is not a plain absolute path"
         if self.target in _NO_BINDS_AT or _is_below(self.target, _NO_BINDS_BELOW):
-            raise ValueError(f"{self.target}: this place belongs to the sandbox itself")
-        if self.source in _NO_BINDS_AT or _is_below(
-            self.source, ("/dev", "/proc", "/run", "/sys", "/var/run")
-        ):
-            raise ValueError(f"{self.source}: this folder never goes into the sandbox")
-        return self
+            return f"{self.target}: this place belongs to the sandbox itself"
+        if self.source in _NO_BINDS_AT or _is_below(self.source, _NEVER_READ):
+            return f"{self.source}: this never goes into the sandbox"
+        return None
 
 
 class Confinement(Frozen):
@@ -170,11 +173,8 @@ def build_command(confinement: Confinement, argv: Sequence[str]) -> tuple[str, .
 
 
 def parse_reads(paths: Sequence[str]) -> tuple[ReadOnlyBind, ...]:
-    """Return the binds of folders that the policy names, each at its own path. Raises ``ConfigError``."""
-    try:
-        return tuple(ReadOnlyBind(source=path, target=path) for path in paths)
-    except ValueError as error:
-        raise ConfigError(f"policies/night.toml: sandbox_reads: {error}") from error
+    """Return the binds of paths that the policy names, each at its own place. Raises ``ValueError``."""
+    return tuple(ReadOnlyBind(source=path, target=path) for path in paths)
 
 
 def _namespaces(confinement: Confinement) -> list[str]:

@@ -12,11 +12,13 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
+from pantheon.core.bubblewrap import parse_reads
 from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.locality import check_local_network
 from pantheon.core.model import Frozen
 from pantheon.core.protected import PROTECTED, check_patterns
+from pantheon.core.sandbox import SandboxKind
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
 from pantheon.core.window import WindowPolicy
@@ -32,6 +34,11 @@ def _network(text: str) -> str:
         return str(check_local_network(text))
     except LocalityError as error:
         raise ValueError(error.message) from error
+
+
+def _reads(paths: tuple[str, ...]) -> tuple[str, ...]:
+    parse_reads(paths)
+    return paths
 
 
 class NightBudget(Frozen):
@@ -62,6 +69,10 @@ class NightPolicy(Frozen):
     local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=(), max_length=16)
     """Private networks in CIDR notation that a model server may be in; empty: this machine only. With
     ``containment = "firewall"``: single addresses, for there is a rule for each."""
+    sandbox: SandboxKind = SandboxKind.BUBBLEWRAP
+    """What code of the repository runs in (docs/sandbox.md); the report says so when that is nothing."""
+    sandbox_reads: Annotated[tuple[str, ...], AfterValidator(_reads)] = Field(default=(), max_length=32)
+    """Absolute paths outside the candidate tree that such code may read, for example a virtual environment."""
     window: WindowPolicy | None = None
     """When the daemon may run nights; None: always."""
     budget: NightBudget = Field(default_factory=NightBudget)
