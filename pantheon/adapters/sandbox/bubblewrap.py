@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pantheon.adapters.probes import find_program
@@ -37,13 +38,22 @@ _NEEDED = ("--add-seccomp-fd", "--json-status-fd", "--size", "--perms", "--cap-d
 _QUESTION_S = 10
 
 
+@dataclass(frozen=True)
+class Bubblewrap:
+    """The installed program."""
+
+    path: str
+    version: str
+    disable_userns: bool
+    """Whether it knows ``--disable-userns``."""
+
+
 class BubblewrapSandbox:
     """Runs each program in namespaces of its own.
 
     Args:
-        program: absolute path of bubblewrap.
+        found: which bubblewrap.
         filters: the system-call filters.
-        disable_userns: whether this bubblewrap knows ``--disable-userns``.
         reads: what the programs may read beside the system and the tree.
         search_path: folders before the system's own on the programs' search path.
     """
@@ -52,23 +62,27 @@ class BubblewrapSandbox:
 
     def __init__(
         self,
-        program: str,
+        found: Bubblewrap,
         filters: FilterPrograms,
         clock: Clock,
         *,
-        disable_userns: bool,
         reads: Sequence[ReadOnlyBind] = (),
         search_path: Sequence[str] = (),
     ) -> None:
-        self._program = program
-        self._filters = filters
+        self._found = found
         self._clock = clock
-        self._disable_userns = disable_userns
+        self.filters = (filters.known, filters.refused)
+        """The system-call filters, in the order of loading."""
         self._reads = tuple(reads)
         self._search_path = tuple(search_path)
         self._uid_map = Path("/proc/self/uid_map").read_text(encoding="ascii")
         self._slots = list(range(IDS_PER_PROCESS))
         self._room = asyncio.Semaphore(IDS_PER_PROCESS)
+
+    @property
+    def version(self) -> str:
+        """bubblewrap's own word for its version."""
+        return self._found.version
 
     async def run(
         self, argv: Sequence[str], tree: Path, limits: SandboxLimits, *, env: Mapping[str, str] | None = None
@@ -85,7 +99,7 @@ class BubblewrapSandbox:
                     env=dict(env or {}),
                     reads=self._reads,
                     search_path=self._search_path,
-                    disable_userns=self._disable_userns,
+                    disable_userns=self._found.disable_userns,
                 )
                 return await self._run(confinement, argv)
             finally:
@@ -96,7 +110,7 @@ class BubblewrapSandbox:
             heard, status = os.pipe2(os.O_CLOEXEC)
             stack.callback(os.close, heard)
             said = stack.enter_context(_closing(status))
-            filters = [stack.enter_context(_memory(part)) for part in self._parts()]
+            filters = [stack.enter_context(_memory(part)) for part in self.filters]
             files = {
                 path: stack.enter_context(_memory(content))
                 for path, content in etc_files(confinement.identity).items()
@@ -106,7 +120,7 @@ class BubblewrapSandbox:
             told = stack.enter_context(_memory(options))
             bubble = Bubble(heard)
             launch = Launch(
-                command=(self._program, "--args", str(told), "--", *build_command(confinement, argv)),
+                command=(self._found.path, "--args", str(told), "--", *build_command(confinement, argv)),
                 bury=bubble.bury,
                 env={},
                 inherit=(said, told, *filters, *files.values()),
@@ -116,9 +130,6 @@ class BubblewrapSandbox:
             why = result.stderr[:500].decode("utf-8", "replace").strip()
             raise SandboxError(f"bubblewrap could not make the sandbox: {why or 'it does not say why'}")
         return result
-
-    def _parts(self) -> tuple[bytes, bytes]:
-        return self._filters.known, self._filters.refused
 
     @asynccontextmanager
     async def _identity(self) -> AsyncIterator[Identity]:
@@ -140,33 +151,36 @@ def open_bubblewrap(
     Raises:
         PreflightError: a part is missing or too old.
     """
+    return BubblewrapSandbox(
+        find_bubblewrap(), compile_filters(), clock, reads=reads, search_path=search_path
+    )
+
+
+def find_bubblewrap() -> Bubblewrap:
+    """Find what is needed beside the filters. Raises ``PreflightError``: a part is missing or too old."""
     for name in ("bwrap", "prlimit", "setpriv"):
         if find_program(name) is None:
             raise PreflightError(
                 f"{name} is not installed; code of the repository runs in bubblewrap or not at all",
                 hint=INSTALL,
             )
-    program = find_program("bwrap") or "bwrap"
-    try:
-        told = subprocess.run(
-            [program, "--help"], capture_output=True, text=True, env={}, timeout=_QUESTION_S, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise PreflightError(f"{program} does not work: {error}", hint=INSTALL) from error
-    missing = [option for option in _NEEDED if option not in told]
+    path = str(Path(find_program("bwrap") or "bwrap").absolute())
+    options, version = _ask(path, "--help"), _ask(path, "--version")
+    missing = [option for option in _NEEDED if option not in options]
     if missing:
         raise PreflightError(
-            f"{program} is too old: it does not know {', '.join(missing)}",
-            hint="Use bubblewrap 0.8 or newer.",
+            f"{path} is too old: it does not know {', '.join(missing)}", hint="Use bubblewrap 0.8 or newer."
         )
-    return BubblewrapSandbox(
-        str(Path(program).absolute()),
-        compile_filters(),
-        clock,
-        disable_userns="--disable-userns" in told,
-        reads=reads,
-        search_path=search_path,
-    )
+    return Bubblewrap(path, version.strip(), "--disable-userns" in options)
+
+
+def _ask(path: str, question: str) -> str:
+    try:
+        return subprocess.run(
+            [path, question], capture_output=True, text=True, env={}, timeout=_QUESTION_S, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PreflightError(f"{path} does not work: {error}", hint=INSTALL) from error
 
 
 @contextmanager
