@@ -18,6 +18,7 @@ from pantheon.core.notes.check import check_note_change, check_relinked, links_t
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.core.protected import find_protected
+from pantheon.core.visible import visible_line
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
 from pantheon.tools.rename import NOTE_SUFFIXES
@@ -130,7 +131,10 @@ async def _visible(change: Change) -> CheckResult:
         old = came_from.get(path.path, path.path)
         before = (await change.before(old)).decode("utf-8", "replace")
         after = (await change.after(path.path)).decode("utf-8", "replace")
-        name = None if path.status == "M" else find_hidden("", path.path.replace("/", " "))
+        if path.status != "M" and visible_line(path.path) != path.path:
+            reason = f"{path.path}: a name that does not show as it is"
+            return CheckResult(name="visible", passed=False, reason=reason)
+        name = None if path.status == "M" else find_hidden("", path.path)
         if found := name or find_hidden(before, after):
             return CheckResult(name="visible", passed=False, reason=f"{path.path}: adds {found}")
     return CheckResult(name="visible", passed=True)

@@ -93,7 +93,7 @@ class Repository(Protocol):
         ...
 
     async def diff(self, base: str, head: str) -> bytes:
-        """Return the whole textual diff between two commits, binary files and renames included."""
+        """Return the whole diff between two commits as text, whatever attributes say; renames are told as such."""
         ...
 
     async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:

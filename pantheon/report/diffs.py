@@ -7,7 +7,7 @@ import re
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from pantheon.core.visible import visible
+from pantheon.core.visible import visible, visible_line
 from pantheon.report.model import DiffLine
 
 Kind = Literal["add", "del", "hunk", "meta", "same"]
@@ -37,7 +37,7 @@ def read_diff(text: str) -> DiffFacts:
             removed += 1
         elif kind == "meta" and len(paths) <= MAX_FILES:
             _note_path(paths, line)
-    pairs = tuple((visible(old), visible(new)) for old, new in paths[:MAX_FILES])
+    pairs = tuple((visible_line(old), visible_line(new)) for old, new in paths[:MAX_FILES])
     return DiffFacts(pairs, added, removed)
 
 

@@ -91,14 +91,16 @@ class NightRepository:
     async def diff(self, base: str, head: str) -> bytes:
         async with self._naming(base, head):
             _, out = await self._own.run(
-                "diff-tree", "-p", "-r", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
-                "--no-color", base, head,
+                "diff-tree", "-p", "-r", "-M", "--text", "--full-index", "--no-ext-diff", "--no-textconv",
+                "--no-color", "--ignore-submodules=none", base, head,
             )  # fmt: skip
         return out
 
     async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
         async with self._naming(base, head):
-            _, out = await self._own.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, head)
+            _, out = await self._own.run(
+                "diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", base, head
+            )
         fields = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(
             ChangedPath(
