@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from pantheon.core.errors import PantheonError
-from pantheon.shell import wiring
+from pantheon.core.credentials import find_proxies
+from pantheon.core.errors import PantheonError, PreflightError
+from pantheon.shell import sandbox_wiring, wiring
 from pantheon.shell.config import Config
 from pantheon.shell.environment import PREFIX, RESERVED
 from pantheon.shell.settings import dotted_keys, variable_of
 
 GIT_NEEDED = (2, 38)
 QUESTION_TIMEOUT_S = 30
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
 
 
 class Grade(StrEnum):
@@ -96,17 +96,19 @@ async def _files() -> Finding:
 
 
 async def _sandbox() -> Finding:
-    missing = [name for name in ("bwrap", "unshare") if wiring.probes.find_program(name) is None]
-    if missing:
-        return Finding(
-            "sandbox", Grade.WARN, f"not installed: {', '.join(missing)}",
-            "apt-get install bubblewrap util-linux. Flows that run a repository's own code need them.",
-        )  # fmt: skip
-    return Finding("sandbox", Grade.OK, "bwrap and unshare are there")
+    try:
+        proof = await sandbox_wiring.prove_default_sandbox()
+    except PreflightError as error:
+        # Not in the way of a night: only flows that run a repository's own code are refused without it.
+        said = f"{error.message}; flows that run a repository's own code are refused"
+        return Finding("sandbox", Grade.WARN, said, error.hint)
+    return Finding(
+        "sandbox", Grade.OK, f"{proof.version} holds: what runs in it reaches its tree and nothing else"
+    )
 
 
 async def _environment(env: Mapping[str, str]) -> Finding:
-    proxies = sorted(name for name in env if name.lower() in PROXIES and env[name])
+    proxies = find_proxies(env)
     known = {variable_of(key, PREFIX) for key in dotted_keys(Config)} | RESERVED
     strange = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
     if strange:
@@ -115,7 +117,7 @@ async def _environment(env: Mapping[str, str]) -> Finding:
         )
     if proxies:
         return Finding(
-            "environment", Grade.WARN, f"set: {', '.join(proxies)}",
-            "A night uses no proxy; only fetching a model by day does.",
+            "environment", Grade.FAIL, f"set: {', '.join(proxies)}",
+            f"A night uses no proxy and starts with none; only fetching a model by day does: unset {' '.join(proxies)}",
         )  # fmt: skip
     return Finding("environment", Grade.OK, "no proxy, no misspelt setting")

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
+from pantheon.core.sandbox import SandboxKind
 from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.containment_checks import ask_containment
 
 MIB = 1024 * 1024
 DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
@@ -20,6 +22,7 @@ def project_questions(project: Project, user: UserPaths) -> Mapping[str, Questio
         "folders": partial(_folders, project),
         "disk": partial(_disk, project),
         "policies": partial(_policies, project),
+        "containment": partial(ask_containment, project),
         "agents": partial(_agents, project),
         "flows": partial(_flows, project),
         "model": partial(_model, project, user),
@@ -64,7 +67,12 @@ async def _disk(project: Project) -> Finding:
 
 
 async def _policies(project: Project) -> Finding:
-    await asyncio.to_thread(wiring.load_policies, project)
+    policies = await asyncio.to_thread(wiring.load_policies, project)
+    if policies.night.sandbox is SandboxKind.NONE:
+        return Finding(
+            "policies", Grade.WARN, 'sandbox = "none": code of the repository runs without any confinement',
+            'Say sandbox = "bubblewrap" in policies/night.toml.',
+        )  # fmt: skip
     return Finding("policies", Grade.OK, "night, gate and slo are sound")
 
 

@@ -166,7 +166,7 @@ def test_proxies_and_misspelt_settings_are_mentioned(
 ) -> None:
     """A variable that will have no effect is not left to be found out in the morning."""
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
-    assert doctor(capsys, repo)[1]["environment"]["grade"] == "warn"
+    assert doctor(capsys, repo)[1]["environment"]["grade"] == "fail"
     monkeypatch.setenv("PANTHEON_NIGHT_LEASES", "3")
     assert "PANTHEON_NIGHT_LEASES" in doctor(capsys, repo)[1]["environment"]["message"]
 
@@ -207,3 +207,38 @@ async def test_a_question_that_hangs_is_an_answer(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(checks, "QUESTION_TIMEOUT_S", 0.01)
     first, second = await checks.ask({"a": hang, "b": answer})
     assert (first.grade, second.grade) == (Grade.FAIL, Grade.OK)
+
+
+def test_containment_is_proven_by_a_process_of_its_own(
+    repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor's own process stays where it is; what would keep a night from starting is a failure."""
+    before = Path("/proc/self/ns/net").readlink()
+    assert doctor(capsys, repo)[1]["containment"]["grade"] == "ok"
+    assert Path("/proc/self/ns/net").readlink() == before
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    found = doctor(capsys, repo)[1]["containment"]
+    assert (found["grade"], "OPENAI_API_KEY" in found["message"]) == ("fail", True)
+
+
+def test_the_endpoint_of_the_command_line_is_what_is_tried(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server on another machine cannot be reached out of a namespace that holds nothing, and the doctor says so."""
+    policy = repo / "policies" / "night.toml"
+    text = policy.read_text(encoding="utf-8").replace(
+        "local_networks = []", 'local_networks = ["10.0.0.5/32"]'
+    )
+    policy.write_text(text, encoding="utf-8")
+    run(
+        [
+            "-C",
+            str(repo),
+            "--set",
+            "endpoint.kind=openai",
+            "--set",
+            "endpoint.url=http://10.0.0.5:8000",
+            "doctor",
+        ]
+    )
+    assert "no way leads to http://10.0.0.5:8000" in capsys.readouterr().out

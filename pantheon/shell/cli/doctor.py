@@ -11,6 +11,8 @@ from pantheon.shell.checks import Finding, Grade, ask, machine_questions
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import Tone, emit_json, paint, say
 from pantheon.shell.config import FILE
+from pantheon.shell.containment_checks import containment_findings
+from pantheon.shell.containment_wiring import contain
 from pantheon.shell.environment import environment
 from pantheon.shell.project_checks import project_questions
 
@@ -18,13 +20,18 @@ TONES: dict[Grade, Tone] = {Grade.OK: "good", Grade.WARN: "warn", Grade.FAIL: "b
 
 
 @click.command("doctor")
+@click.option(
+    "--containment", is_flag=True, help="Only prove, from inside, that a night cannot leave the machine."
+)
 @json_option
 @session_option
-def command(session: Session, as_json: bool) -> int:
+def command(session: Session, containment: bool, as_json: bool) -> int:
     """Tell whether tonight is going to work, and how to mend what is missing.
 
     Exit code 3 when something would keep the night from starting.
     """
+    if containment:
+        return prove(session, as_json)
     findings = run_async(lambda: examine(session))
     counts = Counter(finding.grade for finding in findings)
     if as_json:
@@ -34,6 +41,18 @@ def command(session: Session, as_json: bool) -> int:
             _tell(finding)
         say(f"{counts[Grade.OK]} ok, {counts[Grade.WARN]} to look at, {counts[Grade.FAIL]} in the way")
     return PreflightError.exit_code if counts[Grade.FAIL] else 0
+
+
+def prove(session: Session, as_json: bool) -> int:
+    """Do what a night does first, and tell what was seen. Raises ``PreflightError`` where a night would not start."""
+    statement = contain(session.project(), session.command_line)
+    if as_json:
+        emit_json(statement.as_predicate())
+        return 0
+    for finding in containment_findings(statement.observed):
+        _tell(finding)
+    say(f"contained: {statement.observed.mode}")
+    return 0
 
 
 async def examine(session: Session) -> tuple[Finding, ...]:
