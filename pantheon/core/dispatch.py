@@ -99,7 +99,7 @@ class ReadyQueue:
         """Return the node to start now, with its slots taken; None when nothing may start."""
         best: tuple[Key, str, Resources] | None = None
         urgent: tuple[Key, str, Resources] | None = None
-        reserved = self._reserved()
+        kept = self._kept()
         for resources, lane in self._lanes.items():
             head = self._head(lane)
             if head is None:
@@ -108,7 +108,7 @@ class ReadyQueue:
             if urgent is None or entry < urgent:
                 urgent = entry
             fits = self._fits(resources) and (
-                entry[1] == self._blocked[0] or not any(name in reserved for name, _ in resources)
+                entry[1] == self._blocked[0] or not (kept and self._takes(resources, kept))
             )
             if fits and (best is None or entry < best):
                 best = entry
@@ -145,19 +145,22 @@ class ReadyQueue:
         key, count = self._blocked
         if key != urgent[1]:
             key, count = urgent[1], 0
-        lacking = self._lacking(urgent[2])
-        takes = any(name in lacking for name, _ in best[2])
-        self._blocked = (key, count + takes)
+        self._blocked = (key, count + self._takes(best[2], urgent[2]))
 
-    def _reserved(self) -> frozenset[str]:
-        """Return the resources that are kept for a node that was overtaken often enough."""
+    def _kept(self) -> Resources:
+        """Return the slots that are kept for a node that was overtaken often enough."""
         key, count = self._blocked
         if count < MAX_OVERTAKES or key not in self._waiting:
-            return frozenset()
-        return self._lacking(self._waiting[key].resources)
+            return ()
+        return self._waiting[key].resources
 
-    def _lacking(self, resources: Resources) -> frozenset[str]:
-        return frozenset(name for name, cost in resources if self._free.get(name, cost) < cost)
+    def _takes(self, resources: Resources, wanted: Resources) -> bool:
+        """Whether a start would take slots that the other then lacks, those free for it at the moment included."""
+        costs = dict(resources)
+        return any(
+            name in self._free and name in costs and self._free[name] - costs[name] < cost
+            for name, cost in wanted
+        )
 
     def _enter(self, candidate: Candidate) -> None:
         lane = self._lanes.setdefault(candidate.resources, _Lane())
