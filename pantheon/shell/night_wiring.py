@@ -17,10 +17,13 @@ from pantheon.engine.checks import CHECKS
 from pantheon.engine.services import Content, Services
 from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
+from pantheon.ports.signer import NightSigner
 from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.logs import configure_logs
 from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
-from pantheon.shell.wiring import connect_endpoint, load_content, project_signer
+from pantheon.shell.signer_wiring import open_signer
+from pantheon.shell.wiring import connect_endpoint, load_content
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -36,6 +39,7 @@ class NightServices:
     queue: QueueFolder
     owner: str
     """This process, in leases."""
+    signer: NightSigner
 
 
 @asynccontextmanager
@@ -53,6 +57,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         GitError, StoreError, SignatureError: the repository, the store or the key cannot be used; another night
             is running.
     """
+    configure_logs()
     clock = SystemClock()
     content = load_content(project)
     tools = Registry(NOTE_TOOLS)
@@ -64,7 +69,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         repository = await NightRepository.open(
             project.root, project.state, trees=_trees(project), clock=clock
         )
-        signer = project_signer(project, user)
+        signer = await stack.enter_async_context(open_signer(project, user, clock))
         model = await stack.enter_async_context(_model(project, user, say))
         services = Services(
             store=store,
@@ -80,6 +85,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             services=services,
             queue=project_queue(project),
             owner=f"{socket.gethostname()}:{os.getpid()}",
+            signer=signer,
         )
 
 

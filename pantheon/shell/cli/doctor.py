@@ -1,15 +1,13 @@
 """``pantheon doctor``: is tonight going to work, and what mends what is missing?"""
 
-import sys
 from collections import Counter
 
 import click
 
 from pantheon.core.errors import PantheonError, PreflightError
-from pantheon.core.visible import visible
 from pantheon.shell.checks import Finding, Grade, ask, machine_questions
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
-from pantheon.shell.cli.output import Tone, emit_json, paint, say
+from pantheon.shell.cli.output import Tone, emit_json, emit_marked, say
 from pantheon.shell.config import FILE
 from pantheon.shell.containment_checks import containment_findings
 from pantheon.shell.containment_wiring import contain
@@ -67,7 +65,4 @@ async def examine(session: Session) -> tuple[Finding, ...]:
 
 
 def _tell(finding: Finding) -> None:
-    grade = paint(f"{finding.grade:4}", TONES[finding.grade], sys.stdout)
-    sys.stdout.write(f"{grade}  {finding.check:11}  {visible(finding.message)}\n")
-    if finding.mend:
-        sys.stdout.write(f"{'':19}{visible(finding.mend)}\n")
+    emit_marked(finding.grade, TONES[finding.grade], f"{finding.check:11}  {finding.message}", finding.mend)

@@ -48,6 +48,25 @@ def emit(text: str) -> None:
     sys.stdout.write(visible(text) + "\n")
 
 
+def emit_line(value: Any) -> None:
+    """Write a value to stdout as one line of ASCII JSON."""
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def emit_marked(mark: str, tone: Tone, text: str, hint: str = "") -> None:
+    """Write text to stdout behind a coloured mark, and a hint below it.
+
+    Args:
+        mark: a word of our own.
+        tone: the mark's colour.
+        text: what there is to say.
+        hint: what to do about it; empty when there is nothing to do.
+    """
+    sys.stdout.write(f"{paint(f'{mark:4}', tone, sys.stdout)}  {visible(text)}\n")
+    if hint:
+        sys.stdout.write(f"{'':19}{visible(hint)}\n")
+
+
 def emit_json(value: Any) -> None:
     """Write a value to stdout as indented ASCII JSON.
 
@@ -58,8 +77,8 @@ def emit_json(value: Any) -> None:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return the ASCII JSON of a value."""
-    return json.dumps(value, indent=indent, default=_plain)
+    """Return the ASCII JSON of a value, without any control but the line feeds of an indent."""
+    return json.dumps(value, indent=indent, default=_plain).replace("\x7f", "\\u007f")
 
 
 def emit_rows(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,12 +1,10 @@
 """``pantheon scope``: one task line for each file that a glob finds."""
 
-import sys
-
 import click
 
 from pantheon.core.visible import visible_line
 from pantheon.shell.cli.context import Session, session_option
-from pantheon.shell.cli.output import say, to_json
+from pantheon.shell.cli.output import emit_line, say
 
 
 @click.command("scope")
@@ -64,5 +62,5 @@ def command(
         )
     lines = scope_tasks(targets, kind=kind, goal=wanted, package=package, accept=accept)
     for line in lines:
-        sys.stdout.write(to_json(line) + "\n")
+        emit_line(line)
     say(f"{len(lines)} tasks")
