@@ -7,18 +7,23 @@ signatures on. ``plan`` only plans. Every task is a flow of one node, so that a 
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from subject import Job, main
 from workload import note
 
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.adapters.clock import SystemClock
-from pantheon.adapters.keys import FileSigner
+from pantheon.adapters.ledger_file import LedgerFolder
+from pantheon.adapters.signer_child import signer_child
 from pantheon.adapters.store import open_store
+from pantheon.adapters.witness_file import WitnessFile
 from pantheon.core.dag import build_plan
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.night_plan import plan_tasks
@@ -27,6 +32,8 @@ from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
 from pantheon.core.task import Task
 from pantheon.engine.attempt_record import AttemptRecorder, attest_attempt
 from pantheon.engine.evidence import Evidence
+from pantheon.engine.ledger import NightLedger
+from pantheon.engine.ledger_opening import open_ledger
 from pantheon.engine.night import Night
 from pantheon.engine.results import NodeResult, succeeded
 from pantheon.engine.services import Content, NodeContext, Services
@@ -114,6 +121,30 @@ def lines_of(job: Job) -> list[TaskRecord]:
     ]
 
 
+async def open_signed(
+    stack: AsyncExitStack, folder: Path, record: NightRecord, clock: SystemClock
+) -> NightLedger:
+    """Open the ledger of the night, signed by a process of its own as in a real one."""
+    signer = await stack.enter_async_context(
+        signer_child(
+            folder / "keys" / "night",
+            outside=folder / "repository",
+            log=folder / "signer.log",
+            environment=dict(os.environ),
+            clock=clock,
+        )
+    )
+    ledger = open_ledger(
+        record,
+        (),
+        store=LedgerFolder(folder / "artifacts"),
+        witness=WitnessFile(folder / "witness.jsonl"),
+        signer=signer,
+        clock=clock,
+    )
+    return await stack.enter_async_context(ledger)
+
+
 async def run(job: Job) -> None:
     """Run one night over the job's graph, or go on with it when one was killed."""
     records, graph, clock = lines_of(job), job.graph, SystemClock()
@@ -124,7 +155,7 @@ async def run(job: Job) -> None:
         store=store,
         repository=repository,
         artifacts=ArtifactFolder(job.folder / "artifacts") if signed else NoArtifacts(),
-        signer=FileSigner.open(job.folder / "keys" / "night") if signed else FakeSigner(),
+        signer=FakeSigner(),
         clock=clock,
         model=FakeModel([]),
         tools=Registry(()),
@@ -133,23 +164,26 @@ async def run(job: Job) -> None:
     batch = BatchRecord(name=BATCH, digest="0" * 64, lines=len(records), enqueued_at=clock.now(), path="q")
     # A slot is a node's while it works; the nodes that wait for their commit are those beyond.
     limits = {"at_once": 1} if job.at_once == 1 else {}
-    night = Night(
-        services=services,
-        slots={"model": job.at_once},
-        owner="bench",
-        lease_s=60.0,
-        watch=lambda _: None,
-        execute=Work(job, [node.seconds for node in graph]),
-        attest=attest_attempt if signed else no_attestation,
-        **limits,
-    )
     record = NightRecord(id="n", base_commit=repository.head, branch="b", started_at=clock.now())
     known = [one for one in await store.nights() if one.id == record.id]
-    with job.timed():
-        await store.add_batch(batch, records)
-        begun = time.perf_counter()
-        summary = await night.run(known[0] if known else record, [one.key for one in records])
-        job.found["night_s"] = time.perf_counter() - begun
+    async with AsyncExitStack() as stack:
+        if signed:
+            services = replace(services, open_ledger=await open_signed(stack, job.folder, record, clock))
+        night = Night(
+            services=services,
+            slots={"model": job.at_once},
+            owner="bench",
+            lease_s=60.0,
+            watch=lambda _: None,
+            execute=Work(job, [node.seconds for node in graph]),
+            attest=attest_attempt if signed else no_attestation,
+            **limits,
+        )
+        with job.timed():
+            await store.add_batch(batch, records)
+            begun = time.perf_counter()
+            summary = await night.run(known[0] if known else record, [one.key for one in records])
+            job.found["night_s"] = time.perf_counter() - begun
     await store.aclose()
     if summary.outcomes != {"accepted": len(records)}:
         raise SystemExit(f"not every task was accepted: {summary.outcomes}")

@@ -42,20 +42,9 @@ class FileSigner:
         Raises:
             SignatureError: the file is not a private key that only its owner can read.
         """
-        if outside is not None and path.resolve().is_relative_to(outside.resolve()):
-            raise SignatureError(
-                f"{path} lies inside the repository {outside}",
-                hint="Keep the key outside: set XDG_CONFIG_HOME to a folder elsewhere.",
-            )
-        try:
-            if not os.path.lexists(path):
-                _create(path)
-            _check_folder(path.parent)
-            signer = cls(_read(path))
-            _publish(path, signer.public_key)
-            return signer
-        except OSError as error:
-            raise SignatureError(f"{path}: {error.strerror or error}") from error
+        if outside is not None:
+            refuse_inside(path, outside)
+        return cls(open_key(path))
 
     @property
     def key_id(self) -> str:
@@ -70,6 +59,51 @@ class FileSigner:
         signature = self._key.sign(data)
         reach(CrashPoint.SIGN_AFTER)
         return signature
+
+
+def refuse_inside(path: Path, folder: Path) -> None:
+    """Refuse a key that lies in a repository. Raises ``SignatureError``."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise SignatureError(
+            f"{path} lies inside the repository {folder}",
+            hint="Keep the key outside: set XDG_CONFIG_HOME to a folder elsewhere.",
+        )
+
+
+def open_credential(path: Path) -> Ed25519PrivateKey:
+    """Return the private key that the service manager has laid out for this service alone.
+
+    It belongs to the manager and is opened by an access list, so that its owner and group say nothing.
+
+    Raises:
+        SignatureError: it is missing, open to everybody, or no key.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o007:
+                raise SignatureError(f"{path} can be read by everybody")
+            return _parse(path, file.read(10_000))
+    except OSError as error:
+        raise SignatureError(f"{path}: {error.strerror or error}") from error
+
+
+def open_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key of a file, making it first when there is none.
+
+    Raises:
+        SignatureError: the file is not a private key that only its owner can read.
+    """
+    try:
+        if not os.path.lexists(path):
+            _create(path)
+        _check_folder(path.parent)
+        key = _read(path)
+        _publish(path, key.public_key().public_bytes_raw())
+        return key
+    except OSError as error:
+        raise SignatureError(f"{path}: {error.strerror or error}") from error
 
 
 def public_pem_path(path: Path) -> Path:
@@ -145,7 +179,10 @@ def _read(path: Path) -> Ed25519PrivateKey:
             raise SignatureError(f"{path} is not a regular file of this user")
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise SignatureError(f"{path} can be read by others", hint=f"chmod 600 {path}")
-        data = file.read(10_000)
+        return _parse(path, file.read(10_000))
+
+
+def _parse(path: Path, data: bytes) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -63,6 +63,10 @@ class HeldKeys:
         reach(CrashPoint.DELEGATE_AFTER)
         return seal(statement, [(key_id(self.public_key), signature)]).to_bytes()
 
+    def drop(self) -> None:
+        """Forget the keys of the night."""
+        self._keys, self._rules = {}, None
+
     def sign_statements(self, requests: Sequence[SigningRequest]) -> SignedBatch:
         """Sign statements up to the first that must not be."""
         signatures: list[bytes] = []

@@ -24,21 +24,22 @@ YOUNG = timedelta(seconds=60)
 
 
 @contextmanager
-def socket_folder(environment: Mapping[str, str], now: datetime) -> Iterator[Path]:
+def socket_folder(environment: Mapping[str, str], now: datetime, *, prefix: str = PREFIX) -> Iterator[Path]:
     """Make a folder for a socket and remove it on exit.
 
     Args:
         environment: ``XDG_RUNTIME_DIR``, else ``TMPDIR``, else ``/tmp`` is where the folder is made.
         now: to tell what a killed process left from what another one is just making.
+        prefix: what the folder's name begins with.
 
     Raises:
         ModelError: no place can take it.
     """
-    folder = _make(environment)
+    folder = _make(environment, prefix)
     try:
         descriptor = _lock(folder)
         try:
-            _sweep(folder.parent, now)
+            _sweep(folder.parent, now, prefix)
             yield folder
         finally:
             os.close(descriptor)
@@ -55,23 +56,23 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _make(environment: Mapping[str, str]) -> Path:
+def _make(environment: Mapping[str, str], prefix: str) -> Path:
     refused = []
     for base in (environment.get("XDG_RUNTIME_DIR", ""), environment.get("TMPDIR", ""), "/tmp"):
         if not base.startswith("/"):
             continue
-        if len(os.fsencode(base)) + len(f"/{PREFIX}12345678/s.sock") > MAX_PATH_BYTES:
+        if len(os.fsencode(base)) + len(f"/{prefix}12345678/s.sock") > MAX_PATH_BYTES:
             refused.append(f"{base}: its path is too long for a socket")
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
         except OSError as error:
             refused.append(f"{base}: {error.strerror}")
-    raise ModelError("no folder for the model's socket: " + "; ".join(refused), hint="Set TMPDIR.")
+    raise ModelError("no folder for a socket: " + "; ".join(refused), hint="Set TMPDIR.")
 
 
-def _sweep(base: Path, now: datetime) -> None:
-    for folder in base.glob(PREFIX + "*"):
+def _sweep(base: Path, now: datetime, prefix: str) -> None:
+    for folder in base.glob(prefix + "*"):
         try:
             found = folder.lstat()
             if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):

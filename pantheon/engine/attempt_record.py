@@ -3,16 +3,17 @@
 Invariant: artifacts are sealed and attested before the store is told how the attempt ended.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from pantheon.core.dag import PlannedNode
-from pantheon.core.dsse import PAYLOAD_TYPE, pae, seal
 from pantheon.core.records import AttemptResult, Conclusion, Lease
-from pantheon.core.statement import ATTEMPT_PREDICATE, make_statement
+from pantheon.core.statement import ATTEMPT_PREDICATE
 from pantheon.engine.evidence import Evidence
+from pantheon.engine.ledger import Entry
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.crash_points import CrashPoint, reach
@@ -45,8 +46,8 @@ class AttemptRecorder:
     evidence: Evidence
     context: NodeContext | None = None
     """What the attempt starts from, once that is known."""
-    envelope: bytes | None = None
-    """The attestation, once it is signed."""
+    entry: "asyncio.Future[Entry] | None" = None
+    """The attestation in the ledger, once it is entered."""
     _began: tuple[datetime, float] = field(init=False)
     _ended_at: datetime = field(init=False)
     _settled: AttemptResult | None = field(init=False, default=None)
@@ -113,38 +114,40 @@ class AttemptRecorder:
 
 
 async def attest_attempt(record: AttemptRecorder, result: NodeResult) -> None:
-    """Sign what the attempt left: every artifact's digest, the commits, and what was in force."""
-    if record.envelope is None:
-        record.envelope = await _sign(record, result, record.evidence.sink.digests())
+    """Attest what the attempt left: every artifact's digest, the commits, and what was in force.
+
+    The ledger names artifacts only when they are durable, and the store hears of the attempt only when the ledger is.
+    """
+    sink = record.evidence.sink
+    if record.entry is None:
+        await sink.seal()
+        record.entry = record.services.ledger.enter(
+            ATTEMPT_PREDICATE, sink.digests(), _claim_of(record, result)
+        )
+    entry = await asyncio.shield(record.entry)
     reach(CrashPoint.ATTEST_BEFORE)
-    await record.evidence.sink.put("attestation.json", record.envelope)
-    await record.evidence.sink.seal()
+    await sink.put("attestation.json", entry.line + b"\n")
+    await sink.seal()
     reach(CrashPoint.ATTEST_AFTER)
 
 
-async def _sign(record: AttemptRecorder, result: NodeResult, digests: Mapping[str, str]) -> bytes:
+def _claim_of(record: AttemptRecorder, result: NodeResult) -> Mapping[str, Any]:
     services, context, lease = record.services, record.context, record.lease
     agent_name = (result.agent or "").partition("@")[0]
-    statement = make_statement(
-        digests,
-        ATTEMPT_PREDICATE,
-        {
-            "night": lease.night,
-            "task": record.task,
-            "node": record.planned.node.id,
-            "attempt": lease.attempt,
-            "fencingToken": lease.token,
-            "outcome": str(result.outcome),
-            "inputCommit": "" if context is None else context.input_commit,
-            "outputCommit": result.commit or "",
-            "agent": result.agent or "",
-            "agentDigest": services.content.digests.get("agents", {}).get(agent_name, ""),
-            "runtimeOrigin": "local",
-            "endedAt": services.clock.now().isoformat(),
-        },
-    )
-    signature = await services.signer.sign(pae(PAYLOAD_TYPE, statement))
-    return seal(statement, [(services.signer.key_id, signature)]).to_bytes() + b"\n"
+    return {
+        "night": lease.night,
+        "task": record.task,
+        "node": record.planned.node.id,
+        "attempt": lease.attempt,
+        "fencingToken": lease.token,
+        "outcome": str(result.outcome),
+        "inputCommit": "" if context is None else context.input_commit,
+        "outputCommit": result.commit or "",
+        "agent": result.agent or "",
+        "agentDigest": services.content.digests.get("agents", {}).get(agent_name, ""),
+        "runtimeOrigin": "local",
+        "endedAt": services.clock.now().isoformat(),
+    }
 
 
 def _input(context: NodeContext) -> Mapping[str, Any]:

@@ -258,9 +258,14 @@ class NightLedger:
 @asynccontextmanager
 async def written(ledger: NightLedger) -> AsyncIterator[NightLedger]:
     """Have a ledger written for the length of a ``with``; on the way out everything entered is, and a checkpoint."""
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         group.create_task(ledger.run(), name="ledger")
         try:
             yield ledger
+        except Exception as error:  # noqa: BLE001 (raised again below, as itself and not as a group)
+            failure = error
         finally:
             ledger.stop()
+    if failure is not None:
+        raise failure

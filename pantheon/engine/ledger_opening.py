@@ -9,12 +9,18 @@ from contextlib import asynccontextmanager, suppress
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.checkpoint import Checkpoint, note_text, open_note, parse_checkpoint
+from pantheon.core.containment import ContainmentStatement
 from pantheon.core.delegation import NIGHT_ROLE, night_origin, read_delegation, reviewer_role
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.ledger_index import LedgerIndex
 from pantheon.core.records import NightRecord
-from pantheon.core.statement import DELEGATION_PREDICATE, RECOVERY_PREDICATE, parse_statement
+from pantheon.core.statement import (
+    CONTAINMENT_PREDICATE,
+    DELEGATION_PREDICATE,
+    RECOVERY_PREDICATE,
+    parse_statement,
+)
 from pantheon.engine.ledger import NightLedger, written
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import LedgerStore, OpenedLedger, Witness
@@ -87,6 +93,26 @@ async def open_ledger(
             yield ledger
     finally:
         await opened.file.aclose()
+
+
+async def record_containment(
+    ledger: NightLedger, record: NightRecord, contained: ContainmentStatement
+) -> None:
+    """Enter how the night was proven to be kept on this machine; a resumed night enters its own.
+
+    Args:
+        ledger: the night's.
+        record: the night.
+        contained: what was proven by the process that runs the night, and when.
+
+    Raises:
+        SignatureError, ArtifactError: as ``NightLedger.state``.
+    """
+    await ledger.state(
+        CONTAINMENT_PREDICATE,
+        {"base": {"gitCommit": record.base_commit}},
+        {**contained.as_predicate(), "night": record.id},
+    )
 
 
 def _recovery(

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pantheon.core.agent import Agent
+from pantheon.core.errors import TransitionError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.task import Task
+from pantheon.engine.ledger import NightLedger
 from pantheon.ports.artifacts import ArtifactStore
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
-from pantheon.ports.signer import Signer
+from pantheon.ports.signer import NightSigner, Signer
 from pantheon.ports.store import Store
 from pantheon.ports.worktree import Repository
 from pantheon.tools.registry import Registry
@@ -28,6 +30,11 @@ class Content:
     digests: Mapping[str, Mapping[str, str]]
     """``agents``, ``flows``, ``policies`` -> name -> SHA-256."""
 
+    @property
+    def reviewers(self) -> tuple[str, ...]:
+        """Names of the agents that give verdicts."""
+        return tuple(sorted(name for name, agent in self.agents.items() if agent.spec.role == "reviewer"))
+
 
 @dataclass(frozen=True)
 class Services:
@@ -36,11 +43,25 @@ class Services:
     store: Store
     repository: Repository
     artifacts: ArtifactStore
-    signer: Signer
+    signer: Signer | NightSigner
+    """Whose public key the batches must be signed with."""
     clock: Clock
     model: ModelClient
     tools: Registry
     content: Content
+    open_ledger: NightLedger | None = None
+    """The ledger of the night under way; None before it is opened."""
+
+    @property
+    def ledger(self) -> NightLedger:
+        """The ledger of the night under way.
+
+        Raises:
+            TransitionError: it is not open, so that nothing can be attested.
+        """
+        if self.open_ledger is None:
+            raise TransitionError("no night's ledger is open")
+        return self.open_ledger
 
 
 @dataclass(frozen=True)

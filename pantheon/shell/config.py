@@ -83,6 +83,8 @@ class NightConfig(Frozen):
     """``readiness`` starts a node the moment its needs are done; ``levels`` waits for each level, to compare."""
     branch_prefix: str = Field(default="pantheon/night-", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,80}$")
     """The night's branch is this plus the night's id."""
+    signer: str = Field(default="", max_length=100)
+    """Unix socket of a signer that runs as a service; empty starts one for the night."""
 
     @field_validator("slots", mode="before")
     @classmethod
@@ -131,6 +133,8 @@ class UserPaths:
     """Folder of the signing key; outside every repository."""
     models: Path
     """Folder of the verified model files."""
+    witness: Path
+    """Folder of the files that remember the checkpoints of nights; outside every repository."""
 
     @property
     def signing_key(self) -> Path:
@@ -144,6 +148,7 @@ def find_user_paths(env: Mapping[str, str] | None = None) -> UserPaths:
     models = variables.get("PANTHEON_MODELS_DIR", "")
     return UserPaths(
         keys=base_folder("XDG_CONFIG_HOME", ".config") / "pantheon" / "keys",
+        witness=base_folder("XDG_STATE_HOME", ".local/state") / "pantheon" / "witness",
         models=Path(models).absolute()
         if models
         else base_folder("XDG_CACHE_HOME", ".cache") / "pantheon" / "models",

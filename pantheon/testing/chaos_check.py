@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives import serialization
 
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.store import open_store
+from pantheon.core.delegation import NIGHT_ROLE
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import PantheonError
+from pantheon.core.ledger_index import LedgerIndex
 from pantheon.core.operation import TASK_TRAILER
 from pantheon.core.records import AttemptRecord, EventRecord, NightState, TaskOutcome
 from pantheon.core.statement import parse_statement
@@ -183,10 +185,7 @@ def _repeated(night: ChaosNight, accepted: list[str]) -> Iterator[str]:
 
 
 def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
-    pem = (night.own / "keys" / "night.pub.pem").read_bytes()
-    key = serialization.load_pem_public_key(pem).public_bytes(
-        serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    )
+    keys = _night_keys(night)
     for node, attempt, token, outcome, _, folder in attempts:
         # Cancelled in the moment of its claim, an attempt did nothing and leaves nothing to attest.
         if outcome in (None, "interrupted") or (outcome, folder) == ("cancelled", ""):
@@ -195,7 +194,7 @@ def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
             place = night.own / "artifacts" / folder
             files = {path.name: path.read_bytes() for path in place.iterdir()}
             envelope = parse_envelope(files.pop(ATTESTATION))
-            statement = parse_statement(open_envelope(envelope, [key]))
+            statement = parse_statement(open_envelope(envelope, keys))
         except (PantheonError, OSError, KeyError) as error:
             yield f"attempt {attempt} of {node}: {type(error).__name__} {error}"
             continue
@@ -205,6 +204,18 @@ def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
         told = statement.predicate
         if (told["attempt"], told["fencingToken"], told["outcome"]) != (attempt, token, outcome):
             yield f"attempt {attempt} of {node} is attested as another"
+
+
+def _night_keys(night: ChaosNight) -> list[bytes]:
+    """Return the keys that the user has delegated, one for each process that ran the night."""
+    pem = (night.own / "keys" / "night.pub.pem").read_bytes()
+    user = serialization.load_pem_public_key(pem).public_bytes(
+        serialization.Encoding.Raw, serialization.PublicFormat.Raw
+    )
+    index = LedgerIndex(NIGHT, user)
+    for line in (night.own / "artifacts" / NIGHT / "ledger.jsonl").read_bytes().splitlines():
+        index.take(line)
+    return [key for one in index.delegations if (key := one.key(NIGHT_ROLE)) is not None]
 
 
 def _unfenced(attempts: Sequence[Row], events: Sequence[EventRecord]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pantheon.adapters.artifacts import ArtifactFolder, FolderSink
 from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.ledger_file import AppendedFile, LedgerFolder
 from pantheon.adapters.store import hold_night
 from pantheon.core.records import NightState
 from pantheon.engine.night import NightSummary
@@ -120,6 +121,7 @@ class ChaosNight:
             if known.get(NIGHT) is NightState.CLOSED:
                 return None
             bench.services = replace(bench.services, artifacts=TwoStrokes(self.own / "artifacts"))
+            bench.ledgers = TwoStrokeLedgers(self.own / "artifacts")
             on_bench(bench)
             summary = await bench.night(self.targets, needs=self.needs, night=NIGHT)
             await bench.services.artifacts.put_night_file(NIGHT, "report.json", b"{}\n")
@@ -155,3 +157,19 @@ class TwoStrokes(ArtifactFolder):
     async def open_attempt(self, night: str, task: str, node: str, attempt: int) -> FolderSink:
         sink = await super().open_attempt(night, task, node, attempt)
         return TwoStrokeSink(self._root, sink.folder)
+
+
+class TwoStrokeLedger(AppendedFile):
+    """Appends each group in two halves, so that a process can die between them."""
+
+    def _write(self, data: bytes) -> None:
+        half = len(data) // 2
+        super()._write(data[:half])
+        super()._write(data[half:])
+
+
+class TwoStrokeLedgers(LedgerFolder):
+    """``ports.ledger.LedgerStore`` whose lines are written in two halves."""
+
+    def _file(self, handle: int, path: Path, night: str) -> AppendedFile:
+        return TwoStrokeLedger(handle, path, self._artifacts, night)

@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.content import load_folders, load_texts, shipped_content
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.http_model import HttpModelClient
-from pantheon.adapters.keys import FileSigner
+from pantheon.adapters.keys import FileSigner, open_key
+from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.store import open_store
+from pantheon.adapters.witness_file import WitnessFile
 from pantheon.core.agent import load_agent
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.flow import load_flow
@@ -23,10 +25,15 @@ from pantheon.core.notes.textcheck import normalise_tags
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
 from pantheon.core.task import Task
+from pantheon.engine.ledger import NightLedger
+from pantheon.engine.ledger_opening import open_ledger
 from pantheon.engine.night import Night, NightSummary, Progress, Watch
 from pantheon.engine.services import Content, Services
+from pantheon.ports.ledger import LedgerStore, Witness
+from pantheon.ports.signer import NightSigner
 from pantheon.ports.store import Store
 from pantheon.testing.scripted_model import Reply, Say, ScriptedServer, serve_script
+from pantheon.testing.signing import InProcessSigner
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -73,6 +80,9 @@ class Bench:
     services: Services
     store: Store
     server: ScriptedServer
+    ledgers: LedgerStore
+    witness: Witness
+    signer: NightSigner
     steps: list[Progress] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
@@ -105,17 +115,27 @@ class Bench:
             started_at=clock.now(),
         )
         known = [one for one in await self.store.nights() if one.id == night]
-        runner = Night(
-            services=self.services,
-            slots={"model": 2, "cpu": 2, "git": 1},
-            owner="test",
-            lease_s=60.0,
-            watch=self._see,
-            stopping=self.stopping,
-            ends_at=self.ends_at,
-        )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(60), self._ledger(known[0] if known else record) as ledger:
+            runner = Night(
+                services=replace(self.services, open_ledger=ledger),
+                slots={"model": 2, "cpu": 2, "git": 1},
+                owner="test",
+                lease_s=60.0,
+                watch=self._see,
+                stopping=self.stopping,
+                ends_at=self.ends_at,
+            )
             return await runner.run(known[0] if known else record, [r.key for r in records])
+
+    def _ledger(self, record: NightRecord) -> AbstractAsyncContextManager[NightLedger]:
+        return open_ledger(
+            record,
+            self.services.content.reviewers,
+            store=self.ledgers,
+            witness=self.witness,
+            signer=self.signer,
+            clock=self.services.clock,
+        )
 
     def _see(self, step: Progress) -> None:
         self.steps.append(step)
@@ -153,7 +173,15 @@ async def opened(
             ),
         )
         try:
-            yield Bench(root=root, services=services, store=store, server=server)
+            yield Bench(
+                root=root,
+                services=services,
+                store=store,
+                server=server,
+                ledgers=LedgerFolder(tmp_path / "artifacts"),
+                witness=WitnessFile(tmp_path / "witness" / "checkpoints.jsonl"),
+                signer=InProcessSigner(await asyncio.to_thread(open_key, tmp_path / "keys" / "night"), clock),
+            )
         finally:
             await model.aclose()
             await store.aclose()

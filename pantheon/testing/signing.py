@@ -1,10 +1,23 @@
-"""A signer whose key lives and dies with the test, and what every signer must do."""
+"""Signers whose keys live and die with the test, ledgers in memory, and what every signer must do."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pantheon.core.dsse import PAYLOAD_TYPE, key_id, open_envelope, pae, seal
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.night_keys import HeldKeys
+from pantheon.core.delegation import NIGHT_ROLE, read_delegation
+from pantheon.core.dsse import PAYLOAD_TYPE, key_id, open_envelope, pae, parse_envelope, seal
 from pantheon.core.errors import SignatureError
-from pantheon.ports.signer import Signer
+from pantheon.core.records import NightRecord
+from pantheon.core.statement import parse_statement
+from pantheon.engine.ledger import NightLedger
+from pantheon.engine.ledger_opening import open_ledger
+from pantheon.ports.clock import Clock
+from pantheon.ports.ledger import OpenedLedger
+from pantheon.ports.signer import DelegationRequest, SignedBatch, Signer, SigningRequest
 
 
 class FakeSigner:
@@ -27,6 +40,94 @@ class FakeSigner:
 
     async def sign(self, data: bytes) -> bytes:
         return self._key.sign(data)
+
+
+class InProcessSigner:
+    """``ports.signer.NightSigner`` without a process of its own.
+
+    Args:
+        user_key: the user's private key.
+        clock: the signer's own time.
+    """
+
+    def __init__(self, user_key: Ed25519PrivateKey | None = None, clock: Clock | None = None) -> None:
+        key = user_key or Ed25519PrivateKey.from_private_bytes((1).to_bytes(32, "big"))
+        self.held = HeldKeys(key, clock or SystemClock())
+
+    @property
+    def public_key(self) -> bytes:
+        return self.held.public_key
+
+    async def delegate(self, request: DelegationRequest) -> bytes:
+        return self.held.delegate(request)
+
+    async def sign_statements(self, requests: Sequence[SigningRequest]) -> SignedBatch:
+        return self.held.sign_statements(requests)
+
+    async def sign_checkpoint(self, text: str, proof: Sequence[bytes]) -> bytes:
+        return self.held.sign_checkpoint(text, proof)
+
+
+class FakeLedgerFile:
+    """``ports.ledger.LedgerFile`` and ``LedgerStore`` in memory: the ledger of one night."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.checkpoint: bytes | None = None
+
+    async def append(self, lines: Sequence[bytes]) -> None:
+        self.lines.extend(lines)
+
+    async def put_checkpoint(self, note: bytes) -> None:
+        self.checkpoint = note
+
+    async def aclose(self) -> None:
+        """Keep what there is."""
+
+    async def open_night(self, night: str, take: Callable[[bytes], bool]) -> OpenedLedger:  # noqa: ARG002 (port)
+        whole = next((n for n, line in enumerate(self.lines) if not take(line)), len(self.lines))
+        cut = b"".join(self.lines[whole:])
+        del self.lines[whole:]
+        return OpenedLedger(self, self.checkpoint, cut, len(cut))
+
+
+class FakeWitness:
+    """``ports.ledger.Witness`` in memory."""
+
+    def __init__(self) -> None:
+        self.remembered: list[bytes] = []
+
+    async def remember(self, note: bytes) -> None:
+        self.remembered.append(note)
+
+    async def notes(self) -> Sequence[bytes]:
+        return tuple(self.remembered)
+
+
+def delegated_key(ledger: Path, user_key: bytes, role: str = NIGHT_ROLE) -> bytes:
+    """Return the public key that the first record of a ledger delegates to a role."""
+    with ledger.open("rb") as file:
+        line = file.readline()
+    statement = parse_statement(open_envelope(parse_envelope(line), [user_key]))
+    key = read_delegation(statement).key(role)
+    assert key is not None, f"the ledger delegates no key to {role}"
+    return key
+
+
+@asynccontextmanager
+async def fake_ledger(
+    record: NightRecord, reviewers: Sequence[str] = (), *, file: FakeLedgerFile | None = None
+) -> AsyncIterator[NightLedger]:
+    """Open a ledger in memory, signed in this process, for the length of a ``with``."""
+    async with open_ledger(
+        record,
+        reviewers,
+        store=file or FakeLedgerFile(),
+        witness=FakeWitness(),
+        signer=InProcessSigner(),
+        clock=SystemClock(),
+    ) as ledger:
+        yield ledger
 
 
 async def check_signer(signer: Signer) -> None:

@@ -19,6 +19,7 @@ from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
 from pantheon.testing.night import NoteScript, opened, proposal
 from pantheon.testing.scripted_model import Answer, Reply, Say
+from pantheon.testing.signing import delegated_key
 from pantheon.testing.user_repository import git, make_repository
 
 QUEUES = b"""queues notes from the call
@@ -194,7 +195,7 @@ async def test_artifacts_are_complete_and_attested(root: Path, tmp_path: Path) -
     async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
         await bench.night(["docs/2026.01.01.md"])
         attempts = await bench.store.attempts("n1")
-        key = bench.services.signer.public_key
+        key = delegated_key(tmp_path / "artifacts" / "n1" / "ledger.jsonl", bench.services.signer.public_key)
     found = {}
     for attempt in attempts:
         assert attempt.result is not None

@@ -4,12 +4,16 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 
 import click
 
+from pantheon.core.checkpoint import note_text, parse_checkpoint
+from pantheon.core.containment import ContainmentStatement
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
+from pantheon.engine.ledger_opening import record_containment
 from pantheon.engine.night import Night, NightSummary, Progress
 from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
@@ -20,6 +24,7 @@ from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import pins_in_force
 from pantheon.shell.reporting import WrittenReport, write_report
+from pantheon.shell.signer_wiring import open_night_ledger
 
 SOME_FAILED = 1
 WORK_LEFT = 5
@@ -49,10 +54,12 @@ def command(session: Session, accept_drift: str, until: datetime | None, as_json
     Example: pantheon night --until 06:30
     """
     project, user = session.project(), session.user_paths()
-    contain(project, session.command_line)
+    contained = contain(project, session.command_line)
     try:
         return run_async(
-            lambda: run_night(project, user, accept_drift=accept_drift, until=until, as_json=as_json)
+            lambda: run_night(
+                project, user, accept_drift=accept_drift, until=until, as_json=as_json, contained=contained
+            )
         )
     except asyncio.CancelledError:
         say("interrupted; pantheon night goes on where this one stopped", "warn")
@@ -66,6 +73,7 @@ async def run_night(
     accept_drift: str,
     until: datetime | None,
     as_json: bool,
+    contained: ContainmentStatement,
 ) -> int:
     """Run one night and say how it ended; returns the exit code.
 
@@ -75,6 +83,7 @@ async def run_night(
         accept_drift: the operator's reason to work batches whose pinned content has changed; empty refuses.
         until: local time of day at which the window ends; None for no end.
         as_json: whether the summary is JSON.
+        contained: how the night was proven to be kept on this machine, to be attested.
     """
     async with open_night_services(project, user, say=say) as opened:
         plan = await prepare_night(
@@ -89,9 +98,19 @@ async def run_night(
             if as_json:
                 emit_json({"night": None, "outcomes": {}, "tasks": []})
             return 0
-        summary = await _watched(project, opened, plan, until)
+        async with open_night_ledger(
+            project,
+            user,
+            plan.record,
+            opened.services.content.reviewers,
+            signer=opened.signer,
+            clock=opened.services.clock,
+        ) as ledger:
+            await record_containment(ledger, plan.record, contained)
+            services = replace(opened.services, open_ledger=ledger)
+            summary = await _watched(project, replace(opened, services=services), plan, until)
         report = await write_report(project, opened.services.store, summary.night)
-    _tell(summary, report, as_json=as_json)
+    _tell(summary, report, ledger.note, as_json=as_json)
     return _exit_code(summary)
 
 
@@ -171,7 +190,8 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> None:
+def _tell(summary: NightSummary, report: WrittenReport, note: bytes, *, as_json: bool) -> None:
+    checkpoint = parse_checkpoint(note_text(note))
     if as_json:
         emit_json(
             {
@@ -180,6 +200,7 @@ def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> Non
                 "outcomes": dict(summary.outcomes),
                 "wall_s": round(summary.wall_s, 3),
                 "report": str(report.html),
+                "checkpoint": checkpoint.model_dump(),
                 "tasks": [
                     {"key": task.key, "targets": _targets(task), "outcome": task.outcome, "cause": task.cause}
                     for task in summary.tasks
@@ -202,6 +223,7 @@ def _tell(summary: NightSummary, report: WrittenReport, *, as_json: bool) -> Non
     if summary.outcomes.get(TaskOutcome.ACCEPTED):
         emit(f"Look at it: git diff HEAD...{summary.branch}")
     emit(f"Report: {report.html}")
+    emit(f"Checkpoint: {checkpoint.size} records, root {checkpoint.root}")
 
 
 def _name(task: TaskRecord) -> str:

@@ -1,0 +1,129 @@
+"""The signer's half of the wiring: its process, and the ledger of a night that it signs."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pantheon.ports.signer import NightSigner
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.environment import environment
+
+if TYPE_CHECKING:
+    from pantheon.core.records import NightRecord
+    from pantheon.engine.ledger import NightLedger
+    from pantheon.ports.clock import Clock
+
+CREDENTIAL = "night.ed25519"
+LOG = "signer.log"
+
+
+async def serve_signer(
+    path: Path,
+    key: Path | None,
+    user: UserPaths,
+    *,
+    uid: int,
+    tell: Callable[[str], None],
+    outside: Path | None = None,
+    child_of: int | None = None,
+    parent: int | None = None,
+) -> None:
+    """Hold keys and answer on a socket until told to end.
+
+    Args:
+        path: the socket.
+        key: the user's private key; None for the service manager's credential, else the user's own.
+        user: the user's own folders.
+        uid: the user that may ask.
+        tell: told of refusals.
+        outside: folder that the key must not be in.
+        child_of: the only process that may ask, which holds standard input open; None for a service.
+        parent: the process to die with.
+
+    Raises:
+        SignatureError: the key or the socket cannot be used.
+    """
+    from pantheon.adapters.keys import open_credential, open_key, refuse_inside
+    from pantheon.adapters.signer_process import die_with, harden_process, remove_stale_socket, run_signer
+    from pantheon.adapters.signer_server import Admission
+
+    harden_process()
+    if parent is not None:
+        die_with(parent)
+    credentials = environment().get("CREDENTIALS_DIRECTORY", "")
+    if key is None and credentials:
+        private = open_credential(Path(credentials) / CREDENTIAL)
+    else:
+        own = key or user.signing_key
+        if outside is not None:
+            refuse_inside(own, outside)
+        private = open_key(own)
+    remove_stale_socket(path)
+    admission = Admission(uid=uid, pid=child_of)
+    await run_signer(private, path, admission, tell=tell, child=child_of is not None)
+
+
+@asynccontextmanager
+async def open_signer(project: Project, user: UserPaths, clock: "Clock") -> AsyncIterator[NightSigner]:
+    """Connect to the signer that the configuration names, else run one for the length of a ``with``.
+
+    Raises:
+        SignatureError: none answers, or none can be started.
+    """
+    from pantheon.adapters.signer_child import signer_child
+    from pantheon.adapters.signer_client import SocketSigner
+
+    if path := project.config.night.signer:
+        signer = await SocketSigner.connect(Path(path))
+        try:
+            yield signer
+        finally:
+            await signer.aclose()
+        return
+    logs = project.state / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    async with signer_child(
+        user.signing_key, outside=project.root, log=logs / LOG, environment=environment(), clock=clock
+    ) as child:
+        yield child
+
+
+@asynccontextmanager
+async def open_night_ledger(
+    project: Project,
+    user: UserPaths,
+    record: "NightRecord",
+    reviewers: Sequence[str],
+    *,
+    signer: NightSigner,
+    clock: "Clock",
+) -> AsyncIterator["NightLedger"]:
+    """Open the ledger of a night for the length of a ``with``.
+
+    Raises:
+        SignatureError: the ledger that is there was altered, cut or set back, or the signer refuses.
+        ArtifactError: it cannot be read or written.
+    """
+    from pantheon.adapters.ledger_file import LedgerFolder
+    from pantheon.adapters.witness_file import WitnessFile
+    from pantheon.engine.ledger_opening import open_ledger
+
+    async with open_ledger(
+        record,
+        reviewers,
+        store=LedgerFolder(project.artifacts),
+        witness=WitnessFile(witness_path(project, user)),
+        signer=signer,
+        clock=clock,
+    ) as ledger:
+        yield ledger
+
+
+def witness_path(project: Project, user: UserPaths) -> Path:
+    """Return the file that remembers the checkpoints of a project's nights, outside the project."""
+    from pantheon.core.canonical import digest_bytes
+
+    name = digest_bytes(os.fsencode(project.root))[:16]
+    return user.witness / f"{name}.jsonl"
