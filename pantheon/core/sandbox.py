@@ -45,6 +45,10 @@ class SandboxLimits(Frozen):
     """Bytes kept of each of standard output and standard error; one byte more ends the run."""
     tmp_bytes: int = Field(default=256 * MIB, ge=MIB, le=1 << 40)
     """Size of the private ``/tmp``, and of ``/dev/shm``; both are memory."""
+    disk_bytes: int = Field(default=2048 * MIB, ge=MIB, le=1 << 44)
+    """Space that may vanish from the tree's disk during the run, whoever takes it; the run is ended then."""
+    disk_files: int = Field(default=200_000, ge=1, le=1 << 32)
+    """The same for the number of files that the disk can still take."""
     open_files: int = Field(default=1_024, ge=16, le=65_536)
     """Descriptors of one process."""
 
@@ -54,6 +58,7 @@ class KillReason(StrEnum):
 
     DEADLINE = "deadline"
     OUTPUT = "output"
+    DISK = "disk"
 
 
 class SandboxResult(Frozen):

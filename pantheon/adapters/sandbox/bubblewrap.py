@@ -123,6 +123,7 @@ class BubblewrapSandbox:
                 command=(self._found.path, "--args", str(told), "--", *build_command(confinement, argv)),
                 bury=bubble.bury,
                 env={},
+                tree=Path(confinement.tree),
                 inherit=(said, told, *filters, *files.values()),
             )
             result = await run_process(launch, confinement.limits, self._clock)

@@ -37,7 +37,9 @@ class PlainProcess:
             f"--cpu={limits.cpu_s}", f"--nofile={limits.open_files}", "--core=0", "--", *argv,
         )  # fmt: skip
         closed = {"HOME": "/nonexistent", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", **(env or {})}
-        return await run_process(Launch(command, _end_group, closed, cwd=str(tree)), limits, self._clock)
+        return await run_process(
+            Launch(command, _end_group, closed, tree, cwd=str(tree)), limits, self._clock
+        )
 
 
 def _end_group(pid: int, pidfd: int | None) -> None:

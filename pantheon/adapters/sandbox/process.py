@@ -8,8 +8,10 @@ import os
 import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pantheon.adapters.sandbox.capture import Capture, FloodError, open_capture
+from pantheon.adapters.sandbox.disk import DiskError, guard_disk
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import SandboxError
 from pantheon.core.sandbox import KillReason, SandboxLimits, SandboxResult, make_result
@@ -34,6 +36,8 @@ class Launch:
     bury: Undertaker
     env: Mapping[str, str]
     """The whole environment."""
+    tree: Path
+    """Its disk is watched."""
     cwd: str = "/"
     inherit: Sequence[int] = ()
     """Descriptors that the process gets; every other one is closed to it."""
@@ -53,7 +57,7 @@ async def run_process(launch: Launch, limits: SandboxLimits, clock: Clock) -> Sa
         process = await _start(launch, out, err)
         out.close_write_end()
         err.close_write_end()
-        killed = await _watch(process, launch.bury, limits, (out, err))
+        killed = await _watch(process, launch, limits, (out, err))
         return make_result(
             await process.wait(),
             out.data,
@@ -89,41 +93,56 @@ async def _start(launch: Launch, out: Capture, err: Capture) -> asyncio.subproce
 
 
 async def _watch(
-    process: asyncio.subprocess.Process, bury: Undertaker, limits: SandboxLimits, captures: Sequence[Capture]
+    process: asyncio.subprocess.Process, launch: Launch, limits: SandboxLimits, captures: Sequence[Capture]
 ) -> KillReason | None:
     """Return why the run was ended from outside; None when it ended by itself."""
     try:
         pidfd: int | None = os.pidfd_open(process.pid)
     except ProcessLookupError:
         pidfd = None
+    problems: list[SandboxError] = []
+    killed: KillReason | None = None
     try:
-        killed: KillReason | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 drains = [
                     group.create_task(capture.drain(), name=f"sandbox output {number}")
                     for number, capture in enumerate(captures, start=1)
                 ]
-                killed = await _outlast(process, limits.wall_s, pidfd, bury)
+                guard = group.create_task(guard_disk(launch.tree, limits), name="sandbox disk")
+                killed = await _outlast(process, limits.wall_s, pidfd, launch.bury, problems)
+                guard.cancel()
                 await asyncio.wait(drains, timeout=LAST_WORDS_S)
                 for drain in drains:
                     drain.cancel()
         except* FloodError:
             killed = killed or KillReason.OUTPUT
-        return killed
+        except* DiskError:
+            killed = killed or KillReason.DISK
     finally:
         if pidfd is not None:
             os.close(pidfd)
+    if problems:
+        raise problems[0]
+    return killed
 
 
 async def _outlast(
-    process: asyncio.subprocess.Process, wall_s: float, pidfd: int | None, bury: Undertaker
+    process: asyncio.subprocess.Process,
+    wall_s: float,
+    pidfd: int | None,
+    bury: Undertaker,
+    problems: list[SandboxError],
 ) -> KillReason | None:
+    """Wait for the process, then end what it left; what does not die is put into ``problems``."""
     try:
         async with asyncio.timeout(wall_s):
             await process.wait()
     except TimeoutError:
         return KillReason.DEADLINE
     finally:
-        await run_to_end(lambda: bury(process.pid, pidfd))
+        try:
+            await run_to_end(lambda: bury(process.pid, pidfd))
+        except SandboxError as error:
+            problems.append(error)
     return None
