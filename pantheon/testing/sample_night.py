@@ -20,9 +20,10 @@ from pantheon.core.records import (
     TaskRecord,
     storable_text,
 )
-from pantheon.core.task import Task
+from pantheon.core.task import Task, check_relative_path
 from pantheon.ports.store import Store
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.sample_diff import Say, diff
 
 NODES = (
     "plan.validate",
@@ -36,7 +37,6 @@ NODES = (
 )
 BATCH = "0123456789ab"
 Put = Callable[[str, str, bytes], None]
-Say = Callable[[str], str]
 COMMIT = "c0ffee" + "0" * 34
 FATES = ("accepted", "accepted", "disputed", "accepted", "rejected", "invalid", "accepted", "broken")
 
@@ -112,9 +112,21 @@ class SampleNight:
                 "kind": "docops",
                 "package": storable_text(self.say(("docs", "journal")[number % 2]))[:200],
                 "goal": storable_text(self.say("Give the note a title, a description and tags"))[:2_000],
-                "targets": [f"docs/2025.07.{number % 28 + 1:02}.note-{number}.md"],
+                "targets": [self._path(f"docs/2025.07.{number % 28 + 1:02}.note-{number}.md")],
             }
         )
+
+    def cause(self, text: str) -> str:
+        """Return a cause that quotes what somebody wrote."""
+        return storable_text(self.say(text))
+
+    def _path(self, path: str) -> str:
+        """Return a path as ``say`` would have it, as far as a task may have such a target."""
+        said = self.say(path)
+        try:
+            return check_relative_path(said if said == path else f"docs/{storable_text(said)[:200]}/{path}")
+        except ValueError:
+            return path
 
     def _key(self, task: Task, node: str) -> str:
         return f"{BATCH}/{task.id}#{node}"
@@ -132,12 +144,18 @@ class SampleNight:
         fate = FATES[number % len(FATES)]
         key = f"{BATCH}/{task.id}"
         if fate == "invalid":
-            await self._attempt(task, "plan.validate", "failed", cause=f"{task.targets[0]!r} has no text")
-            return await self._stop(task, TaskOutcome.FAILED, "plan.validate: the note has no text")
+            await self._attempt(task, "plan.validate", "failed", cause=self.cause("it has no text"))
+            return await self._stop(
+                task, TaskOutcome.FAILED, self.cause("plan.validate: the note has no text")
+            )
         await self._attempt(task, "plan.validate", "succeeded", wall_s=0.3)
         if fate == "broken":
-            await self._attempt(task, "doc.frontmatter", "crashed", cause="the server was lost", agent=True)
-            return await self._stop(task, TaskOutcome.FAILED, "doc.frontmatter: the server was lost")
+            await self._attempt(
+                task, "doc.frontmatter", "crashed", cause=self.cause("the server was lost"), agent=True
+            )
+            return await self._stop(
+                task, TaskOutcome.FAILED, self.cause("doc.frontmatter: the server was lost")
+            )
         title = self.say(f"How the rate limiter counts, part {number}")
         files = {"diff.patch": diff(task.targets[0], title, self.say).encode("utf-8", "surrogatepass")}
         await self._attempt(
@@ -282,15 +300,3 @@ class SampleNight:
                 for field_name in ("title", "description", "tags")
             ],
         }
-
-
-def diff(path: str, title: str, say: Say) -> str:
-    """Return a diff that renames a note and gives it front matter."""
-    folder = path.rpartition("/")[0]
-    new = f"{folder}/{path.rpartition('.note-')[2].removesuffix('.md')}-rate-limiter.md"
-    return (
-        f"diff --git a/{path} b/{new}\nsimilarity index 71%\nrename from {path}\nrename to {new}\n"
-        f"index 1111111..2222222 100644\n--- a/{path}\n+++ b/{new}\n@@ -1,3 +1,8 @@\n+---\n+title: {title}\n"
-        f"+description: {say('Counts requests in a sliding window')}\n+tags: [limits, http]\n+---\n"
-        f" {say('The limiter counts requests.')}\n-{say('old line')}\n+{say('new line')}\n unchanged\n"
-    )

@@ -1,7 +1,8 @@
 """Diffs, which may hold anything."""
 
 from pantheon.report.diffs import colour_diff, read_diff
-from pantheon.testing.sample_night import diff, plain
+from pantheon.testing.sample_diff import diff
+from pantheon.testing.sample_night import plain
 
 
 def test_a_rename_with_changes():
