@@ -41,6 +41,16 @@ def find_work_tree(start: Path) -> Path:
     raise GitError(f"{here} is not in a git repository", hint=f"Make one with: git -C {here} init")
 
 
+def find_git_folder(root: Path) -> Path:
+    """Return the folder that holds a repository's objects and branches, all its work trees' common one.
+
+    Raises:
+        GitError: ``root`` is in no repository.
+    """
+    out = _git("rev-parse", "--path-format=absolute", "--git-common-dir", root=root)
+    return Path(os.fsdecode(out).removesuffix("\n"))
+
+
 def list_work_tree(root: Path) -> tuple[ListedFile, ...]:
     """Return tracked files and those that are neither tracked nor ignored, sorted.
 

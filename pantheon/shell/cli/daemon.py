@@ -1,4 +1,4 @@
-"""``pantheon daemon``: wait for the night's window and run nights in it; and put the service in place."""
+"""``pantheon daemon``: wait for the night's window and run nights in it."""
 
 import asyncio
 import signal
@@ -11,6 +11,7 @@ import click
 from pantheon.core.daemon import Patience
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, say, to_json
+from pantheon.shell.cli.service import install, uninstall
 from pantheon.shell.config import Project
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_wiring import open_daemon
@@ -91,3 +92,7 @@ def _signals(daemon: Daemon) -> Iterator[Callable[[], bool]]:
     finally:
         for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(one)
+
+
+command.add_command(install)
+command.add_command(uninstall)
