@@ -4,19 +4,20 @@
 
 ``noop``, ``dag``, ``agentlike`` and ``kill`` run with artifacts off; ``signed`` is ``noop`` with artifacts and
 signatures on. ``plan`` only plans. Every task is a flow of one node, so that a task's own records are counted too.
+``agentlike`` has a flow for each 5 ms of expected work, so that the engine knows what the floors know, coarser.
 """
 
 import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subject import Job, main
-from workload import note
+from workload import Node, note
 
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.adapters.clock import SystemClock
@@ -43,14 +44,29 @@ from pantheon.testing.signing import FakeSigner
 from pantheon.tools.registry import Registry
 
 BATCH = "b" * 12
-FLOW = Flow(
-    name="bench",
-    accepts=("bench",),
-    node=(FlowNode(id="work", tool="noop", resources={"model": 1}, timeout_s=60),),
-)
-CONTENT = Content(
-    agents={}, flows={"bench": FLOW}, gate_policy=GatePolicy(), night_policy=NightPolicy(), digests={}
-)
+CLASS_S = 0.005
+
+
+def flow_name(seconds: float) -> str:
+    """Return the flow of the tasks that take about so long."""
+    return f"bench-{round(seconds / CLASS_S)}"
+
+
+def flows_of(graph: Iterable[Node]) -> dict[str, Flow]:
+    """Return a flow of one node for each class of duration in the graph."""
+    longest = {flow_name(node.seconds): node.seconds for node in sorted(graph, key=lambda one: one.seconds)}
+    return {
+        name: Flow(
+            name=name,
+            accepts=(name,),
+            node=(
+                FlowNode(
+                    id="work", tool="noop", resources={"model": 1}, timeout_s=60, expected_s=seconds or None
+                ),
+            ),
+        )
+        for name, seconds in longest.items()
+    }
 
 
 class NoSink:
@@ -112,7 +128,10 @@ def lines_of(job: Job) -> list[TaskRecord]:
             key=f"{BATCH}/{place}",
             batch=BATCH,
             line=Task(
-                id=str(place), kind="bench", goal="Nothing", needs=tuple(str(need) for need in node.needs)
+                id=str(place),
+                kind=flow_name(node.seconds),
+                goal="Nothing",
+                needs=tuple(str(need) for need in node.needs),
             )
             .canonical_line()
             .decode(),
@@ -159,7 +178,13 @@ async def run(job: Job) -> None:
         clock=clock,
         model=FakeModel([]),
         tools=Registry(()),
-        content=CONTENT,
+        content=Content(
+            agents={},
+            flows=flows_of(graph),
+            gate_policy=GatePolicy(),
+            night_policy=NightPolicy(),
+            digests={},
+        ),
     )
     batch = BatchRecord(name=BATCH, digest="0" * 64, lines=len(records), enqueued_at=clock.now(), path="q")
     # A slot is a node's while it works; the nodes that wait for their commit are those beyond.
@@ -192,10 +217,10 @@ async def run(job: Job) -> None:
 def plan(job: Job) -> None:
     """Plan the tasks of a layered graph into one DAG."""
     work, job.work = job.work, "dag"
-    lines = {record.key: record.line for record in lines_of(job)}
+    lines, flows = {record.key: record.line for record in lines_of(job)}, flows_of(job.graph)
     job.work = work
     with job.timed():
-        build_plan(plan_tasks(lines, [FLOW]))
+        build_plan(plan_tasks(lines, flows.values()))
 
 
 if __name__ == "__main__":

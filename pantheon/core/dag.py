@@ -74,7 +74,9 @@ def node_key(task: str, node: str) -> str:
 
 
 def expected_seconds(node: FlowNode) -> float:
-    """Guess a node's duration when nothing was measured: model work outweighs everything else."""
+    """Return a node's duration by its author, or a guess: model work outweighs everything else."""
+    if node.expected_s is not None:
+        return node.expected_s
     return 20.0 if node.agent is not None else 0.2
 
 

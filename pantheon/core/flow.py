@@ -43,6 +43,8 @@ class FlowNode(Frozen):
     writes: bool = False
     """Whether the node may change files; a reader that does is failed."""
     timeout_s: int = Field(default=600, ge=1)
+    expected_s: float | None = Field(default=None, gt=0, le=86_400, allow_inf_nan=False)
+    """How long an attempt takes by the author's experience, in seconds; it only guides the order of starts."""
     retries: int = Field(default=1, ge=0, le=10)
     """Further attempts after a failure whose cause may pass."""
     resources: dict[str, int] = Field(default_factory=dict)

@@ -20,12 +20,16 @@ def plan_tasks(lines: Mapping[str, str], flows: Collection[Flow]) -> dict[str, P
     Raises:
         FlowError: a task has no flow, or no node of its flow applies to its target.
     """
+    routes: dict[tuple[str | None, str | None], Flow] = {}
     cut: dict[tuple[str, str, tuple[str, ...]], Flow] = {}
     planned: dict[str, PlannedTask] = {}
     footprints: dict[str, Footprint] = {}
     for key, line in lines.items():
         task = Task.model_validate_json(line)
-        whole = route_task(task, flows)
+        way = (task.flow, task.kind)
+        if way not in routes:
+            routes[way] = route_task(task, flows)
+        whole = routes[way]
         flow = whole.for_target(task.targets[0] if task.targets else "")
         if not flow.node:
             raise FlowError(f"task {key}: no node of the flow {flow.name!r} applies to {task.targets[0]!r}")
