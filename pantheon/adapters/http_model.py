@@ -5,7 +5,8 @@ Invariants:
 - every call has a deadline; transient faults (no connection, a broken one, 429, 5xx) are tried again inside
   it, everything else is an error at once;
 - answers are streamed, so that the time to the first token is measured and a cancelled call stops the server;
-- what the server may send is bounded in bytes.
+- what the server may send is bounded in bytes;
+- once the served model is known, every answer must name it, and the server is asked again from time to time.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from pantheon.adapters.chat_stream import StreamedReply
 from pantheon.adapters.local_http import local_client
+from pantheon.adapters.server_identity import ServedModel, ask_identity
 from pantheon.core.chat import ChatReply, ChatRequest
 from pantheon.core.errors import (
     ModelError,
@@ -32,6 +34,8 @@ from pantheon.ports.crash_points import CrashPoint, reach
 MAX_LINE_BYTES = 1_000_000
 MAX_REPLY_BYTES = 16_000_000
 MAX_TRIES = 6
+ASK_AGAIN_S = 60.0
+"""Seconds after which the server is asked again what it serves, before the next call."""
 
 
 class HttpModelClient:
@@ -50,6 +54,8 @@ class HttpModelClient:
     ) -> None:
         self._name = name
         self._model = model
+        self._served: ServedModel | None = None
+        self._asked_at = 0.0
         self._http = local_client(base_url, uds=uds, max_connections=max_connections)
 
     @property
@@ -76,20 +82,23 @@ class HttpModelClient:
             ) from error
 
     async def model_name(self, *, deadline_s: float) -> str:
+        """Return the name of the model that is being served; from then on it must be that one.
+
+        Raises:
+            LocalityError: the server passes questions on to a cloud.
+            ModelTimeoutError, ModelLostError, ModelOutputError: as ``chat``.
+        """
         try:
             async with asyncio.timeout(deadline_s):
-                response = await self._http.get("/v1/models")
+                await self._ask_identity()
         except TimeoutError as error:
             raise ModelTimeoutError(
                 f"endpoint {self._name} did not list its models within {deadline_s:.0f} s"
             ) from error
         except httpx.HTTPError as error:
             raise self._lost(error) from error
-        self._refuse_status(response.status_code, response.content)
-        try:
-            return str(response.json()["data"][0]["id"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise ModelOutputError(f"endpoint {self._name}: /v1/models is not a list of models") from error
+        assert self._served is not None
+        return self._served.name
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -102,9 +111,18 @@ class HttpModelClient:
     ) -> None:
         await self.aclose()
 
+    async def _ask_identity(self) -> None:
+        served = await ask_identity(self._http, self._name, self._model)
+        if self._served is not None and served != self._served:
+            raise self._changed(served.name)
+        # An answer names the model that was asked for, where one was.
+        self._served, self._model, self._asked_at = served, served.name, time.monotonic()
+
     async def _chat_once(self, request: ChatRequest) -> ChatReply:
         reply = StreamedReply(self._name, started=time.monotonic())
         try:
+            if self._served is not None and time.monotonic() - self._asked_at > ASK_AGAIN_S:
+                await self._ask_identity()
             body = self._body(request)
             reach(CrashPoint.MODEL_CALL_BEFORE)
             async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -116,7 +134,10 @@ class HttpModelClient:
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         reach(CrashPoint.MODEL_CALL_AFTER)
-        return reply.finish(now=time.monotonic())
+        answer = reply.finish(now=time.monotonic())
+        if self._served is not None and answer.model not in ("", self._served.name):
+            raise self._changed(answer.model)
+        return answer
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         sampling = request.sampling
@@ -154,6 +175,13 @@ class HttpModelClient:
         if status >= 500:
             raise ModelLostError(f"endpoint {self._name} failed ({status}): {said}")
         raise ModelOutputError(f"endpoint {self._name} refused the request ({status}): {said}")
+
+    def _changed(self, now: str) -> ModelOutputError:
+        was = self._served.name if self._served is not None else ""
+        return ModelOutputError(
+            f"endpoint {self._name} serves another model than at the start of the night: {now!r}, not {was!r}",
+            hint="Serve the model that the night began with.",
+        )
 
     def _lost(self, error: httpx.HTTPError) -> ModelError:
         return ModelLostError(f"endpoint {self._name} cannot be reached: {type(error).__name__}: {error}")

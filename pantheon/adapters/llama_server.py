@@ -26,6 +26,7 @@ from pydantic import Field
 from pantheon.adapters.cores import count_cores
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.metrics_text import parse_metrics
+from pantheon.adapters.server_identity import read_bounded
 from pantheon.adapters.socket_folder import socket_folder
 from pantheon.core.errors import ModelError, ModelLostError, ModelTimeoutError
 from pantheon.core.model import Frozen
@@ -35,6 +36,7 @@ ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PAT
 BASE_URL = "http://localhost"
 FIRST_PROBE_S, SLOWEST_PROBE_S = 0.05, 0.5
 PROBE_TIMEOUT_S = 10
+MAX_METRICS_BYTES = 1_000_000
 TAIL_BYTES, TAIL_LINES = 16_384, 10
 
 
@@ -168,7 +170,8 @@ class EmbeddedServer:
         assert self._http is not None, "the server is not running"
         try:
             async with asyncio.timeout(deadline_s):
-                response = await self._http.get("/metrics")
+                async with self._http.stream("GET", "/metrics") as response:
+                    said = await read_bounded(response, MAX_METRICS_BYTES)
         except TimeoutError as error:
             raise ModelTimeoutError(
                 f"the embedded server gave no metrics within {deadline_s:.0f} s"
@@ -179,7 +182,9 @@ class EmbeddedServer:
             ) from error
         if response.status_code != 200:
             raise ModelLostError(f"the embedded server gave no metrics: HTTP {response.status_code}")
-        return parse_metrics(response.text)
+        if said is None:
+            raise ModelLostError("the embedded server gave more metrics than it can have")
+        return parse_metrics(said.decode("utf-8", "replace"))
 
     async def _start(self, socket: Path) -> asyncio.subprocess.Process:
         try:

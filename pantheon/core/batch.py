@@ -24,7 +24,7 @@ class Pins(Frozen):
     agents: Mapping[str, str] = Field(default_factory=dict)
     policies: Mapping[str, str] = Field(default_factory=dict)
     model: str = ""
-    """SHA-256 of the embedded model's file, or empty for another server's."""
+    """SHA-256 of the embedded model's file; for another server ``name:`` and what it calls the model, or empty."""
 
     def drift(self, now: "Pins") -> tuple[str, ...]:
         """Return what differs between these pins and ``now``, as short sentences."""

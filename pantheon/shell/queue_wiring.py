@@ -29,8 +29,11 @@ def project_queue(project: Project) -> QueueFolder:
 
 def pins_in_force(project: Project, content: "Content") -> Pins:
     """Return the digests of what is in force now. Raises ``ConfigError`` for a model nobody knows."""
-    embedded = project.config.endpoint.kind == "embedded"
-    model = read_catalogue(project).entry(project.config.model).sha256 if embedded else ""
+    endpoint = project.config.endpoint
+    if endpoint.kind == "embedded":
+        model = read_catalogue(project).entry(project.config.model).sha256
+    else:
+        model = f"name:{endpoint.model}" if endpoint.model else ""
     return Pins(
         flows=content.digests["flows"],
         agents=content.digests["agents"],

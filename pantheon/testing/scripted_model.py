@@ -56,6 +56,8 @@ class ScriptedServer:
 
     script: Script
     model: str = "scripted"
+    pages: dict[str, Answer] = field(default_factory=dict)
+    """Path -> what to answer there, whatever the script says."""
     requests: list[Mapping[str, Any]] = field(default_factory=list)
     """Bodies of the chat requests so far."""
     head_lines: list[str] = field(default_factory=list)
@@ -66,8 +68,13 @@ class ScriptedServer:
         try:
             while (request := await _read_request(reader, self.head_lines)) is not None:
                 path, body = request
-                if path.startswith("/v1/models"):
+                if path in self.pages:
+                    page = self.pages[path]
+                    _send(writer, page.status, page.body, page.headers)
+                elif path == "/v1/models":
                     _send(writer, 200, json.dumps({"data": [{"id": self.model}]}).encode())
+                elif path.startswith("/api/"):
+                    _send(writer, 404, b"{}")
                 elif path.startswith("/health"):
                     _send(writer, 200, b"{}")
                 else:
