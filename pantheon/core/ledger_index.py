@@ -13,9 +13,13 @@ from pantheon.core.statement import (
     DELEGATION_PREDICATE,
     NIGHT_PREDICATE,
     REVIEW_PREDICATE,
+    TEST_RESULT_PREDICATE,
     Statement,
     parse_statement,
 )
+
+EVIDENCE = (REVIEW_PREDICATE, TEST_RESULT_PREDICATE)
+"""What the gate weighs."""
 
 
 class LedgerIndex:
@@ -31,7 +35,7 @@ class LedgerIndex:
         self._night = night
         self._user_key = user_key
         self._delegations: list[Delegation] = []
-        self._reviews: dict[str, list[bytes]] = {}
+        self._evidence: dict[str, list[tuple[str, bytes]]] = {}
         self.closed = False
         """Whether the last record closes the night."""
 
@@ -45,9 +49,9 @@ class LedgerIndex:
         """All delegations, the oldest first."""
         return self._delegations
 
-    def reviews_of(self, commit: str) -> Sequence[bytes]:
-        """Return the envelopes of all verdicts on a commit, unverified, the oldest first."""
-        return self._reviews.get(commit, ())
+    def evidence_of(self, commit: str) -> Sequence[tuple[str, bytes]]:
+        """Return (URI of the predicate, line) of all verdicts and checks on a commit, unverified, the oldest first."""
+        return self._evidence.get(commit, ())
 
     def take(self, line: bytes) -> bool:
         """Take a line that was found in the file; False when it is no whole record.
@@ -75,7 +79,7 @@ class LedgerIndex:
             kind: URI of the statement's predicate.
             payload: the statement.
         """
-        if kind in (DELEGATION_PREDICATE, REVIEW_PREDICATE):
+        if kind in (DELEGATION_PREDICATE, *EVIDENCE):
             self._note(line, parse_statement(payload), parse_envelope(line))
         self.closed = kind == NIGHT_PREDICATE
         self.tree.append(line)
@@ -91,8 +95,8 @@ class LedgerIndex:
         if kind == DELEGATION_PREDICATE:
             open_envelope(envelope, [self._user_key])
             self._delegations.append(read_delegation(statement))
-        elif kind == REVIEW_PREDICATE:
+        elif kind in EVIDENCE:
             for subject in statement.subject:
                 if commit := subject.digest.get("gitCommit"):
-                    self._reviews.setdefault(commit, []).append(line)
+                    self._evidence.setdefault(commit, []).append((kind, line))
         self.closed = kind == NIGHT_PREDICATE
