@@ -132,7 +132,8 @@ class _Simulation:
             await asyncio.sleep(work.seconds)
             self._free(node)
             release()
-            await asyncio.sleep(work.record_s)
+            if work.record_s:
+                await asyncio.sleep(work.record_s)
         finally:
             self._free(node)
             self.open -= 1
