@@ -106,6 +106,11 @@ def say(text: str, tone: Tone = "plain") -> None:
     sys.stderr.write(paint(visible(text), tone, sys.stderr) + "\n")
 
 
+def confirm(question: str) -> bool:
+    """Ask a question on stderr; anything but a yes is a no."""
+    return click.confirm(visible_line(question), default=False, err=True)
+
+
 @contextmanager
 def progress(title: str, *, bytes_unit: bool = False) -> Iterator[Progress]:
     """Show how far a long work is, on stderr: a bar on a terminal, a line per tenth otherwise.

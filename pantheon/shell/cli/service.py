@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, session_option
-from pantheon.shell.cli.output import emit, emit_json, say
+from pantheon.shell.cli.output import confirm, emit, emit_json, say
 from pantheon.shell.service_wiring import (
     Proposal,
     Scope,
@@ -143,7 +143,7 @@ def _agreed(question: str, yes: bool, dry_run: bool) -> bool:
         return yes and not dry_run
     if not sys.stdin.isatty():
         raise click.UsageError("nothing was done: nobody is there to be asked; say --yes, or --dry-run")
-    return click.confirm(question, err=True)
+    return confirm(question)
 
 
 def _show(proposal: Proposal) -> None:
