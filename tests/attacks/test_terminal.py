@@ -133,7 +133,7 @@ def bypasses(source: str, *, shell: bool) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        if name in ("print", "input", "breakpoint", "os.write", "sys.displayhook") or name.startswith(
+        if name in ("print", "input", "breakpoint", "sys.displayhook") or name.startswith(
             (
                 "traceback.print_",
                 "pprint.",
