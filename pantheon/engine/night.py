@@ -13,6 +13,7 @@ from pantheon.core.dag import Plan, PlannedTask, build_plan
 from pantheon.core.night_plan import plan_tasks
 from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
 from pantheon.core.spending import spent_by
+from pantheon.core.trial_schedule import Tried, try_orders
 from pantheon.engine.attempt import AttemptRunner, Execute
 from pantheon.engine.attempt_record import Attest, attest_attempt
 from pantheon.engine.control import Halt, NightControl
@@ -98,16 +99,17 @@ class Night:
         store = self.services.store
         lines = await self._lines(record.id, keys)
         resumed = any(one.id == record.id for one in await store.nights())
-        tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
+        tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
         await store.open_night(record, keys)
         if not resumed and (await store.counts(record.id)).open != len(lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
             lines = await self._lines(record.id, ())
-            tasks, plan = await asyncio.to_thread(_plan, lines, self.services)
+            tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
+        plan = tried.plan
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False)
         run, control = await self._prepare(record, lines, tasks, plan, resumed=resumed)
-        await store.add_event(record.id, record.id, "night.planned", _planned(plan, tasks, interrupted))
+        await store.add_event(record.id, record.id, "night.planned", _planned(tried, tasks, interrupted))
         await run.conclude_all(tasks)
         await self._work(run, control)
         drained = control.halt is not None and control.halt.leaves_open
@@ -218,17 +220,22 @@ class Night:
         return NightSummary(record.id, record.branch, outcomes, tasks, wall_s, left_open)
 
 
-def _plan(lines: Mapping[str, str], services: Services) -> tuple[dict[str, PlannedTask], Plan]:
+def _plan(
+    lines: Mapping[str, str], services: Services, slots: Mapping[str, int]
+) -> tuple[dict[str, PlannedTask], Tried]:
     tasks = plan_tasks(lines, services.content.flows.values())
-    return tasks, build_plan(tasks)
+    return tasks, try_orders(build_plan(tasks), tasks, slots)
 
 
-def _planned(plan: Plan, tasks: Mapping[str, PlannedTask], interrupted: Sequence[str]) -> dict[str, object]:
+def _planned(tried: Tried, tasks: Mapping[str, PlannedTask], interrupted: Sequence[str]) -> dict[str, object]:
+    plan = tried.plan
     return {
         "tasks": len(tasks),
         "nodes": len(plan.nodes),
         "levels": plan.levels,
         "critical_s": round(plan.critical_s, 1),
         "critical_path": list(plan.critical_path[:SHOWN_PATH]),
+        "orders_tried": tried.orders,
+        "expected_s": round(tried.expected_s, 1) if tried.orders else None,
         "interrupted": len(interrupted),
     }
