@@ -25,6 +25,7 @@ from pantheon.engine.node import NodeExecutor
 from pantheon.engine.scheduler import AT_ONCE, Scheduler
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint
+from pantheon.engine.testimony import attest_interrupted, attest_night
 
 __all__ = ["Night", "NightSummary", "Progress", "Watch"]
 
@@ -100,15 +101,17 @@ class Night:
         lines = await self._lines(record.id, keys)
         resumed = any(one.id == record.id for one in await store.nights())
         tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
-        await store.open_night(record, keys)
-        if not resumed and (await store.counts(record.id)).open != len(lines):
+        taken = await store.open_night(record, keys)
+        if not resumed and taken != len(lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
             lines = await self._lines(record.id, ())
             tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
         plan = tried.plan
         await self._add_nodes(record.id, plan)
-        interrupted = await store.sweep(record.id, expired_only=False)
+        interrupted = await store.sweep(record.id, expired_only=False) if resumed else ()
         run, control = await self._prepare(record, lines, tasks, plan, resumed=resumed)
+        if resumed and self.services.open_ledger is not None:
+            await attest_interrupted(self.services, record, await store.attempts(record.id))
         await store.add_event(record.id, record.id, "night.planned", _planned(tried, tasks, interrupted))
         await run.conclude_all(tasks)
         await self._work(run, control)
@@ -213,6 +216,8 @@ class Night:
             outcomes[name] = outcomes.get(name, 0) + 1
         wall_s = self.services.clock.monotonic() - began
         left_open = "open" in outcomes
+        if self.services.open_ledger is not None and not left_open:
+            await attest_night(self.services, record, outcomes)
         if not left_open:
             attempts = await store.measure_attempts(record.id)
             figures = {"outcomes": outcomes, "wall_s": round(wall_s, 3), "attempts": attempts.model_dump()}

@@ -32,8 +32,12 @@ class Store(Protocol):
         """Add a batch with its tasks; False, and no change, when its name is known."""
         ...
 
-    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:
-        """Add a night and assign it those of the tasks (keys) that no night has taken and no operator holds."""
+    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> int:
+        """Add a night and assign it those of the tasks (keys) that no night has taken and no operator holds.
+
+        Returns:
+            How many it took now.
+        """
         ...
 
     async def close_night(self, night: str, summary: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ class FakeStore(OrdersMemory):
         self._record("", batch.name, "batch.added", {"tasks": len(tasks)})
         return True
 
-    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:
+    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> int:
         self._check()
         if night.state is not NightState.RUNNING:
             raise TransitionError(f"night {night.id} cannot be opened as {night.state}")
@@ -61,6 +61,7 @@ class FakeStore(OrdersMemory):
             self._put(self._tasks[key].model_copy(update={"night": night.id}))
         if known is None or taken:
             self._record(night.id, night.id, "night.opened", {"tasks": len(taken)})
+        return len(taken)
 
     async def close_night(self, night: str, summary: dict[str, Any]) -> None:
         self._check()

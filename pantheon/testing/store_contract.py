@@ -107,9 +107,9 @@ class StoreContract:
         """Two nights never share a task; opening again takes up what came since."""
         batch, tasks = batch_of(clock, "b", "one", "two")
         await store.add_batch(batch, tasks)
-        await store.open_night(night_of(clock), ["b/one"])
-        await store.open_night(night_of(clock, "other"), ["b/one", "b/two"])
-        await store.open_night(night_of(clock), ["b/one", "b/two"])
+        assert await store.open_night(night_of(clock), ["b/one"]) == 1
+        assert await store.open_night(night_of(clock, "other"), ["b/one", "b/two"]) == 1
+        assert await store.open_night(night_of(clock), ["b/one", "b/two"]) == 0
         assert [task.night for task in await store.tasks()] == [NIGHT, "other"]
         assert [task.key for task in await store.tasks(night="other")] == ["b/two"]
         assert await store.tasks(pending=True) == ()

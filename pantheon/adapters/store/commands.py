@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pantheon.adapters.store.group import GroupConnection
-from pantheon.adapters.store.rows import HELD, UNTAKEN, json_text, time_text
+from pantheon.adapters.store.rows import HELD, UNTAKEN, json_rows, json_text, time_text
 from pantheon.core import lifecycle
 from pantheon.core.errors import TransitionError
 from pantheon.core.records import BatchRecord, NightRecord, NightState, NodeRecord, NodeState, TaskRecord
+
+ROWS = 10_000
+"""Rows that one statement takes."""
 
 
 def record(db: GroupConnection, at: str, night: str, subject: str, name: str, details: str = "{}") -> None:
@@ -40,8 +43,8 @@ def add_batch(db: GroupConnection, at: str, batch: BatchRecord, tasks: Sequence[
     return True
 
 
-def open_night(db: GroupConnection, at: str, night: NightRecord, tasks: Sequence[str]) -> None:
-    """Add a night, or take up a running one, and give it the tasks that no night has and nobody holds."""
+def open_night(db: GroupConnection, at: str, night: NightRecord, tasks: Sequence[str]) -> int:
+    """Add a night, or take up a running one, and give it the tasks that no night has and nobody holds: how many."""
     added = db.execute(
         "INSERT INTO nights (id, state, base_commit, branch, started_at, summary) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO NOTHING",
@@ -55,18 +58,30 @@ def open_night(db: GroupConnection, at: str, night: NightRecord, tasks: Sequence
         ),
     ).rowcount
     require_running(db, night.id)
-    held = db.execute("SELECT 1 FROM holds LIMIT 1").fetchone() is not None
-    take = f"UPDATE tasks SET night = ? WHERE key = ? AND {UNTAKEN}{f' AND NOT {HELD}' if held else ''}"
-    taken = 0
-    for key in dict.fromkeys(tasks):
-        moved = db.execute(take, (night.id, key)).rowcount
-        if moved:
-            db.execute("INSERT INTO night_tasks (night, task, cause) VALUES (?, ?, '')", (night.id, key))
-            taken += 1
-        elif db.execute("SELECT 1 FROM tasks WHERE key = ?", (key,)).fetchone() is None:
-            raise TransitionError(f"the store has no task {key}")
+    taken = _take_tasks(db, night.id, list(dict.fromkeys(tasks)))
     if added or taken:
         record(db, at, night.id, night.id, "night.opened", json_text({"tasks": taken}))
+    return taken
+
+
+def _take_tasks(db: GroupConnection, night: str, tasks: list[str]) -> int:
+    keys = json_rows(tasks)
+    unknown = db.execute(
+        "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT key FROM tasks) LIMIT 1", (keys,)
+    ).fetchone()
+    if unknown is not None:
+        raise TransitionError(f"the store has no task {unknown[0]}")
+    held = db.execute("SELECT 1 FROM holds LIMIT 1").fetchone() is not None
+    taken = db.execute(
+        "UPDATE tasks SET night = ? WHERE key IN (SELECT value FROM json_each(?))"
+        f" AND {UNTAKEN}{f' AND NOT {HELD}' if held else ''} RETURNING key",
+        (night, keys),
+    ).fetchall()
+    db.execute(
+        "INSERT INTO night_tasks (night, task, cause) SELECT ?, value, '' FROM json_each(?)",
+        (night, json_rows(key for (key,) in taken)),
+    )
+    return len(taken)
 
 
 def close_night(db: GroupConnection, at: str, night: str, summary: str) -> None:
@@ -85,23 +100,17 @@ def add_nodes(db: GroupConnection, nodes: Sequence[NodeRecord]) -> None:
     """Add the nodes that their nights do not have."""
     for night in dict.fromkeys(node.night for node in nodes):
         require_running(db, night)
-    db.executemany(
-        "INSERT INTO nodes (night, key, task, node, state, needs, output_commit, cause)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (night, key) DO NOTHING",
-        (
-            (
-                node.night,
-                node.key,
-                node.task,
-                node.node,
-                node.state.value,
-                json_text(node.needs),
-                node.output_commit,
-                node.cause,
-            )
-            for node in nodes
-        ),
-    )
+    for start in range(0, len(nodes), ROWS):
+        rows = json_rows(
+            (one.night, one.key, one.task, one.node, one.state, one.needs, one.output_commit, one.cause)
+            for one in nodes[start : start + ROWS]
+        )
+        db.execute(
+            "INSERT INTO nodes (night, key, task, node, state, needs, output_commit, cause)"
+            " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value -> 5, value ->> 6,"
+            " value ->> 7 FROM json_each(?) WHERE true ORDER BY key ON CONFLICT (night, key) DO NOTHING",
+            (rows,),
+        )
 
 
 def make_ready(db: GroupConnection, at: str, night: str, nodes: Iterable[str]) -> None:

@@ -47,7 +47,7 @@ def json_text(value: Any) -> str:
         raise StoreError(f"not JSON: {error}") from error
 
 
-def json_rows(rows: Iterable[Sequence[Any]]) -> str:
+def json_rows(rows: Iterable[Sequence[Any] | str]) -> str:
     """Return rows as the JSON list that a statement for all of them reads.
 
     Raises:

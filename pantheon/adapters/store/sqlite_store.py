@@ -100,10 +100,10 @@ class SqliteStore:
                 raise TransitionError(f"task {task.key} is not a fresh task of batch {batch.name}")
         return await self._write(partial(commands.add_batch, at=self._now(), batch=batch, tasks=tasks))
 
-    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> None:
+    async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> int:
         if night.state is not NightState.RUNNING:
             raise TransitionError(f"night {night.id} cannot be opened as {night.state}")
-        await self._write(partial(commands.open_night, at=self._now(), night=night, tasks=tasks))
+        return await self._write(partial(commands.open_night, at=self._now(), night=night, tasks=tasks))
 
     async def close_night(self, night: str, summary: dict[str, Any]) -> None:
         text = json_text(summary)
