@@ -211,7 +211,7 @@ def judge_end(
         span: the window now.
         asked: whether the daemon told the night to end.
     """
-    if asked or not work:
+    if asked or not work or _is_over(span, now):
         return None
     if code in ORDINARY_ENDS:
         if work != found:
@@ -248,11 +248,19 @@ def after_change(rest: Rest | None, work: Work) -> Rest | None:
     return None
 
 
-def wait_for_operator(work: Work, rest: Rest | None, span: Span | None) -> Rest | None:
-    """Return a rest for work that an operator has told to wait before this daemon saw it, else ``rest``."""
-    if rest is None and work.told_to_wait:
-        return Rest(until=None, why="the operator has stopped the night; say: pantheon resume", span=span)
-    return rest
+def wait_for_operator(rest: Rest | None, work: Work, *, now: datetime, span: Span | None) -> Rest | None:
+    """Return a rest for work that an operator has told to wait before this daemon saw it, else ``rest``.
+
+    It ends with the window: in the next one the night goes on.
+    """
+    if rest is not None or not work.told_to_wait or _is_over(span, now):
+        return rest
+    return Rest(until=None, why="the operator has stopped the night; say: pantheon resume", span=span)
+
+
+def _is_over(span: Span | None, now: datetime) -> bool:
+    """Tell whether no window is open: what is decided then must not bind the next one."""
+    return span is not None and now not in span
 
 
 def explain_missed(missed: Span, last_seen: datetime, work: Work, *, catch_up: bool) -> str:

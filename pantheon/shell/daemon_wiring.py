@@ -19,7 +19,8 @@ from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
 from pantheon.core.records import NightState
 from pantheon.core.window import LOCAL
 from pantheon.shell.config import FILE, Project
-from pantheon.shell.daemon import Daemon, Rules, Tell
+from pantheon.shell.daemon import Daemon
+from pantheon.shell.daemon_outlook import Rules, Say
 from pantheon.shell.environment import environment
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import look_into_store
@@ -85,7 +86,7 @@ class ProjectNights:
 
 @asynccontextmanager
 async def open_daemon(
-    project: Project, *, settings: tuple[str, ...], patience: Patience, tell: Tell
+    project: Project, *, settings: tuple[str, ...], patience: Patience, tell: Say
 ) -> AsyncIterator[Daemon]:
     """Build the one daemon of a project.
 

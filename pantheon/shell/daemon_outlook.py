@@ -1,0 +1,177 @@
+"""What the daemon knows: the rules in force, the window, what work there is, and why it may have to wait.
+
+Invariants:
+- work is looked for when a file says that it may be different, and never more often;
+- what cannot be read counts as no work, is told once each time, and is looked for again;
+- the time when a daemon was last seen is kept, so that a window which passed unseen is noticed.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from pantheon.core.daemon import (
+    Rest,
+    Work,
+    after_change,
+    catch_up_span,
+    explain_missed,
+    find_missed,
+    judge_end,
+    wait_for_operator,
+)
+from pantheon.core.errors import PantheonError
+from pantheon.core.window import Span, WindowPolicy, current_or_next, last_closed
+from pantheon.ports.daemon import Nights, Remembered
+
+CALL_S = 10.0
+"""Deadline of a call that reads the store or the files."""
+LOOK_AGAIN_S = 60.0
+"""After the store could not be read."""
+KEEP_SEEN_S = 300.0
+ASLEEP_S = 60.0
+"""A longer step of the clock means that this machine slept, or that the clock was set."""
+
+Say = Callable[[str, str], None]
+"""Takes the name of an event and a sentence."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The part of the policy that the daemon obeys."""
+
+    window: WindowPolicy | None
+    zone: tzinfo
+
+
+class Outlook:
+    """The daemon's knowledge.
+
+    Args:
+        nights: finds work.
+        remembered: what an earlier daemon left.
+        read_rules: reads the policy; raises ``ConfigError``.
+        say: takes what a person or a log should know.
+    """
+
+    def __init__(
+        self, nights: Nights, remembered: Remembered, read_rules: Callable[[], Rules], say: Say
+    ) -> None:
+        self._nights = nights
+        self._remembered = remembered
+        self._read_rules = read_rules
+        self._say = say
+        self._rules = Rules(None, UTC)
+        self._seen: datetime | None = None
+        self._seen_kept: datetime | None = None
+        self._stamp: Hashable = None
+        self._look_at: datetime | None = None
+        self._extra: Span | None = None
+        self.work: Work | None = None
+        """What was found; None when nobody has looked."""
+        self.rest: Rest | None = None
+
+    async def open(self) -> None:
+        """Read rules and memory. Raises ``ConfigError``."""
+        self._rules = await asyncio.to_thread(self._read_rules)
+        self._seen = await asyncio.to_thread(self._remembered.last_seen)
+
+    async def read_again(self) -> None:
+        """Read the rules again; those in force stay when the new ones are wrong."""
+        try:
+            self._rules = await asyncio.to_thread(self._read_rules)
+        except PantheonError as error:
+            self._say("trouble", f"the old policy stays in force: {error}")
+            return
+        self._say("reloaded", "the policy was read again")
+        self.work, self._extra = None, None
+        # What was refused may be allowed now; a crash has nothing to do with the policy.
+        self.rest = self.rest if self.rest is not None and self.rest.failures else None
+
+    def span(self, now: datetime) -> Span | None:
+        """Return the window that is open or opens next; None when it is always open."""
+        if self._rules.window is None:
+            return None
+        if self._extra is not None and now in self._extra:
+            return self._extra
+        return current_or_next(self._rules.window, self._rules.zone, now)
+
+    def last_start_s(self, span: Span | None) -> float:
+        """Return the seconds before the end of a span at which nothing new starts."""
+        window = self._rules.window
+        return 0.0 if window is None or span == self._extra else float(window.last_start_s)
+
+    def local(self, instant: datetime) -> str:
+        """Return a time as a clock on the wall shows it, with its zone."""
+        return f"{instant.astimezone(self._rules.zone):%Y-%m-%d %H:%M %Z}"
+
+    async def notice_time(self, now: datetime) -> None:
+        """Look back when time has passed unseen: the daemon did not run, or the machine slept."""
+        seen, self._seen = self._seen, now
+        if self._seen_kept is None or abs(now - self._seen_kept) >= timedelta(seconds=KEEP_SEEN_S):
+            await self.keep_seen(now)
+        window, zone = self._rules.window, self._rules.zone
+        if window is None or seen is None or now - seen < timedelta(seconds=ASLEEP_S):
+            return
+        missed = find_missed(last_closed(window, zone, now), seen, now)
+        if missed is None:
+            return
+        work = await self.look(now)
+        self._say("missed", explain_missed(missed, seen, work, catch_up=window.catch_up))
+        if window.catch_up and work:
+            self._extra = catch_up_span(missed, current_or_next(window, zone, now), now)
+
+    async def keep_seen(self, now: datetime) -> None:
+        """Remember that a daemon runs."""
+        self._seen_kept = now
+        try:
+            await asyncio.to_thread(self._remembered.keep_last_seen, now)
+        except PantheonError as error:
+            self._say("trouble", error.message)
+
+    async def notice_changes(self, now: datetime) -> None:
+        """Look again when files say that what is known of the work may be wrong."""
+        if self.work is None:
+            return
+        again = self._look_at is not None and now >= self._look_at
+        if again or await self._stamped() != self._stamp:
+            work = await self.look(now)
+            self.rest = after_change(self.rest, work)
+
+    async def look(self, now: datetime) -> Work:
+        """Find out what work there is, and remember it."""
+        self._look_at = None
+        try:
+            async with asyncio.timeout(CALL_S):
+                self.work = await self._nights.look()
+        except (PantheonError, TimeoutError) as error:
+            self._say("trouble", f"the queue cannot be read: {error or 'no answer in time'}")
+            self.work, self._look_at = Work(), now + timedelta(seconds=LOOK_AGAIN_S)
+        self.rest = wait_for_operator(self.rest, self.work, now=now, span=self.span(now))
+        # After the look, which itself may touch the store's files.
+        self._stamp = await self._stamped()
+        return self.work
+
+    async def judge(self, code: int, found: Work, *, now: datetime, asked: bool) -> Work:
+        """Decide whether the next night has to wait, after one ended; returns what work is left.
+
+        Args:
+            code: its exit code; negative for a signal.
+            found: what there was when it started.
+            now: the time, aware.
+            asked: whether the daemon told it to end.
+        """
+        before, self.rest = self.rest, None
+        work = await self.look(now)
+        span = self.span(now)
+        judged = judge_end(code, work, found=found, before=before, now=now, span=span, asked=asked)
+        self.rest = judged or self.rest
+        return work
+
+    async def _stamped(self) -> Hashable:
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await self._nights.stamp()
+        except TimeoutError:
+            return None
