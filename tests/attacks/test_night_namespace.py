@@ -1,0 +1,132 @@
+"""A night cannot leave the machine: every way out is tried from where it runs, and its proof fails closed.
+
+The controls run in a network namespace that these tests make, beside a second one with servers; nothing here can
+reach any other network.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.primitive("netns", "userns", "mount_namespace", "seccomp")
+
+PROBES = Path(__file__).parent / "probes"
+PYTHON = "/usr/bin/python3"
+OTHER_USER = 60_322
+FOUR, SIX = "10.99.7.2", "fd99:7::2"
+CONTAINED = (sys.executable, "-m", "pantheon.testing.contained")
+
+
+class Pair(NamedTuple):
+    """Two network namespaces with a cable between them."""
+
+    near: str
+    """Where attackers are."""
+    server: "subprocess.Popen[str]"
+    """Somebody in the other one, who answers."""
+    heard: Path
+    """What he heard."""
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+def within(name: str, *words: str) -> list[str]:
+    return ["ip", "netns", "exec", name, *words]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """Two namespaces, addresses on both ends, and servers in the far one."""
+    near, far = f"pt-near-{os.getpid()}", f"pt-far-{os.getpid()}"
+    heard = tmp_path / "heard"
+    server = None
+    try:
+        for name in (near, far):
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", near, "link", "add", "pt0", "type", "veth", "peer", "name", "pt1", "netns", far)
+        for name, link, last in ((near, "pt0", "1"), (far, "pt1", "2")):
+            ip("-n", name, "addr", "add", f"10.99.7.{last}/24", "dev", link)
+            ip("-n", name, "-6", "addr", "add", f"fd99:7::{last}/64", "dev", link, "nodad")
+            ip("-n", name, "link", "set", link, "up")
+        ip("-n", near, "route", "add", "default", "via", FOUR)
+        subprocess.run(within(near, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647"), check=True)
+        with heard.open("w") as log:
+            server = subprocess.Popen(
+                within(far, PYTHON, "-I", str(PROBES / "answer.py")),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield Pair(near, server, heard)
+    finally:
+        if server is not None:
+            server.kill()
+            server.communicate()
+        for name in (near, far):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def probe() -> Iterator[Path]:
+    """The probe, where every user can read it."""
+    with tempfile.TemporaryDirectory(prefix="pantheon-attack-") as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "egress.py"
+        path.write_bytes((PROBES / "egress.py").read_bytes())
+        path.chmod(0o644)
+        yield path
+
+
+def abstract_server(pair: Pair) -> "subprocess.Popen[str]":
+    """Somebody who listens on an abstract Unix socket in the attackers' namespace."""
+    program = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0pantheon-attack'); s.listen()\n"
+        "print(flush=True)\n"
+        "while True:\n n, _ = s.accept(); n.sendall(n.recv(9)); n.close()"
+    )
+    process = subprocess.Popen(within(pair.near, PYTHON, "-Ic", program), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def ran(words: Sequence[str]) -> dict[str, str]:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("uid", [0, OTHER_USER], ids=["root", "ordinary user"])
+@pytest.mark.primitive("veth", "mptcp", "io_uring", "abstract_unix")
+def test_every_way_out_is_closed(pair: Pair, probe: Path, uid: int) -> None:
+    """Seventeen ways that work outside: none works where the night runs, and the far side hears nothing."""
+    listener = abstract_server(pair)
+    try:
+        words = [PYTHON, "-I", str(probe), FOUR, SIX, str(pair.server.pid)]
+        outside = ran(within(pair.near, *words))
+        assert {name for name, said in outside.items() if said != "ok"} <= {"ping_socket"}, outside
+        assert "secret" in pair.heard.read_text("utf-8")
+        subprocess.run(["ip", "-n", pair.near, "link", "del", "pt-in"], check=True)
+        pair.heard.write_text("")
+        inside = ran(within(pair.near, *CONTAINED, str(uid), *words))
+    finally:
+        listener.kill()
+        listener.communicate()
+    assert set(inside) == set(outside)
+    assert {name: said for name, said in inside.items() if said == "ok"} == {}
+    time.sleep(0.1)
+    assert pair.heard.read_text("utf-8") == ""
