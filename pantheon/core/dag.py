@@ -91,9 +91,11 @@ def build_plan(tasks: Mapping[str, PlannedTask], expect: Expect = expected_secon
         FlowError: a need does not exist, or the tasks need each other in a circle.
     """
     graph = _build_graph(tasks)
-    _refuse_cycle(graph)
     place = {task: number for number, task in enumerate(tasks)}
-    order = list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
+    try:
+        order = list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
+    except nx.NetworkXUnfeasible as error:
+        raise _circle_error(graph) from error
     shapes = _shapes(tasks.values(), expect)
     before: dict[str, int] = {}
     for key in order:
@@ -106,9 +108,7 @@ def build_plan(tasks: Mapping[str, PlannedTask], expect: Expect = expected_secon
             (behind[one] + shapes[id(tasks[one].flow)].length for one in graph.succ[key]), default=0.0
         )
     nodes = tuple(
-        node
-        for key in order
-        for node in _instantiate(key, tasks, shapes[id(tasks[key].flow)], before[key], behind[key])
+        node for key in order for node in _instantiate(key, tasks, shapes, before[key], behind[key])
     )
     path = _critical_path(nodes)
     return Plan(
@@ -126,6 +126,7 @@ class _Shape:
     levels: int
     length: float
     """Seconds of its longest path."""
+    sinks: tuple[str, ...]
 
 
 def _shapes(tasks: Iterable[PlannedTask], expect: Expect) -> dict[int, _Shape]:
@@ -148,14 +149,21 @@ def _measure(flow: Flow, expect: Expect) -> _Shape:
         rank[node.id] = expect(node) + behind.get(node.id, 0.0)
         for need in node.needs:
             behind[need] = max(behind.get(need, 0.0), rank[node.id])
-    return _Shape(tuple(order), level, rank, max(level.values()) + 1, max(rank.values()))
+    return _Shape(tuple(order), level, rank, max(level.values()) + 1, max(rank.values()), flow.sinks)
 
 
 def _instantiate(
-    key: str, tasks: Mapping[str, PlannedTask], shape: _Shape, before: int, behind: float
+    key: str, tasks: Mapping[str, PlannedTask], shapes: Mapping[int, _Shape], before: int, behind: float
 ) -> list[PlannedNode]:
     task = tasks[key]
-    needs, after = _sinks(task.needs, tasks), _sinks(task.after, tasks)
+    shape = shapes[id(task.flow)]
+
+    def sinks(others: Sequence[str]) -> tuple[str, ...]:
+        return tuple(
+            sorted(node_key(other, sink) for other in others for sink in shapes[id(tasks[other].flow)].sinks)
+        )
+
+    needs, after = sinks(task.needs), sinks(task.after)
     return [
         PlannedNode(
             key=node_key(key, node.id),
@@ -170,10 +178,6 @@ def _instantiate(
     ]
 
 
-def _sinks(others: Sequence[str], tasks: Mapping[str, PlannedTask]) -> tuple[str, ...]:
-    return tuple(sorted(node_key(other, sink) for other in others for sink in tasks[other].flow.sinks))
-
-
 def _build_graph(tasks: Mapping[str, PlannedTask]) -> "nx.DiGraph[str]":
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(tasks)
@@ -185,12 +189,10 @@ def _build_graph(tasks: Mapping[str, PlannedTask]) -> "nx.DiGraph[str]":
     return graph
 
 
-def _refuse_cycle(graph: "nx.DiGraph[str]") -> None:
-    if nx.is_directed_acyclic_graph(graph):
-        return
+def _circle_error(graph: "nx.DiGraph[str]") -> FlowError:
     # Edges lead from what is needed to what needs it; people read the arrow as "needs".
     names = [edge[0] for edge in reversed(list(nx.find_cycle(graph)))]
-    raise FlowError("tasks need each other in a circle: " + " -> ".join([*names, names[0]]))
+    return FlowError("tasks need each other in a circle: " + " -> ".join([*names, names[0]]))
 
 
 def _critical_path(nodes: Sequence[PlannedNode]) -> list[PlannedNode]:
