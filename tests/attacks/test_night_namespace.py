@@ -130,3 +130,94 @@ def test_every_way_out_is_closed(pair: Pair, probe: Path, uid: int) -> None:
     assert {name: said for name, said in inside.items() if said == "ok"} == {}
     time.sleep(0.1)
     assert pair.heard.read_text("utf-8") == ""
+
+
+SERVICES = (
+    "/run/systemd/resolve/io.systemd.Resolve",
+    "/run/nscd/socket",
+    "/run/dbus/system_bus_socket",
+    "/run/docker.sock",
+)
+
+
+@pytest.mark.parametrize("uid", [0, OTHER_USER], ids=["root", "ordinary user"])
+@pytest.mark.primitive("name_services")
+def test_no_name_is_looked_up_for_a_night(pair: Pair, probe: Path, tmp_path: Path, uid: int) -> None:
+    """The resolver on loopback, its Unix socket, the message bus and the rest hear all outside and nothing inside."""
+    resolve = probe.with_name("resolve.py")
+    resolve.write_bytes((PROBES / "resolve.py").read_bytes())
+    settings = tmp_path / "resolv.conf"
+    settings.write_text("nameserver 127.0.0.53\noptions timeout:1 attempts:1\n")
+    log = tmp_path / "asked"
+    log.touch()
+    services = tmp_path / "services"
+    script = (
+        'mount -t tmpfs -o mode=0755 none /run; mount --bind "$1" "$(readlink -m /etc/resolv.conf)" || exit 9; shift; '
+        'log=$1 probes=$2 probe=$3 fifo=$4; shift 4; mkfifo "$fifo"; '
+        f'{PYTHON} -I "$probes/name_services.py" "$log" {" ".join(SERVICES)} > "$fifo" & read _ < "$fifo"; '
+        f'"$@" {PYTHON} -I "$probe" {" ".join(SERVICES)}; sleep 0.3; kill $!'
+    )
+    words = within(
+        pair.near,
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(settings),
+        str(log),
+        str(PROBES),
+        str(resolve),
+    )
+    outside = ran([*words, str(services), "env"])
+    heard = log.read_text("latin-1")
+    for path in SERVICES:
+        assert outside[path] == "ok"
+        assert f"{path} secret" in heard
+    assert heard.count("udp") >= 2, heard
+    log.write_text("")
+    services.unlink()
+    inside = ran([*words, str(services), *CONTAINED, str(uid)])
+    assert "ok" not in inside.values(), inside
+    assert log.read_text("latin-1") == ""
+
+
+PASSES_ON = """
+import os, socket, sys
+far = socket.create_connection((sys.argv[1], 8080), 3)
+far.set_inheritable(True)
+number = int(sys.argv[2])
+os.dup2(far.fileno(), number)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+SENDS = """
+import os, sys
+try:
+    os.write(int(sys.argv[1]), b"secret")
+    sys.stdout.write('"ok"')
+except OSError as error:
+    sys.stdout.write('"' + error.strerror + '"')
+"""
+
+
+@pytest.mark.parametrize("uid", [0, OTHER_USER], ids=["root", "ordinary user"])
+@pytest.mark.parametrize("number", [3, 50, 200])
+def test_a_socket_from_before_is_closed(pair: Pair, uid: int, number: int) -> None:
+    """A connection that was opened outside and handed down carries words from outside, and is gone inside."""
+    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, FOUR, str(number))
+    sends = [PYTHON, "-Ic", SENDS, str(number)]
+    assert ran([*handed, *sends]) == "ok"
+    time.sleep(0.2)
+    assert "secret" in pair.heard.read_text("utf-8")
+    pair.heard.write_text("")
+    assert ran([*handed, *CONTAINED, str(uid), *sends]) == "Bad file descriptor"
+    time.sleep(0.2)
+    assert "secret" not in pair.heard.read_text("utf-8")
+
+
+def test_a_socket_as_standard_input_is_refused(pair: Pair) -> None:
+    """What cannot be closed because it has a use is refused by its number and family."""
+    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, FOUR, "0")
+    done = subprocess.run([*handed, *CONTAINED, "0", "true"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "0 AF_INET" in done.stderr) == (3, True), done
