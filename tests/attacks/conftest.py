@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +92,10 @@ async def confined(
             yield Confined(sandbox, tree, OTHER_USER)
         finally:
             await sandbox.aclose()
+
+
+@pytest.fixture
+def confined_trees() -> Iterator[Callable[[Sandbox, int], Confined]]:
+    """Makes a ``Confined`` of a sandbox and a user id, with a tree of its own."""
+    with contextlib.ExitStack() as stack:
+        yield lambda sandbox, user: Confined(sandbox, stack.enter_context(candidate_tree(user)), user)
