@@ -138,7 +138,7 @@ def decision_claim(
 
 
 def night_claim(
-    record: NightRecord, outcomes: Mapping[str, int], head: str | None, attempts: int, last: Checkpoint
+    record: NightRecord, outcomes: Mapping[str, int], head: str | None, last: Checkpoint
 ) -> Claim:
     """Return what the night attests when it is closed.
 
@@ -146,7 +146,6 @@ def night_claim(
         record: the night.
         outcomes: outcome -> number of tasks.
         head: where its branch is; None when it has none.
-        attempts: number of attempts.
         last: the checkpoint over everything before this.
     """
     return {record.branch: {"gitCommit": head or record.base_commit}}, {
@@ -155,7 +154,6 @@ def night_claim(
         "base": record.base_commit,
         "head": head or "",
         "outcomes": dict(outcomes),
-        "attempts": attempts,
         "checkpoint": {"size": last.size, "root": last.root},
     }
 

@@ -71,9 +71,27 @@ class Decision(Frozen):
     change: Change
 
 
-def decide(change: Change, report: CheckReport | None, reviews: Sequence[Review], rules: Rules) -> Decision:
-    """Decide on a change. Nothing is ever raised: what is missing or does not fit denies."""
-    reasons = [*_against_checks(change, report, rules), *_against_reviews(change, reviews, rules)]
+def decide(
+    change: Change,
+    report: CheckReport | None,
+    reviews: Sequence[Review],
+    rules: Rules,
+    objections: Sequence[str] = (),
+) -> Decision:
+    """Decide on a change. Nothing is ever raised: what is missing or does not fit denies.
+
+    Args:
+        change: what is to be decided on.
+        report: the checks of it.
+        reviews: the verdicts on it.
+        rules: what the gate demands.
+        objections: what else is against it, such as the want of signatures; each denies.
+    """
+    reasons = [
+        *_against_checks(change, report, rules),
+        *_against_reviews(change, reviews, rules),
+        *objections,
+    ]
     if len(set(rules.reviewers)) < 2:
         reasons.append("policy: fewer than two different reviewers are required")
     if reasons:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.errors import CommitLostError, GitError, MergeConflictError, ToolError
 from pantheon.core.flow import FlowNode
 from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
@@ -21,6 +22,7 @@ from pantheon.engine.checks import demanded_checks, run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.services import NodeContext, Services
+from pantheon.engine.testimony import attest_decision, checkpoint_trailer, weigh_evidence
 from pantheon.engine.tool_call import call_tool
 from pantheon.tools.registry import ToolContext
 
@@ -44,12 +46,10 @@ class Gatekeeper:
 
     async def decide(self, context: NodeContext, evidence: Evidence) -> NodeResult:
         """Weigh the checks and verdicts of a change; a denial fails the node with its reasons."""
-        change = Change(
-            base=context.base_commit,
-            head=context.input_commit,
-            tree=await self.services.repository.tree_of(context.input_commit),
-        )
-        decision = decide(change, _read_report(context), self._read_reviews(context), self._rules(context))
+        change, rules = await self._change(context), self._rules(context)
+        weighed = await weigh_evidence(self.services, context, change, rules.reviewers)
+        decision = decide(change, _read_report(context), self._read_reviews(context), rules, weighed.reasons)
+        await attest_decision(self.services, context, decision, weighed)
         await evidence.log(decision.explanation)
         output = decision.model_dump(mode="json")
         if decision.decision == "allow":
@@ -67,6 +67,12 @@ class Gatekeeper:
         """
         if _read_decision(context) != "allow":
             return failed("no decision allows this change")
+        # What the store says was decided is believed only as far as the signed verdicts bear it out.
+        weighed = await weigh_evidence(
+            self.services, context, await self._change(context), self._rules(context).reviewers
+        )
+        if weighed.reasons:
+            return failed("; ".join(weighed.reasons))
         async with self._merging:
             for _ in range(SWAP_TRIES):
                 try:
@@ -77,6 +83,13 @@ class Gatekeeper:
                     await evidence.log_error(error.message)
                     last = error.message
         return NodeResult(AttemptOutcome.CRASHED, NodeState.FAILED, last, kind=FailureKind.TRANSIENT)
+
+    async def _change(self, context: NodeContext) -> Change:
+        return Change(
+            base=context.base_commit,
+            head=context.input_commit,
+            tree=await self.services.repository.tree_of(context.input_commit),
+        )
 
     def _reviewer_of(self, node: FlowNode) -> str | None:
         """Return the name of the reviewer at work in a node; None where no reviewer is."""
@@ -121,7 +134,7 @@ class Gatekeeper:
             candidate = context.input_commit
         else:
             candidate = await self._replay(context, evidence, parent)
-        message = await self._message(context)
+        message = await self._message(context, await self.services.ledger.checkpoint())
         commit = await repository.commit_tree_of(candidate, parent, message)
         await self._publish(context, commit, old)
         await evidence.log(f"landed as {commit} on {night.branch}")
@@ -173,7 +186,7 @@ class Gatekeeper:
             if await self.services.repository.read_file(parent, target) is None:
                 raise MergeConflictError(f"{target} is gone from the night's branch")
 
-    async def _message(self, context: NodeContext) -> str:
+    async def _message(self, context: NodeContext, point: Checkpoint) -> str:
         repository = self.services.repository
         values = await repository.trailer_values(context.base_commit, context.input_commit, TRAILER)
         operations = parse_operations(values)
@@ -185,6 +198,7 @@ class Gatekeeper:
             pantheon_task=context.task_key,
             pantheon_night=context.night.id,
             pantheon_candidate=context.input_commit,
+            pantheon_checkpoint=checkpoint_trailer(point),
         )
 
 

@@ -25,6 +25,7 @@ from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.reviewer import Reviewer, UnderReview
 from pantheon.engine.services import NodeContext, Services
+from pantheon.engine.testimony import attest_checks, attest_review
 from pantheon.engine.tool_call import call_tool, prefetch
 from pantheon.ports.worktree import WorkTree
 from pantheon.tools.registry import ToolContext
@@ -71,9 +72,9 @@ class NodeExecutor:
         report: CheckReport = await run_checks(
             self.services, context, base=context.base_commit, head=context.input_commit
         )
-        await evidence.sink.put(
-            "diff.patch", await self.services.repository.diff(context.base_commit, context.input_commit)
-        )
+        diff = await self.services.repository.diff(context.base_commit, context.input_commit)
+        await evidence.sink.put("diff.patch", diff)
+        await attest_checks(self.services, context, report, diff)
         output = report.model_dump(mode="json")
         if report.failures:
             return failed("; ".join(report.failures), output)
@@ -156,6 +157,7 @@ class NodeExecutor:
             )
         output = review.model_dump(mode="json")
         await evidence.put_json("review.json", lambda: output)
+        await attest_review(self.services, context, review)
         return succeeded(context.input_commit, output, agent=agent.label)
 
     async def _under_review(

@@ -4,7 +4,7 @@ The gate counts only what is in the ledger: a verdict that the store holds and n
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pantheon.core.attestations import (
@@ -13,6 +13,7 @@ from pantheon.core.attestations import (
     against_signatures,
     check_claim,
     decision_claim,
+    night_claim,
     read_verdict,
     review_claim,
 )
@@ -22,8 +23,15 @@ from pantheon.core.delegation import reviewer_role
 from pantheon.core.errors import SignatureError
 from pantheon.core.gate import Change, CheckReport, Decision
 from pantheon.core.policy import GATE_FILE
+from pantheon.core.records import AttemptOutcome, AttemptRecord, NightRecord
 from pantheon.core.review import Review
-from pantheon.core.statement import DECISION_PREDICATE, REVIEW_PREDICATE, TEST_RESULT_PREDICATE
+from pantheon.core.statement import (
+    DECISION_PREDICATE,
+    NIGHT_PREDICATE,
+    RECOVERY_PREDICATE,
+    REVIEW_PREDICATE,
+    TEST_RESULT_PREDICATE,
+)
 from pantheon.engine.services import NodeContext, Services
 
 
@@ -41,9 +49,7 @@ class Weighed:
 
 def whose(context: NodeContext) -> Whose:
     """Return the attempt that attests something."""
-    return Whose(
-        night=context.night.id, task=context.task_key, node=context.node.id, attempt=context.attempt
-    )
+    return Whose(night=context.night.id, task=context.task_key, node=context.node.id, attempt=context.attempt)
 
 
 async def attest_checks(services: Services, context: NodeContext, report: CheckReport, diff: bytes) -> None:
@@ -97,6 +103,38 @@ async def attest_decision(
     at = services.clock.now()
     claim = decision_claim(decision, weighed.diff, weighed.used, policy, at, whose(context))
     await services.ledger.state(DECISION_PREDICATE, *claim)
+
+
+async def attest_interrupted(
+    services: Services, record: NightRecord, attempts: Iterable[AttemptRecord]
+) -> None:
+    """Enter which attempts were under way when processes of the night died: nothing attests what they left.
+
+    Raises as ``NightLedger.state``.
+    """
+    found = [one for one in attempts if one.result and one.result.outcome is AttemptOutcome.INTERRUPTED]
+    if not found:
+        return
+    named = [{"node": one.node, "attempt": one.attempt} for one in found]
+    await services.ledger.state(
+        RECOVERY_PREDICATE,
+        {record.branch: {"gitCommit": record.base_commit}},
+        {"night": record.id, "interrupted": named},
+    )
+
+
+async def attest_night(services: Services, record: NightRecord, outcomes: Mapping[str, int]) -> None:
+    """Enter how the night ended, over everything before it, and sign a last checkpoint.
+
+    A night whose process died between this and the closing of the store enters it again.
+
+    Raises as ``NightLedger.state``.
+    """
+    ledger = services.ledger
+    last = await ledger.checkpoint()
+    head = await services.repository.branch(record.branch)
+    await ledger.state(NIGHT_PREDICATE, *night_claim(record, outcomes, head, last))
+    await ledger.checkpoint()
 
 
 def checkpoint_trailer(point: Checkpoint) -> str:

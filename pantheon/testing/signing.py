@@ -1,20 +1,28 @@
 """Signers whose keys live and die with the test, ledgers in memory, and what every signer must do."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.night_keys import HeldKeys
-from pantheon.core.delegation import NIGHT_ROLE, read_delegation
+from pantheon.core.checkpoint import Checkpoint
+from pantheon.core.delegation import (
+    NIGHT_ROLE,
+    Place,
+    night_origin,
+    read_delegation,
+    reviewer_role,
+    with_place,
+)
 from pantheon.core.dsse import PAYLOAD_TYPE, key_id, open_envelope, pae, parse_envelope, seal
 from pantheon.core.errors import SignatureError
-from pantheon.core.records import NightRecord
-from pantheon.core.statement import parse_statement
-from pantheon.engine.ledger import NightLedger
-from pantheon.engine.ledger_opening import open_ledger
+from pantheon.core.ledger_index import LedgerIndex
+from pantheon.core.statement import DELEGATION_PREDICATE, make_statement, parse_statement
+from pantheon.engine.ledger import Entry, NightLedger, Subjects
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import OpenedLedger
 from pantheon.ports.signer import DelegationRequest, SignedBatch, Signer, SigningRequest
@@ -114,20 +122,50 @@ def delegated_key(ledger: Path, user_key: bytes, role: str = NIGHT_ROLE) -> byte
     return key
 
 
-@asynccontextmanager
-async def fake_ledger(
-    record: NightRecord, reviewers: Sequence[str] = (), *, file: FakeLedgerFile | None = None
-) -> AsyncIterator[NightLedger]:
-    """Open a ledger in memory, signed in this process, for the length of a ``with``."""
-    async with open_ledger(
-        record,
-        reviewers,
-        store=file or FakeLedgerFile(),
+class InlineLedger(NightLedger):
+    """A ledger without a writer: what is entered is signed at once, and kept in memory."""
+
+    def enter(
+        self, kind: str, subjects: Subjects, predicate: Mapping[str, Any], *, role: str = NIGHT_ROLE
+    ) -> "asyncio.Future[Entry]":
+        done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        place = Place(night=self.delegation.night, seq=self.index.size, at=self.clock.now().isoformat())
+        payload = make_statement(subjects, kind, with_place(predicate, place))
+        assert isinstance(self.signer, InProcessSigner)
+        signed = self.signer.held.sign_statements([SigningRequest(role, payload)])
+        if signed.refusal:
+            done.set_exception(SignatureError(signed.refusal))
+            return done
+        line = seal(payload, [(key_id(self.delegation.key(role) or b""), signed.signatures[0])]).to_bytes()
+        done.set_result(Entry(self.index.size, line))
+        self.index.add(line, kind, payload)
+        return done
+
+    async def checkpoint(self) -> Checkpoint:
+        tree = self.index.tree
+        return Checkpoint(origin=self.delegation.origin, size=tree.size, root=tree.root().hex())
+
+
+def inline_ledger(
+    night: str, base_commit: str, reviewers: Sequence[str] = (), clock: Clock | None = None
+) -> InlineLedger:
+    """Return the ledger of a night in memory, for tests that need one and are not about it."""
+    clock = clock or SystemClock()
+    signer = InProcessSigner(clock=clock)
+    roles = (NIGHT_ROLE, *map(reviewer_role, reviewers))
+    request = DelegationRequest(night, night_origin(night, base_commit), roles, 0, None, 3_600.0)
+    line = signer.held.delegate(request)
+    payload = open_envelope(parse_envelope(line), [signer.public_key])
+    index = LedgerIndex(night, signer.public_key)
+    index.add(line, DELEGATION_PREDICATE, payload)
+    return InlineLedger(
+        file=FakeLedgerFile(),
         witness=FakeWitness(),
-        signer=InProcessSigner(),
-        clock=SystemClock(),
-    ) as ledger:
-        yield ledger
+        signer=signer,
+        clock=clock,
+        delegation=read_delegation(parse_statement(payload)),
+        index=index,
+    )
 
 
 async def check_signer(signer: Signer) -> None:

@@ -19,11 +19,12 @@ from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import SWAP_TRIES, Gatekeeper
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.engine.testimony import attest_review
 from pantheon.testing.artifacts import FakeArtifacts, FakeSink
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.model import FakeModel, Spoken
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner
+from pantheon.testing.signing import FakeSigner, inline_ledger
 from pantheon.testing.store import FakeStore
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
@@ -66,6 +67,7 @@ class Case:
         self.repository = repository or FakeRepository({"a.md": b"a\n"})
         self.base = self.repository.head
         self.head = self.repository.add({"a.md": b"b\n"}, (self.base,), "change\n")
+        clock = FakeClock()
         agents = [
             agent("worker", "worker"),
             agent("reviewer.one", "reviewer"),
@@ -76,7 +78,8 @@ class Case:
             repository=self.repository,
             artifacts=FakeArtifacts(),
             signer=FakeSigner(),
-            clock=FakeClock(),
+            open_ledger=inline_ledger("n", self.base, ("reviewer.one", "reviewer.two"), clock),
+            clock=clock,
             model=FakeModel(lambda _: Spoken("{}")),
             tools=Registry(NOTE_TOOLS),
             content=Content(
@@ -99,8 +102,8 @@ class Case:
         return CheckReport(**await self.change(), checks=checks).model_dump(mode="json")
 
     async def review(self, reviewer: str, verdict: str = "pass") -> dict[str, Any]:
-        """A verdict."""
-        return Review.model_validate(
+        """A verdict, signed by its reviewer."""
+        review = Review.model_validate(
             {
                 "reviewer": reviewer,
                 "version": "1",
@@ -109,7 +112,9 @@ class Case:
                 "reasons": [] if verdict == "pass" else ["the title does not fit"],
                 **await self.change(),
             }
-        ).model_dump(mode="json")
+        )
+        await attest_review(self.services, self.context("one", {}), review)
+        return review.model_dump(mode="json")
 
     def context(self, node: str, upstream: Mapping[str, Mapping[str, Any]]) -> NodeContext:
         return NodeContext(
@@ -130,7 +135,9 @@ class Case:
         return Decision.model_validate(result.output)
 
     async def merge(self) -> NodeResult:
-        """Merge the change, which was allowed."""
+        """Merge the change, which both reviewers passed and the gate allowed."""
+        for reviewer in ("reviewer.one", "reviewer.two"):
+            await self.review(reviewer)
         allowed = Decision(
             decision="allow", reasons=(), explanation="", change=Change(**await self.change())
         ).model_dump(mode="json")

@@ -20,7 +20,7 @@ from pantheon.testing.artifacts import FakeArtifacts, FakeSink
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.model import FakeModel, Spoken
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner
+from pantheon.testing.signing import FakeSigner, inline_ledger
 from pantheon.testing.store import FakeStore
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
@@ -60,6 +60,7 @@ async def review(
         repository=repository,
         artifacts=FakeArtifacts(),
         signer=FakeSigner(),
+        open_ledger=inline_ledger("n", repository.head, ("peer",)),
         clock=FakeClock(),
         model=FakeModel(lambda _: Spoken("A", top=(("A", -0.1), ("B", -3.0)))),
         tools=Registry(NOTE_TOOLS),
