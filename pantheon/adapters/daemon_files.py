@@ -2,6 +2,7 @@
 
 import json
 import os
+from asyncio import to_thread
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +35,14 @@ class LastSeen:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def last_seen(self) -> datetime | None:
+    async def last_seen(self) -> datetime | None:
         """Return what the file says; a file that is damaged says nothing, and is replaced."""
+        return await to_thread(self._read)
+
+    async def keep_last_seen(self, now: datetime) -> None:
+        await to_thread(self._write, now)
+
+    def _read(self) -> datetime | None:
         try:
             with self._path.open("rb") as file:
                 kept = datetime.fromisoformat(json.loads(file.read(MAX_BYTES))["last_seen"])
@@ -43,7 +50,7 @@ class LastSeen:
             return None
         return kept.astimezone(UTC) if kept.tzinfo is not None else None
 
-    def keep_last_seen(self, now: datetime) -> None:
+    def _write(self, now: datetime) -> None:
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
             draft.write_bytes(json.dumps({"last_seen": now.isoformat()}).encode() + b"\n")

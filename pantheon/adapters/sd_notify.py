@@ -54,6 +54,11 @@ class SystemdSupervisor:
             # A manager that is busy or gone is no reason to end a night; the watchdog decides what silence means.
             self.dropped += 1
 
+    def close(self) -> None:
+        """Close the socket; harmless twice. What is told afterwards is dropped."""
+        if self._socket is not None:
+            self._socket.close()
+
 
 def _address(value: str) -> str | bytes | None:
     if value.startswith("@"):

@@ -64,10 +64,10 @@ class Nights(Protocol):
 class Remembered(Protocol):
     """What outlives the daemon."""
 
-    def last_seen(self) -> datetime | None:
+    async def last_seen(self) -> datetime | None:
         """Return when a daemon was last known to run; None for never."""
         ...
 
-    def keep_last_seen(self, now: datetime) -> None:
+    async def keep_last_seen(self, now: datetime) -> None:
         """Remember that a daemon runs now. Raises ``StoreError``."""
         ...

@@ -8,7 +8,6 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +27,7 @@ from pantheon.core.daemon import (
 from pantheon.core.errors import PantheonError
 from pantheon.ports.clock import Clock
 from pantheon.ports.daemon import NightProcess, Nights, Remembered, Supervisor
-from pantheon.shell.daemon_outlook import Outlook, Rules, Say
+from pantheon.shell.daemon_outlook import Outlook, ReadRules, Say
 
 POLL_S = 5.0
 """Seconds between two looks at the clock and at the queue's folder."""
@@ -68,7 +67,7 @@ class Daemon:
         supervisor: Supervisor,
         nights: Nights,
         remembered: Remembered,
-        read_rules: Callable[[], Rules],
+        read_rules: ReadRules,
         tell: Say,
         patience: Patience,
     ) -> None:

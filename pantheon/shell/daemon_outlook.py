@@ -7,7 +7,7 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -45,6 +45,10 @@ class Rules:
     zone: tzinfo
 
 
+ReadRules = Callable[[], Awaitable[Rules]]
+"""Reads the policy; raises ``ConfigError``."""
+
+
 class Outlook:
     """The daemon's knowledge.
 
@@ -55,9 +59,7 @@ class Outlook:
         say: takes what a person or a log should know.
     """
 
-    def __init__(
-        self, nights: Nights, remembered: Remembered, read_rules: Callable[[], Rules], say: Say
-    ) -> None:
+    def __init__(self, nights: Nights, remembered: Remembered, read_rules: ReadRules, say: Say) -> None:
         self._nights = nights
         self._remembered = remembered
         self._read_rules = read_rules
@@ -74,13 +76,13 @@ class Outlook:
 
     async def open(self) -> None:
         """Read rules and memory. Raises ``ConfigError``."""
-        self._rules = await asyncio.to_thread(self._read_rules)
-        self._seen = await asyncio.to_thread(self._remembered.last_seen)
+        self._rules = await self._read_rules()
+        self._seen = await self._remembered.last_seen()
 
     async def read_again(self) -> None:
         """Read the rules again; those in force stay when the new ones are wrong."""
         try:
-            self._rules = await asyncio.to_thread(self._read_rules)
+            self._rules = await self._read_rules()
         except PantheonError as error:
             self._say("trouble", f"the old policy stays in force: {error}")
             return
@@ -126,7 +128,7 @@ class Outlook:
         """Remember that a daemon runs."""
         self._seen_kept = now
         try:
-            await asyncio.to_thread(self._remembered.keep_last_seen, now)
+            await self._remembered.keep_last_seen(now)
         except PantheonError as error:
             self._say("trouble", error.message)
 

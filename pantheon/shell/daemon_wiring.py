@@ -2,7 +2,7 @@
 
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -102,12 +102,13 @@ async def open_daemon(
     clock = SystemClock()
     project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with hold_night(project.state / DAEMON_LOCK, clock, what="a daemon"):
-        yield Daemon(
-            clock=clock,
-            supervisor=SystemdSupervisor(environment()),
-            nights=ProjectNights(project, settings),
-            remembered=LastSeen(project.state / LAST_SEEN),
-            read_rules=lambda: read_rules(project),
-            tell=tell,
-            patience=patience,
-        )
+        with closing(SystemdSupervisor(environment())) as supervisor:
+            yield Daemon(
+                clock=clock,
+                supervisor=supervisor,
+                nights=ProjectNights(project, settings),
+                remembered=LastSeen(project.state / LAST_SEEN),
+                read_rules=lambda: to_thread(read_rules, project),
+                tell=tell,
+                patience=patience,
+            )
