@@ -111,6 +111,21 @@ def public_pem_path(path: Path) -> Path:
     return path.with_name(path.name + ".pub.pem")
 
 
+def read_public_key(path: Path) -> bytes:
+    """Return the raw public key of a PEM file. Raises ``SignatureError``."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            key = serialization.load_pem_public_key(file.read(10_000))
+    except OSError as error:
+        raise SignatureError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{path} is not a public key in PEM form") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise SignatureError(f"{path} is not an Ed25519 key")
+    return key.public_bytes_raw()
+
+
 def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = Ed25519PrivateKey.generate().private_bytes(

@@ -31,8 +31,8 @@ DEPTH = 3
 CHUNK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-Progress = Callable[[int, str], None]
-"""Told how many records and attempts were looked at, and what is looked at now."""
+Progress = Callable[[int, int, str], None]
+"""Told how much of how much was looked at, and what is looked at now: bytes of the ledger, then attempts."""
 
 
 class LandedCommit(NamedTuple):
@@ -49,7 +49,7 @@ def verify_night(
     *,
     witness: Sequence[bytes] | None = None,
     landed: Callable[[str, str], Sequence[LandedCommit] | None] | None = None,
-    progress: Progress = lambda _count, _what: None,
+    progress: Progress = lambda _done, _total, _what: None,
 ) -> NightVerdict:
     """Verify one night.
 
@@ -85,6 +85,7 @@ def verify_night(
         attempts=len(claims.attempts),
         files=files,
         closed=closing is not None,
+        previous=claims.delegations[0].previous if claims.delegations else None,
         outcomes={k: v for k, v in outcomes.items() if isinstance(v, int)}
         if isinstance(outcomes, dict)
         else {},
@@ -111,9 +112,11 @@ def _read_ledger(folder: Path, audit: LedgerAudit, progress: Progress) -> None:
         audit.faults.add(Flaw.MISSING, LEDGER, f"cannot be opened: {error.strerror}")
         return
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
             audit.faults.add(Flaw.MALFORMED, LEDGER, "is not a regular file")
             return
+        done = 0
         while line := file.readline(MAX_ENVELOPE_BYTES + 2):
             if not line.endswith(b"\n"):
                 if len(line) > MAX_ENVELOPE_BYTES:
@@ -126,7 +129,8 @@ def _read_ledger(folder: Path, audit: LedgerAudit, progress: Progress) -> None:
                     audit.faults.add(Flaw.EXTRA, LEDGER, "there is half a record behind the end of the night")
                 return
             audit.take(line[:-1])
-            progress(audit.tree.size, LEDGER)
+            done += len(line)
+            progress(done, facts.st_size, LEDGER)
 
 
 def _read_note(folder: Path, audit: LedgerAudit) -> bytes | None:
@@ -148,7 +152,7 @@ def _check_attempts(folder: Path, audit: LedgerAudit, progress: Progress) -> int
         seen.add(place)
         count += len(names)
         attested = audit.claims.attempts.get(place)
-        progress(audit.tree.size + len(seen), place)
+        progress(len(seen), len(audit.claims.attempts), place)
         if attested is None:
             _tell_unattested(audit, place, names)
             continue

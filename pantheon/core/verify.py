@@ -1,11 +1,14 @@
 """What verifying a night comes to: each defect by name, and what was looked at."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
 
-from pantheon.core.checkpoint import Checkpoint
+from pantheon.core.checkpoint import Checkpoint, note_text, parse_checkpoint
+from pantheon.core.errors import VerificationError
 from pantheon.core.model import Frozen
 
 MAX_DEFECTS = 1_000
@@ -56,6 +59,8 @@ class NightVerdict(Frozen):
     origin: str = ""
     records: int = 0
     checkpoint: Checkpoint | None = None
+    previous: Checkpoint | None = None
+    """The last checkpoint of the night before, as this one's first record binds it."""
     attempts: int = 0
     files: int = 0
     closed: bool = False
@@ -92,3 +97,49 @@ class Faults:
 def read_text(value: Any, limit: int = 300) -> str:
     """Return a field that should be text; empty when it is not."""
     return value[:limit] if isinstance(value, str) else ""
+
+
+def check_chain(verdicts: Sequence[NightVerdict], witness: Sequence[bytes]) -> tuple[NightVerdict, ...]:
+    """Return the verdicts with what is wrong between nights: each binds the last checkpoint of the one before it.
+
+    Args:
+        verdicts: of nights of one repository, the oldest first; one alone is returned as it is.
+        witness: signed notes that were remembered elsewhere.
+    """
+    if len(verdicts) < 2:
+        return tuple(verdicts)
+    known = {one.origin: one for one in verdicts}
+    found = []
+    for number, one in enumerate(verdicts):
+        faults = Faults()
+        faults.found.extend(one.defects)
+        notes = list(one.notes)
+        if (before := one.previous) is not None and before.origin in known:
+            _check_previous(faults, known[before.origin], before)
+        elif before is not None and number:
+            faults.add(Flaw.MISSING, before.origin, "the night before this one is not here")
+        elif before is not None:
+            notes.append(f"the night before this one, {before.origin}, is not here")
+        if not number:
+            for origin in sorted(_witnessed(witness) - set(known)):
+                faults.add(Flaw.MISSING, origin, "the witness remembers this night, and it is not here")
+        found.append(one.model_copy(update={"defects": tuple(faults.found), "notes": tuple(notes)}))
+    return tuple(found)
+
+
+def _check_previous(faults: Faults, earlier: NightVerdict, bound: Checkpoint) -> None:
+    if earlier.records < bound.size:
+        told = f"this night binds {bound.size} records of it, it has {earlier.records}"
+        faults.add(Flaw.ROLLED_BACK, bound.origin, told)
+        return
+    last = earlier.checkpoint
+    if last is not None and last.size == bound.size and last.root != bound.root:
+        faults.add(Flaw.ALTERED, bound.origin, "this night binds another root of it")
+
+
+def _witnessed(notes: Sequence[bytes]) -> set[str]:
+    found = set()
+    for note in notes:
+        with suppress(VerificationError):
+            found.add(parse_checkpoint(note_text(note)).origin)
+    return found

@@ -1,0 +1,63 @@
+"""Reads which commits a night has left on its branch, out of a repository that may be anybody's."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pantheon.adapters.git.command import find_git, git_environment
+from pantheon.adapters.night_verifier import LandedCommit
+from pantheon.core.errors import GitError
+
+TIMEOUT_S = 120
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,250}")
+_TRAILER = "%(trailers:key={},valueonly,separator=%x20)"
+_FORMAT = f"%H%x00{_TRAILER.format('Pantheon-Night')}%x00{_TRAILER.format('Pantheon-Checkpoint')}"
+
+
+def read_landed(root: Path, branch: str, base: str) -> Sequence[LandedCommit] | None:
+    """Return the commits of a branch that are not in its base, the oldest first; None where there is no such branch.
+
+    Args:
+        root: a repository.
+        branch: its short name.
+        base: a commit.
+
+    Raises:
+        GitError: it is no repository, or git does not answer.
+    """
+    if not _BRANCH.fullmatch(branch) or not _COMMIT.fullmatch(base):
+        raise GitError(f"{branch!r} from {base!r} cannot be a night's branch")
+    ref = f"refs/heads/{branch}"
+    if _git(root, "rev-parse", "--git-dir")[0]:
+        raise GitError(f"{root} is no git repository")
+    if _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")[0]:
+        return None
+    failed, out = _git(root, "log", "--reverse", f"--format={_FORMAT}", ref, f"^{base}", "--")
+    if failed:
+        raise GitError(f"git cannot list the commits of {branch} since {base}")
+    found = []
+    for line in out.decode("utf-8", "replace").splitlines():
+        commit, night, checkpoint = line.split("\0")
+        found.append(LandedCommit(commit, night, checkpoint))
+    return found
+
+
+def _git(root: Path, *args: str) -> tuple[int, bytes]:
+    try:
+        done = subprocess.run(
+            [find_git(), "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "log.showSignature=false",
+             "-C", str(root), *args],
+            env=git_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_S,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git {args[0]} did not finish within {TIMEOUT_S} s") from error
+    except OSError as error:
+        raise GitError(f"git {args[0]} could not be started: {error.strerror or error}") from error
+    return done.returncode, done.stdout
