@@ -38,6 +38,7 @@ class Tally:
     torn: list[str] = field(default_factory=list)
     unfenced: list[str] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
+    unverifiable: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
     """Nights whose branch holds other content than that of an undisturbed one."""
 
@@ -45,14 +46,15 @@ class Tally:
     def problems(self) -> list[str]:
         """Everything that must not be."""
         return [
-            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.differing,
+            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.unverifiable,
+            *self.differing,
         ]  # fmt: skip
 
     def add(self, night: int, found: Findings, calm: Findings) -> None:
         """Count one night."""
         self.nights += 1
         self.reruns += len(found.reruns)
-        for name in ("lost", "repeated", "torn", "unfenced", "touched"):
+        for name in ("lost", "repeated", "torn", "unfenced", "touched", "unverifiable"):
             getattr(self, name).extend(f"night {night}: {one}" for one in getattr(found, name))
         if (found.tree, found.outcomes) != (calm.tree, calm.outcomes):
             self.differing.append(f"night {night}: {dict(found.outcomes)} with the content {found.tree}")
@@ -67,6 +69,7 @@ class Tally:
             "artifacts torn": len(self.torn),
             "fences broken, attempts crashed": len(self.unfenced),
             "user's files touched": len(self.touched),
+            "ledgers that do not verify": len(self.unverifiable),
             "nights with other content": len(self.differing),
             "attempts repeated (allowed)": self.reruns,
         }

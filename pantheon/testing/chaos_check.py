@@ -4,6 +4,7 @@ Invariants, each counted by ``Findings``:
 - every task has exactly one outcome, and no attempt is left running;
 - each accepted task is on the night's branch exactly once, and nothing else is;
 - the artifacts of every settled attempt are those that its signed attestation names, byte for byte;
+- the night's ledger verifies, with its artifacts, its checkpoint, the witness and the branch;
 - fencing tokens rise with each claim, and only an attempt that the store saw running when the process died was
   repeated;
 - the user's files, index, configuration and other branches are as they were.
@@ -16,15 +17,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives import serialization
-
 from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.git.landed import read_landed
+from pantheon.adapters.keys import read_public_key
+from pantheon.adapters.night_verifier import verify_night
 from pantheon.adapters.store import open_store
+from pantheon.adapters.witness_file import read_witness
 from pantheon.core.delegation import NIGHT_ROLE
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import PantheonError
@@ -77,6 +81,8 @@ class Findings:
     """Claims whose token does not rise, attempts repeated without having been running."""
     touched: tuple[str, ...]
     """What is the user's and has changed."""
+    unverifiable: tuple[str, ...]
+    """What pantheon verify says against the night."""
     reruns: frozenset[tuple[str, int]]
     """Attempts that were running when the process died, and were repeated, as (node, attempt)."""
     outcomes: Mapping[str, int]
@@ -86,7 +92,9 @@ class Findings:
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that must not be."""
-        return (*self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched)
+        return (
+            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.unverifiable,
+        )  # fmt: skip
 
 
 def fingerprint(root: Path) -> Mapping[str, str]:
@@ -146,6 +154,7 @@ async def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
         torn=tuple(_torn(night, attempts)),
         unfenced=tuple(_unfenced(attempts, events)),
         touched=tuple(f"{name} of the user's repository has changed" for name in sorted(changed)),
+        unverifiable=tuple(_unverifiable(night)),
         reruns=frozenset((one.node, one.attempt) for one in attempts if one.outcome == "interrupted"),
         outcomes=Counter(str(outcome) for outcome in tasks.values()),
         tree=_tree(night),
@@ -206,13 +215,22 @@ def _torn(night: ChaosNight, attempts: Sequence[Row]) -> Iterator[str]:
             yield f"attempt {attempt} of {node} is attested as another"
 
 
+def _unverifiable(night: ChaosNight) -> Iterator[str]:
+    verdict = verify_night(
+        night.own / "artifacts" / NIGHT,
+        read_public_key(night.own / "keys" / "night.pub.pem"),
+        witness=read_witness(night.own / "witness" / "checkpoints.jsonl"),
+        landed=partial(read_landed, night.root),
+    )
+    if not verdict.closed:
+        yield "the ledger does not close the night"
+    for one in verdict.defects:
+        yield f"{one.flaw}: {one.where}: {one.what}"
+
+
 def _night_keys(night: ChaosNight) -> list[bytes]:
     """Return the keys that the user has delegated, one for each process that ran the night."""
-    pem = (night.own / "keys" / "night.pub.pem").read_bytes()
-    user = serialization.load_pem_public_key(pem).public_bytes(
-        serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    )
-    index = LedgerIndex(NIGHT, user)
+    index = LedgerIndex(NIGHT, read_public_key(night.own / "keys" / "night.pub.pem"))
     for line in (night.own / "artifacts" / NIGHT / "ledger.jsonl").read_bytes().splitlines():
         index.take(line)
     return [key for one in index.delegations if (key := one.key(NIGHT_ROLE)) is not None]
