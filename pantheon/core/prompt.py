@@ -24,19 +24,20 @@ from pantheon.core.task import Task
 
 # Our own markers, however they are spelled, and the control tokens of the chat templates in use: servers recognise
 # those in any text, so that a note could otherwise end a turn or open one of its own. What is matched is the one
-# character that a token cannot do without; no token reaches over another's, so that one pass leaves none.
+# character that a token cannot do without; no token reaches over another's, so that one pass leaves none. Space is
+# taken possessively: a run of it that leads nowhere costs one pass and not the square of its length.
 _ANGLE = re.compile(
     r"<(?="
-    r"\s*/?\s*(?:note|result)\b"
+    r"\s*+(?:/\s*+)?(?:note|result)\b"
     r"|[|\uff5c]"
-    r"|\s*/?\s*(?:s|sys|bos|eos|pad|unk|mask|think|tool_call|tool_response|(?:start|end)_of_[a-z]+|unused\d+)\s*>"
+    r"|\s*+(?:/\s*+)?(?:s|sys|bos|eos|pad|unk|mask|think|tool_call|tool_response|(?:start|end)_of_[a-z]+|unused\d+)\s*+>"
     r")",
     re.IGNORECASE,
 )
 _SQUARE = re.compile(
-    r"\[(?=\s*/?\s*"
+    r"\[(?=\s*+(?:/\s*+)?"
     r"(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS|THINK|ARGS|CALL_ID)"
-    r"\s*\])",
+    r"\s*+\])",
     re.IGNORECASE,
 )
 
