@@ -25,6 +25,9 @@ CAPACITY = 4096
 """Commands that may wait at once."""
 LARGEST_GROUP = 512
 """Commands of one commit."""
+SPLIT_FROM = 24
+"""Commands from which only half of those that wait are taken: whoever is answered goes on working while the other half
+is written, where everything at once would let loop and disk wait for each other by turns."""
 TURNS = 2
 """Turns of the loop that a first command waits for company: an end that is recorded frees a slot, and the claim of the
 node that starts in it comes two turns later. They cost microseconds, a commit of its own a thousand of them."""
@@ -102,7 +105,9 @@ class Writer:
 
     def _take(self) -> list[Pending]:
         group: list[Pending] = []
-        while self._waiting and len(group) < LARGEST_GROUP:
+        waiting = len(self._waiting)
+        size = min(waiting if waiting < SPLIT_FROM else (waiting + 1) // 2, LARGEST_GROUP)
+        while self._waiting and len(group) < size:
             pending = self._waiting.popleft()
             if not pending.future.done():
                 group.append(pending)
