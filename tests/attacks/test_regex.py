@@ -145,7 +145,7 @@ def grows(reader: Callable[[str], object], unit: str, before: str, after: str, s
 
 def test_a_bomb_would_be_seen() -> None:
     """The control: two patterns that are known to explode do grow faster than their text."""
-    assert grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 3_000)
+    assert grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 8_000)
     assert cost_s(re.compile(r"(?:a|a)*c").match, "a" * 20) > 0.01
 
 
