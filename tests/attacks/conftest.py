@@ -50,8 +50,8 @@ class Confined:
         """Run a probe without a sandbox, in ``free``; as another user, for what it tries works."""
         self.free.mkdir(exist_ok=True)
         os.chown(self.free, user, user)
-        # What root mounts on trial must not stay on the machine.
-        apart = ["unshare", "--mount", "--propagation", "private"] if user == 0 else []
+        # What root mounts or renames on trial must not stay on the machine.
+        apart = ["unshare", "--mount", "--uts", "--ipc", "--propagation", "private"] if user == 0 else []
         done = subprocess.run(
             [*apart, PYTHON, "-I", "-", *args], input=(PROBES / f"{probe}.py").read_bytes(), cwd=self.free,
             capture_output=True, timeout=30, check=False, user=user, group=user, extra_groups=[], **options,
