@@ -89,8 +89,9 @@ class BubblewrapSandbox:
     ) -> SandboxResult:
         check_command(tuple(argv), env or {})
         async with self._identity() as identity:
-            candidate = await run_to_end(lambda: Candidate(tree, identity))
+            candidate = Candidate(tree, identity)
             try:
+                await run_to_end(candidate.take)
                 confinement = Confinement(
                     tree=str(tree),
                     git=candidate.git,

@@ -18,15 +18,22 @@ _GIT = ".git"
 
 
 class Candidate:
-    """A tree that is ready; blocking, so it is used in a thread.
-
-    Raises:
-        SandboxError: the tree is no folder, is reached through a link, or has a ``.git`` that is neither a folder nor a
-            file.
-    """
+    """A tree that one run is made ready for. Its methods block, and are called in a thread."""
 
     def __init__(self, tree: Path, identity: Identity) -> None:
         self._tree = tree
+        self._identity = identity
+        self._made = False
+        self.git = GitEntry.FOLDER
+
+    def take(self) -> None:
+        """Make the tree ready.
+
+        Raises:
+            SandboxError: it is no folder, is reached through a link, or has a ``.git`` that is neither a folder nor a
+                file.
+        """
+        tree, identity = self._tree, self._identity
         try:
             if not tree.is_absolute() or tree.resolve(strict=True) != tree:
                 raise SandboxError(f"{tree}: the candidate tree must be an absolute path without links")

@@ -54,9 +54,12 @@ async def run_process(launch: Launch, limits: SandboxLimits, clock: Clock) -> Sa
     """
     async with open_capture(limits.output_bytes) as out, open_capture(limits.output_bytes) as err:
         begun = clock.monotonic()
-        process = await _start(launch, out, err)
+        process, cancelled = await _start_whole(launch, out, err)
         out.close_write_end()
         err.close_write_end()
+        if cancelled:
+            await _bury_at_once(process, launch.bury)
+            raise asyncio.CancelledError
         killed = await _watch(process, launch, limits, (out, err))
         return make_result(
             await process.wait(),
@@ -73,6 +76,38 @@ def wait_for_end(pidfd: int, timeout_s: float) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(timeout_s * 1000))
+
+
+async def _start_whole(launch: Launch, out: Capture, err: Capture) -> tuple[asyncio.subprocess.Process, bool]:
+    """Start the process whatever cancellation arrives: one that is half started could be buried by nobody.
+
+    Returns:
+        The process, and whether a cancellation arrived meanwhile.
+    """
+    starting = asyncio.get_running_loop().create_task(_start(launch, out, err), name="sandbox start")
+    cancelled = False
+    while not starting.done():
+        try:
+            await asyncio.wait([starting])
+        except asyncio.CancelledError:
+            cancelled = True
+    return starting.result(), cancelled
+
+
+async def _bury_at_once(process: asyncio.subprocess.Process, bury: Undertaker) -> None:
+    pidfd = _open_process(process.pid)
+    try:
+        await run_to_end(lambda: bury(process.pid, pidfd))
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+def _open_process(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 async def _start(launch: Launch, out: Capture, err: Capture) -> asyncio.subprocess.Process:
@@ -96,10 +131,7 @@ async def _watch(
     process: asyncio.subprocess.Process, launch: Launch, limits: SandboxLimits, captures: Sequence[Capture]
 ) -> KillReason | None:
     """Return why the run was ended from outside; None when it ended by itself."""
-    try:
-        pidfd: int | None = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        pidfd = None
+    pidfd = _open_process(process.pid)
     problems: list[SandboxError] = []
     killed: KillReason | None = None
     try:

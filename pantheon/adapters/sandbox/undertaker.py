@@ -38,7 +38,8 @@ class Bubble:
     def bury(self, _: int, pidfd: int | None) -> None:
         """End the namespace; see ``process.Undertaker``."""
         running = pidfd is not None and not wait_for_end(pidfd, 0)
-        # It says so some milliseconds after its start; killed before, it would leave a child behind that waits for it.
+        # It tells its child some milliseconds after its start, in several pieces. Killed before, it would leave a child
+        # behind that waits for it.
         self._listen(until_first=running)
         first = self._open_first()
         try:
@@ -70,7 +71,7 @@ class Bubble:
         poller = select.poll()
         poller.register(self._status, select.POLLIN)
         while self._open and len(self._said) < _MAX_STATUS_BYTES:
-            wait_s = _SAY_S if until_first and not self._said else 0.0
+            wait_s = _SAY_S if until_first and b"\n" not in self._said else 0.0
             if not poller.poll(wait_s * 1000):
                 return
             chunk = os.read(self._status, 4096)
