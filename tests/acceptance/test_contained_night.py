@@ -1,0 +1,318 @@
+"""A whole night from the command line, contained by default: as root and as an ordinary user, over socket and relay."""
+
+import asyncio
+import base64
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon.testing.as_user import OtherUser
+from pantheon.testing.night import NoteScript, proposal
+from pantheon.testing.scripted_model import Reply, Say, ScriptedServer
+from pantheon.testing.user_repository import make_repository
+
+NOTE = b"""queues notes from the call
+
+We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
+dead letter queues show them.
+"""
+TARGET = "docs/2026.01.01.md"
+SCRIPT = NoteScript({
+    "queues": proposal(
+        "order service", "Retries versus Dead Letter Queues for Orders",
+        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
+        "queues", "retries", "orders",
+    )
+})  # fmt: skip
+OTHER_USER = 60_323
+Script = Callable[[Mapping[str, Any]], Reply]
+
+
+class Person:
+    """Whoever has the repository: root, or somebody else."""
+
+    def __init__(self, top: Path, uid: int) -> None:
+        self.uid = uid
+        self.top = top
+        self.other = OtherUser(uid, top) if uid else None
+        self.root = make_repository(top / "user", {TARGET: NOTE})
+        for path in (self.root, *self.root.rglob("*")):
+            os.chown(path, uid, uid)
+
+    def words(self, *words: str) -> list[str]:
+        return self.other.pantheon(*words) if self.other else [sys.executable, "-m", "pantheon", *words]
+
+    def environment(self, **more: str) -> Mapping[str, str]:
+        if self.other:
+            return self.other.environment(**more)
+        return {"PATH": os.environ["PATH"], "HOME": str(self.top / "home"), "LC_ALL": "C.UTF-8", **more}
+
+    def run(self, *words: str, stdin: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.words(*words), cwd=self.root, env=self.environment(**variables), input=stdin, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def prepare(self) -> None:
+        """Lay out the repository and queue its note."""
+        assert self.run("init").returncode == 0
+        scoped = self.run("scope", "docops", "docs/**/*.md")
+        enqueued = self.run("enqueue", "-", stdin=scoped.stdout, PANTHEON_ENDPOINT_KIND="openai")
+        assert enqueued.returncode == 0, enqueued
+
+
+@contextmanager
+def person(uid: int) -> Iterator[Person]:
+    with tempfile.TemporaryDirectory(prefix="pantheon-night-") as folder:
+        Path(folder).chmod(0o755)
+        made = Person(Path(folder), uid)
+        made.prepare()
+        yield made
+
+
+@asynccontextmanager
+async def _serving(script: Script, place: Path | str) -> AsyncIterator[tuple[ScriptedServer, str]]:
+    scripted = ScriptedServer(script)
+    if isinstance(place, Path):
+        server = await asyncio.start_unix_server(scripted.handle, place)
+        await asyncio.to_thread(place.chmod, 0o666)
+        told = str(place)
+    else:
+        server = await asyncio.start_server(scripted.handle, place)
+        told = f"http://{place}:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield scripted, told
+
+
+@contextmanager
+def serving(script: Script, place: Path | str) -> Iterator[tuple[ScriptedServer, dict[str, str]]]:
+    """Serve a script from a thread; yields the server and the variables that lead to it."""
+    ready, done = threading.Event(), threading.Event()
+    found: list[tuple[ScriptedServer, str]] = []
+
+    async def serve() -> None:
+        async with _serving(script, place) as one:
+            found.append(one)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        scripted, told = found[0]
+        name = "PANTHEON_ENDPOINT_UDS" if isinstance(place, Path) else "PANTHEON_ENDPOINT_URL"
+        yield scripted, {"PANTHEON_ENDPOINT_KIND": "openai", name: told}
+    finally:
+        done.set()
+        thread.join()
+
+
+def statement_of(root: Path, night: str) -> dict[str, Any]:
+    """Return the predicate of the night's containment statement."""
+    for path in sorted((root / "artifacts" / night).iterdir()):
+        for line in path.read_bytes().split(b"\n") if path.suffix in (".json", ".jsonl") else ():
+            if b'"payload"' in line:
+                statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+                if statement["predicateType"].endswith("/containment/v1"):
+                    found: dict[str, Any] = statement["predicate"]
+                    return found
+    raise AssertionError(f"no containment statement in {root}/artifacts/{night}")
+
+
+def find(value: Any, key: str) -> Any:
+    """Return the first value of a key at any depth."""
+    if isinstance(value, dict):
+        if key in value:
+            return value[key]
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((got for one in value if (got := find(one, key)) is not None), None)
+    return None
+
+
+@pytest.mark.parametrize("uid", [0, OTHER_USER], ids=["root", "ordinary user"])
+@pytest.mark.parametrize("way", ["unix socket", "relay to tcp"])
+def test_a_night_is_contained_by_default(uid: int, way: str) -> None:
+    """From queue to branch out of an empty network, with files that keep their owner and a signed proof."""
+    with person(uid) as who:
+        place = who.top / "model.sock" if way == "unix socket" else "127.0.0.1"
+        with serving(SCRIPT, place) as (server, variables):
+            done = who.run("night", "--json", **variables)
+        assert done.returncode == 0, done
+        told = json.loads(done.stdout)
+        assert told["outcomes"] == {"accepted": 1}
+        assert len(server.requests) > 1
+        seen = statement_of(who.root, told["night"])
+        assert find(seen, "proven") is True
+        assert find(seen, "uid") == uid
+        assert find(seen, "interfaces") == ["lo"]
+        assert find(seen, "outside_namespace") == os.stat("/proc/self/ns/net").st_ino
+        assert find(seen, "namespace") != find(seen, "outside_namespace")
+        owners = {path.lstat().st_uid for path in who.root.rglob("*")}
+        assert owners == {uid}
+
+
+def _all_processes() -> dict[int, tuple[str, int | None]]:
+    """Return process id -> (command line, network namespace)."""
+    found: dict[int, tuple[str, int | None]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                found[int(entry.name)] = (words, os.stat(entry / "ns/net").st_ino)
+            except OSError:
+                continue
+    return found
+
+
+@contextmanager
+def slow_night(who: Person, **popen: Any) -> Iterator["tuple[subprocess.Popen[str], ScriptedServer]"]:
+    """A night whose model takes its time, once it has been asked."""
+
+    def slow(body: Mapping[str, Any]) -> Reply:
+        reply = SCRIPT(body)
+        return (
+            Say(reply.text, reply.finish_reason, reply.logprobs, delay_s=0.05)
+            if isinstance(reply, Say)
+            else reply
+        )
+
+    with serving(slow, who.top / "model.sock") as (server, variables):
+        process = subprocess.Popen(
+            who.words("night"), cwd=who.root, env=who.environment(**variables), text=True, **popen
+        )
+        try:
+            for _ in range(200):
+                if server.requests or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            assert server.requests, process
+            yield process, server
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signals_reach_the_night_that_has_moved(signum: signal.Signals) -> None:
+    """The process that was started is the night: no parent is left, and a signal to it drains the night."""
+    with person(0) as who:
+        with slow_night(who, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as (process, _):
+            words, namespace = _all_processes()[process.pid]
+            assert "night" in words
+            assert namespace != os.stat("/proc/self/ns/net").st_ino
+            process.send_signal(signum)
+            process.wait(60)
+            assert process.stderr is not None
+            said = process.stderr.read()
+            assert process.returncode in (0, 130), said
+            assert "finishing what runs" in said
+        with serving(SCRIPT, who.top / "again.sock") as (_, variables):
+            assert who.run("night", **variables).returncode == 0
+
+
+def test_the_terminal_stays_the_nights() -> None:
+    """Over the move, input, output and progress are the terminal's, and Ctrl-C is a signal to the night."""
+    with person(0) as who:
+        ours, theirs = pty.openpty()
+        with slow_night(who, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as (
+            process,
+            _,
+        ):
+            os.close(theirs)
+            heard = b""
+            for descriptor in (0, 1, 2):
+                assert os.readlink(f"/proc/{process.pid}/fd/{descriptor}").startswith("/dev/pts/")
+            os.killpg(process.pid, signal.SIGINT)
+            while process.poll() is None or heard[-1:] == b"":
+                try:
+                    heard += os.read(ours, 4096)
+                except OSError:
+                    break
+            process.wait(60)
+        os.close(ours)
+        assert process.returncode in (0, 130)
+        assert b"finishing what runs" in heard
+        assert re.search(rb"\x1b\[", heard), "no progress was drawn"
+
+
+def refused(who: Person, *words: str, **variables: str) -> str:
+    """Run a night that must not start; return what it said."""
+    with serving(SCRIPT, who.top / "model.sock") as (server, leads):
+        done = who.run(*words, "night", **{**leads, **variables})
+    assert done.returncode == 3, done
+    assert server.head_lines == [], "the server was asked something"
+    assert not [path for path in (who.root / "artifacts").iterdir() if path.name != ".gitignore"]
+    return done.stderr
+
+
+def test_proxies_and_credentials_keep_a_night_from_starting() -> None:
+    """They are named, their values are not, and nothing was started; the policy may say to strip credentials."""
+    with person(0) as who:
+        assert "https_proxy" in refused(who, https_proxy="http://127.0.0.9:1")
+        assert "NO_PROXY" in refused(who, NO_PROXY="*")
+        said = refused(who, OPENAI_API_KEY="sk-canary", AWS_SECRET_ACCESS_KEY="canary")
+        assert "AWS_SECRET_ACCESS_KEY, OPENAI_API_KEY" in said
+        assert "canary" not in said
+        policy = who.root / "policies" / "night.toml"
+        policy.write_text(
+            policy.read_text("utf-8").replace('credentials = "refuse"', 'credentials = "strip"'), "utf-8"
+        )
+        with slow_night_with_key(who) as environ:
+            assert b"canary" not in environ
+
+
+@contextmanager
+def slow_night_with_key(who: Person) -> Iterator[bytes]:
+    """Yield the environments of a night under way and of all that it started."""
+    variables = {**who.environment(), "OPENAI_API_KEY": "sk-canary"}
+    who.environment = lambda **more: {**variables, **more}  # type: ignore[method-assign]
+    assert who.run("enqueue", "-", stdin=who.run("scope", "docops", "docs/**/*.md").stdout,
+                   PANTHEON_ENDPOINT_KIND="openai").returncode == 0  # fmt: skip
+    who.words = _accepting_drift(who.words)  # type: ignore[method-assign]
+    with slow_night(who, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as (process, _):
+        inside = os.stat(f"/proc/{process.pid}/ns/net").st_ino
+        night = [pid for pid, (_, namespace) in _all_processes().items() if namespace == inside]
+        assert process.pid in night
+        yield b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in night)
+
+
+def _accepting_drift(words: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    def more(*given: str) -> list[str]:
+        return words(*given, *(["--accept-drift", "a test"] if given[:1] == ("night",) else []))
+
+    return more
+
+
+def test_a_server_on_another_machine_is_out_of_reach() -> None:
+    """The way to mend it names both other ways."""
+    with person(0) as who:
+        policy = who.root / "policies" / "night.toml"
+        policy.write_text(
+            policy.read_text("utf-8").replace("local_networks = []", 'local_networks = ["10.0.0.5/32"]')
+        )
+        done = who.run("night", PANTHEON_ENDPOINT_KIND="openai", PANTHEON_ENDPOINT_URL="http://10.0.0.5:8000")
+        assert done.returncode == 3
+        assert "endpoint.uds" in done.stderr
+        assert "firewall" in done.stderr
+
+
+def test_help_enters_nothing() -> None:
+    """Asking what a command does moves no process."""
+    words: Sequence[str] = [sys.executable, "-X", "importtime", "-m", "pantheon", "night", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "pantheon.adapters.containment" not in done.stderr
