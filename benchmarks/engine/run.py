@@ -1,8 +1,9 @@
 """Our engine, floors and peers on the same work, one process each, in one run.
 
-    python benchmarks/engine/run.py [--repeats 3] [--tiny] [--only pantheon,huey] [--json FILE]
+    python benchmarks/engine/run.py [--repeat 3] [--tiny] [--only pantheon,huey] [--json FILE] [--markdown FILE]
 
-Peers run in their own environment (``make bench-setup``); one that is not there is left out and named.
+Peers run in their own environment (``make bench-setup``); without it they are left out and named. One that does not
+start, fails or does not finish in time is a row that says so; the others go on.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "floor: levels": ("floors.py", "levels"),
     "floor: ready": ("floors.py", "ready"),
     "huey": ("peer_huey.py",),
+    "procrastinate": ("peer_procrastinate.py",),
     "dbos (wal)": ("peer_dbos.py", "wal"),
     "dbos (plain)": ("peer_dbos.py", "plain"),
     "langgraph": ("peer_langgraph.py",),
@@ -48,6 +51,9 @@ OURS = (
     ("plan", 100_000, 1),
 )
 LIMIT_S = 300.0
+"""Longest time for one run, in seconds."""
+AGAIN_S = 60.0
+"""Longest time for what a killed run had left."""
 KILL_SIZE = 500
 
 
@@ -58,25 +64,44 @@ def command(subject: str) -> list[str]:
     return [python, str(HERE / script), *mode]
 
 
-def measure(subject: str, work: str, size: int, at_once: int) -> dict[str, Any]:
+def measure(subject: str, work: str, size: int, at_once: int, limit_s: float) -> dict[str, Any]:
     """Run one subject once in a process and a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as folder:
         args = [work, "--folder", folder, "--size", str(size), "--at-once", str(at_once)]
-        try:
-            done = subprocess.run(
-                [*command(subject), *args], capture_output=True, text=True, timeout=LIMIT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"did not finish within {LIMIT_S:.0f} s"}
-    if done.returncode != 0:
-        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        code, shown, said = finish([*command(subject), *args], limit_s)
+    if code is None:
+        return {"error": f"did not run: not finished within {limit_s:.0f} s"}
+    if code != 0 or not shown.strip():
+        lines = said.strip().splitlines() or [f"exit code {code}, no message"]
+        return {"error": f"did not run: {lines[-1]}"}
+    found: dict[str, Any] = json.loads(shown.splitlines()[-1])
     return found
 
 
-def middle(subject: str, work: str, size: int, at_once: int, repeats: int) -> dict[str, Any]:
-    """Return the run with the median wall time."""
-    runs = [measure(subject, work, size, at_once) for _ in range(repeats)]
+def finish(args: list[str], limit_s: float) -> tuple[int | None, str, str]:
+    """Run a program; returns its exit code, None when it had to be killed, and what it printed.
+
+    Whatever it has started belongs to its session and ends with it.
+    """
+    with tempfile.TemporaryFile("w+") as shown, tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen(args, stdout=shown, stderr=said, start_new_session=True)
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
+            code = running.wait(limit_s)
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        shown.seek(0), said.seek(0)
+        return code, shown.read(), said.read()
+
+
+def middle(
+    subject: str, work: str, size: int, at_once: int, repeats: int, limit_s: float = LIMIT_S
+) -> dict[str, Any]:
+    """Return the run with the median wall time; a first run that fails is not repeated."""
+    runs = [measure(subject, work, size, at_once, limit_s)]
+    if "error" not in runs[0]:
+        runs += [measure(subject, work, size, at_once, limit_s) for _ in range(repeats - 1)]
     good = sorted((one for one in runs if "error" not in one), key=lambda one: float(one["wall_s"]))
     row = good[(len(good) - 1) // 2] if good else runs[0]
     return {**row, "subject": subject, "work": work, "size": size, "at_once": at_once, "repeats": repeats}
@@ -101,22 +126,11 @@ def kill(subject: str, size: int, at_once: int) -> dict[str, Any]:
             os.killpg(first.pid, signal.SIGKILL)
         first.wait()
         if not log.exists():
-            return {**row, "error": "did not start"}
+            return {**row, "error": "did not run: nothing was begun"}
         with log.open("ab") as file:
             file.write(b"killed 0\n")
-        try:
-            again = subprocess.run(
-                [*command(subject), *args],
-                stdout=quiet,
-                stderr=quiet,
-                timeout=60,
-                check=False,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired:
-            row["stuck"] = True
-        else:
-            row["exit"] = again.returncode
+        code, _, _ = finish([*command(subject), *args], AGAIN_S)
+        row |= {"stuck": True} if code is None else {"exit": code}
         return {**row, **judge_kill(folder, size)._asdict()}
 
 
@@ -148,13 +162,23 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def versions(rows: list[dict[str, Any]]) -> str:
+    """Return the versions of everything that was measured, in one line."""
+    found: dict[str, str] = {}
+    for row in rows:
+        found |= row.get("versions", {})
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
 def main() -> int:
     """Measure everything that is there and print the table."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeat", type=int, default=3, help="runs of each; the median one counts")
+    options.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one run of one subject")
     options.add_argument("--tiny", action="store_true", help="sizes that only show that everything runs")
     options.add_argument("--only", default="", help="subjects, separated by commas")
     options.add_argument("--json", type=Path, help="also write the results here")
+    options.add_argument("--markdown", type=Path, help="also write the table here")
     chosen = options.parse_args()
     names = [name.strip() for name in chosen.only.split(",") if name.strip()] or list(SUBJECTS)
     if unknown := sorted(set(names) - set(SUBJECTS)):
@@ -162,11 +186,11 @@ def main() -> int:
     if not PEERS.exists() and (left := [name for name in names if SUBJECTS[name][0].startswith("peer_")]):
         sys.stderr.write(f"left out, `make bench-setup` installs them: {', '.join(left)}\n")
         names = [name for name in names if name not in left]
-    works, repeats = (TINY, 1) if chosen.tiny else (WORKS, chosen.repeats)
+    works, repeats = (TINY, 1) if chosen.tiny else (WORKS, chosen.repeat)
     rows: list[dict[str, Any]] = []
     for work, size, at_once in works:
         for name in names:
-            rows.append(middle(name, work, size, at_once, repeats))
+            rows.append(middle(name, work, size, at_once, repeats, chosen.limit))
             sys.stderr.write(f"{name}: {work} of {size}, {at_once} at once\n")
     if "pantheon" in names and not chosen.tiny:
         rows += [middle("pantheon", *own, 1 if own[1] >= 100_000 else repeats) for own in OURS]
@@ -179,8 +203,11 @@ def main() -> int:
     }  # fmt: skip
     if chosen.json is not None:
         chosen.json.write_text(json.dumps({"about": about, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-    about_line = ", ".join(f"{key} {value}" for key, value in about.items())
-    sys.stdout.write(f"{table(rows)}\n\n{about_line}\nCommand: python benchmarks/engine/run.py\n")
+    shown = f"{table(rows)}\n\n{versions(rows)}\n\n{', '.join(f'{key} {value}' for key, value in about.items())}\n"
+    shown += "Command: python benchmarks/engine/run.py\n"
+    if chosen.markdown is not None:
+        chosen.markdown.write_text(shown, encoding="utf-8")
+    sys.stdout.write(shown)
     return 1 if any("error" in row for row in rows if row["subject"] == "pantheon") else 0
 
 
