@@ -1,8 +1,8 @@
 """What every sandbox must do, as a pytest suite.
 
-A sandbox's own test file subclasses ``SandboxContract`` and gives the fixtures ``sandbox``, ``tree`` and ``killer``, the
-command of a program that ends itself by SIGTERM. The sandbox has the programs ``true``, ``false``, ``printf``, ``touch``,
-``printenv``, ``sleep`` and ``yes``.
+A sandbox's own test file subclasses ``SandboxContract`` and gives the fixtures ``sandbox``, ``tree`` and ``killer``,
+the command of a program that ends itself by SIGTERM. The sandbox has the programs ``true``, ``false``, ``printf``,
+``touch``, ``printenv``, ``sleep`` and ``yes``.
 """
 
 import asyncio
