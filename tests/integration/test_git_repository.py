@@ -9,7 +9,7 @@ import pytest
 
 from pantheon.adapters.git import command
 from pantheon.adapters.git.repository import NightRepository
-from pantheon.core.errors import GitError, MergeConflictError
+from pantheon.core.errors import MergeConflictError
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.user_repository import git
 
@@ -103,26 +103,6 @@ async def test_merge_joins_and_conflicts(user: Path, tmp_path: Path) -> None:
     other = await change(repository, base, "a.md", b"alpha\r\nother\n")
     with pytest.raises(MergeConflictError, match=r"a\.md"):
         await repository.merge([left, other])
-
-
-async def test_publish_is_compare_and_swap(user: Path, tmp_path: Path) -> None:
-    """The branch moves only from where it is believed to be, and only when nobody works on it."""
-    repository = await open_repository(user, tmp_path)
-    base = await repository.resolve("HEAD")
-    first = await change(repository, base, "a.md", b"1\n")
-    second = await change(repository, first, "a.md", b"2\n")
-    await repository.publish("pantheon/night-x", first, old=None, base=base)
-    assert git(user, "rev-parse", "pantheon/night-x").strip() == first
-    with pytest.raises(GitError):
-        await repository.publish("pantheon/night-x", second, old=base, base=base)
-    with pytest.raises(GitError):
-        await repository.publish("pantheon/night-x", second, old=None, base=base)
-    await repository.publish("pantheon/night-x", second, old=first, base=base)
-    assert git(user, "show", "pantheon/night-x:a.md") == "2\n"
-    assert git(user, "fsck", "--no-dangling") == ""
-    git(user, "checkout", "-q", "pantheon/night-x")
-    with pytest.raises(GitError, match="checked out"):
-        await repository.publish("pantheon/night-x", first, old=second, base=base)
 
 
 async def test_cancelled_git_leaves_no_process(user: Path, tmp_path: Path) -> None:

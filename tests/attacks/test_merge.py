@@ -1,0 +1,108 @@
+"""The merge under attack: a branch that moves, and changes to what judges them."""
+
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.git.repository import NightRepository
+from pantheon.core.errors import GitError
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.user_repository import git, make_repository
+
+pytestmark = pytest.mark.primitive("git")
+
+NIGHT = "pantheon/night-x"
+NOTE = b"""queues notes from the call
+
+We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
+dead letter queues show them.
+"""
+PROPOSALS = {
+    "queues": proposal(
+        "order service", "Retries versus Dead Letter Queues for Orders",
+        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
+        "queues", "retries", "orders",
+    )
+}  # fmt: skip
+
+
+async def candidate(repository: NightRepository, base: str, data: bytes) -> str:
+    """Return a commit on top of ``base``."""
+    async with repository.work_tree(base) as tree:
+        tree.files.write_bytes("a.md", data)
+        return await tree.commit("Change\n")
+
+
+async def test_a_branch_that_moved_takes_nothing(tmp_path: Path) -> None:
+    """Forward, aside, back, gone, made by somebody else: each is a refusal, and the branch stays what it was."""
+    user = make_repository(tmp_path / "user", {"a.md": b"0\n"})
+    repository = await NightRepository.open(user, tmp_path / "state", trees=1, clock=FakeClock())
+    base = await repository.resolve("HEAD")
+    first = await candidate(repository, base, b"reviewed\n")
+    await repository.publish(NIGHT, first, old=None, base=base)
+    second = await candidate(repository, first, b"reviewed again\n")
+    (user / "a.md").write_bytes(b"somebody else\n")
+    git(user, "commit", "-q", "-a", "-m", "else")
+    other = git(user, "rev-parse", "HEAD").strip()
+    for moved in (other, base):
+        git(user, "update-ref", f"refs/heads/{NIGHT}", moved)
+        with pytest.raises(GitError):
+            await repository.publish(NIGHT, second, old=first, base=base)
+        assert git(user, "rev-parse", NIGHT).strip() == moved
+    with pytest.raises(GitError):
+        await repository.publish(NIGHT, second, old=None, base=base)
+    git(user, "update-ref", "-d", f"refs/heads/{NIGHT}")
+    with pytest.raises(GitError):
+        await repository.publish(NIGHT, second, old=first, base=base)
+    assert await repository.branch(NIGHT) is None
+    assert git(user, "rev-parse", "main").strip() == other, "no branch of the user's was touched"
+    assert git(user, "fsck", "--no-dangling") == ""
+
+    git(user, "update-ref", f"refs/heads/{NIGHT}", other)
+    git(user, "branch", "-f", NIGHT, second)
+    assert git(user, "rev-parse", NIGHT).strip() == second, (
+        "the control: by name it goes over what somebody did"
+    )
+    git(user, "update-ref", f"refs/heads/{NIGHT}", first)
+    await repository.publish(NIGHT, second, old=first, base=base)
+    assert git(user, "show", f"{NIGHT}:a.md") == "reviewed again\n", "the control: unmoved, it lands"
+
+
+async def test_a_branch_somebody_works_on_takes_nothing(tmp_path: Path) -> None:
+    """Checked out, it would change under their hands."""
+    user = make_repository(tmp_path / "user", {"a.md": b"0\n"})
+    repository = await NightRepository.open(user, tmp_path / "state", trees=1, clock=FakeClock())
+    base = await repository.resolve("HEAD")
+    first = await candidate(repository, base, b"1\n")
+    await repository.publish(NIGHT, first, old=None, base=base)
+    git(user, "checkout", "-q", NIGHT)
+    with pytest.raises(GitError, match="checked out"):
+        await repository.publish(NIGHT, await candidate(repository, first, b"2\n"), old=first, base=base)
+    assert git(user, "rev-parse", NIGHT).strip() == first
+
+
+@pytest.mark.parametrize("path", ["tests/2026.01.01.md", ".github/2026.01.01.md", "agents/2026.01.01.md"])
+async def test_what_judges_a_change_is_for_a_person(tmp_path: Path, path: str) -> None:
+    """Reviewers agree on both notes, and the one in a protected place is denied by name (the other is the control)."""
+    root = make_repository(tmp_path / "user", {path: NOTE, "docs/2026.01.02.md": NOTE})
+    async with opened(root, tmp_path / "night", NoteScript(PROPOSALS)) as bench:
+        summary = await bench.night([path, "docs/2026.01.02.md"])
+    assert summary.outcomes == {"failed": 1, "accepted": 1} or summary.outcomes == {
+        "denied": 1,
+        "accepted": 1,
+    }
+    refused = next(task for task in summary.tasks if task.outcome != "accepted")
+    assert "protected" in refused.cause and path.split("/")[0] in refused.cause
+    landed = git(root, "ls-tree", "-r", "--name-only", "pantheon/night-n1").split()
+    assert path in landed and "docs/2026.01.02.md" not in landed
+
+
+async def test_a_hidden_letter_in_a_title_does_not_land(tmp_path: Path) -> None:
+    """A look-alike that reviewers would take for the real word; with the real one the note lands (see above)."""
+    root = make_repository(tmp_path / "user", {"docs/2026.01.01.md": NOTE})
+    evil = {"queues": {**PROPOSALS["queues"], "title": "Retries versus Dead Letter Queues for \u041erders"}}
+    async with opened(root, tmp_path / "night", NoteScript(evil)) as bench:
+        summary = await bench.night(["docs/2026.01.01.md"])
+    assert summary.outcomes.get("accepted", 0) == 0
+    assert git(root, "branch", "--list", "pantheon/*") == ""
