@@ -71,3 +71,16 @@ def test_a_peer_is_python_and_does_the_same_work(script: Path) -> None:
     tree = ast.parse(script.read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {"subject", "workload"} <= imported
+
+
+def test_growth_is_plotted_from_what_was_measured(tmp_path: Path) -> None:
+    """Two sizes of which one takes ten times as long give a plot that says it is linear; one size gives none."""
+    row = {"subject": "pantheon", "work": "noop", "at_once": 32, "imports_mb": 70.0}
+    rows = [{**row, "size": 1000 * k, "wall_s": 0.5 * k, "peak_mb": 70.0 + 5 * k} for k in (1, 10)]
+    (tmp_path / "found.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    assert "10,000 tasks" in run(tmp_path, "growth.py", "found.json", "plot.svg")
+    plot = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    assert plot.count("slope 1.00") == 2
+    (tmp_path / "found.json").write_text(json.dumps({"rows": rows[:1]}), encoding="utf-8")
+    with pytest.raises(AssertionError, match="nothing to plot"):
+        run(tmp_path, "growth.py", "found.json", "none.svg")
