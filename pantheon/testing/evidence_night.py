@@ -45,8 +45,8 @@ def make_night(top: Path, nights: Sequence[str] = ("n1",)) -> Path:
 
     async def run() -> None:
         async with opened(root, top / "night", NoteScript(PROPOSALS)) as bench:
-            for night, note in zip(nights, NOTES, strict=False):
-                await bench.night([note], night=night)
+            for number, (night, note) in enumerate(zip(nights, NOTES, strict=False)):
+                await bench.night([note], night=night, batch=f"{number:012}")
 
     asyncio.run(run())
     return top / "night"

@@ -89,7 +89,12 @@ class Bench:
     watch: Watch = lambda _: None
 
     async def night(
-        self, targets: Sequence[str], *, needs: Mapping[str, Sequence[str]] | None = None, night: str = "n1"
+        self,
+        targets: Sequence[str],
+        *,
+        needs: Mapping[str, Sequence[str]] | None = None,
+        night: str = "n1",
+        batch: str = BATCH,
     ) -> NightSummary:
         """Run one night over one task per target; the task's id is the target's stem, numbered when it comes again."""
         tasks = [
@@ -103,11 +108,11 @@ class Bench:
             for place, target in enumerate(targets)
         ]
         records = [
-            TaskRecord(key=f"{BATCH}/{t.id}", batch=BATCH, line=t.canonical_line().decode()) for t in tasks
+            TaskRecord(key=f"{batch}/{t.id}", batch=batch, line=t.canonical_line().decode()) for t in tasks
         ]
         clock = self.services.clock
-        batch = BatchRecord(name=BATCH, digest="0" * 64, lines=len(tasks), enqueued_at=clock.now(), path="q")
-        await self.store.add_batch(batch, records)
+        frozen = BatchRecord(name=batch, digest="0" * 64, lines=len(tasks), enqueued_at=clock.now(), path="q")
+        await self.store.add_batch(frozen, records)
         record = NightRecord(
             id=night,
             base_commit=await self.services.repository.resolve("HEAD"),
