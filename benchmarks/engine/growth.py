@@ -2,8 +2,8 @@
 
     python benchmarks/engine/growth.py FOUND.json PLOT.svg
 
-Both axes are logarithmic, so that what grows with the number of tasks is a straight line of slope one. The plot says the
-slopes: 1.00 is linear.
+Both axes are logarithmic, so that what grows with the number of tasks is a straight line of slope one. The plot says
+the slopes: 1.00 is linear.
 """
 
 import argparse
