@@ -17,6 +17,7 @@ from typing import Final
 
 from pantheon.adapters.containment import kernel
 from pantheon.adapters.containment.enter import network_namespace, outside_services
+from pantheon.adapters.containment.seal import list_descriptors
 from pantheon.core.containment import LOOPBACK, ROUTED, Containment, Observations, Probe
 
 PROC = Path("/proc")
@@ -153,10 +154,10 @@ def _routes(net: Path) -> tuple[str, ...] | None:
 def _inherited(folder: Path) -> tuple[str, ...] | None:
     found = []
     try:
-        names = os.listdir(folder)  # noqa: PTH208 (names, not paths, are wanted)
+        descriptors = list_descriptors(folder)
     except OSError:
         return None
-    for descriptor in sorted(map(int, names)):
+    for descriptor in descriptors:
         with suppress(FileNotFoundError):  # the listing's own descriptor
             try:
                 family = _family(descriptor)

@@ -42,12 +42,28 @@ def close_inherited(keep: Collection[int] = ()) -> None:
         PreflightError: the descriptors cannot be listed.
     """
     try:
-        names = os.listdir(DESCRIPTORS)  # noqa: PTH208 (names, not paths, are wanted)
+        found = list_descriptors()
     except OSError as error:
         raise PreflightError(f"{DESCRIPTORS}: cannot be read: {error.strerror}") from error
-    for descriptor in map(int, names):
+    for descriptor in found:
         if descriptor > STANDARD and descriptor not in keep and _is_strange(descriptor):
             os.close(descriptor)
+
+
+def list_descriptors(folder: Path = DESCRIPTORS) -> tuple[int, ...]:
+    """Return the descriptors that are open.
+
+    Raises:
+        OSError: they cannot be listed, or what was listed is something else in the list's place.
+    """
+    own = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        names = os.listdir(own)  # noqa: PTH208 (of a descriptor, not of a path)
+    finally:
+        os.close(own)
+    if str(own) not in names:
+        raise OSError(errno.ENOENT, "not a list of descriptors", str(folder))
+    return tuple(sorted(int(name) for name in names if name != str(own)))
 
 
 def seal_process() -> None:
