@@ -225,9 +225,9 @@ class Daemon:
         until = "" if wait.until is None else f", until {self._outlook.local(wait.until)}"
         status = f"{wait.status}{until}"
         if status != self._status:
-            self._status = status
             self._say("waiting", status)
 
     def _say(self, event: str, sentence: str, **facts: str) -> None:
+        self._status = sentence
         self._supervisor.tell(STATUS=sentence, **facts)
         self._tell(event, sentence)

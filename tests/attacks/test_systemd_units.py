@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.containment.enter import outside_services
+
 pytestmark = pytest.mark.primitive("systemd-analyze")
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
@@ -133,7 +135,7 @@ NO_WAY_OUT = {"PrivateNetwork": "yes", "IPAddressDeny": "any"}
 LOCKED = {
     "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "AmbientCapabilities": "", "ProtectSystem": "strict",
     "ProtectHome": "yes", "PrivateTmp": "yes", "ProtectProc": "invisible", "ProtectKernelModules": "yes",
-    "ProtectControlGroups": "yes", "LockPersonality": "yes", "RestrictSUIDSGID": "yes",
+    "ProtectControlGroups": "yes", "LockPersonality": "yes",
     "SystemCallArchitectures": "native", "SystemCallErrorNumber": "EPERM",
 }  # fmt: skip
 REQUIRED = {
@@ -148,6 +150,8 @@ REQUIRED = {
         "RestrictAddressFamilies": "AF_UNIX", "MemoryDenyWriteExecute": "yes",
     },
 }  # fmt: skip
+BREAKS_FILE_ACCESS = "RestrictSUIDSGID"
+"""Its filter answers openat2 with ENOSYS, for it cannot read the modes behind the pointer."""
 BREAKS_SANDBOXES = ("ProcSubset", "ProtectKernelTunables", "ProtectKernelLogs", "ProtectHostname")
 """Directives that cover parts of /proc, under which an ordinary user's bubblewrap cannot mount a /proc of its own."""
 
@@ -183,12 +187,25 @@ def test_nothing_in_the_runner_breaks_the_sandbox_of_its_tools() -> None:
     """Namespaces, mounts and netlink stay possible; nothing lies over /proc."""
     lines = list(directives(SHIPPED / "pantheon.service"))
     keys = {key for _, key, _ in lines}
-    assert not keys.intersection(BREAKS_SANDBOXES)
+    assert not keys.intersection((*BREAKS_SANDBOXES, BREAKS_FILE_ACCESS))
     service = {key: value for _, key, value in lines if key != "SystemCallFilter"}
     assert {"user", "mnt", "pid", "net"} <= set(service["RestrictNamespaces"].split())
-    allowed, denied = (value for _, key, value in lines if key == "SystemCallFilter")
-    assert "@mount" in allowed.split()
-    assert not {"@mount", "@process", "@privileged", "@resources"} & set(denied.removeprefix("~").split())
+    allowed, *denied = (value for _, key, value in lines if key == "SystemCallFilter")
+    assert {"@system-service", "@mount", "seccomp"} <= set(allowed.split())
+    assert all(one.startswith("~") for one in denied)
+    needed = {"@mount", "@process", "@privileged", "@resources", "@file-system", "seccomp"}
+    assert not needed & set(" ".join(denied).replace("~", "").split())
+    assert "io_uring_setup" in " ".join(denied)
+
+
+def test_no_service_outside_can_be_asked_to_act_for_the_night() -> None:
+    """Each name service, bus and container engine that the night looks for is out of the runner's sight."""
+    found = [
+        value for _, key, value in directives(SHIPPED / "pantheon.service") if key == "InaccessiblePaths"
+    ]
+    hidden = {Path(path.removeprefix("-")) for value in found for path in value.split()}
+    for path in outside_services(4711):
+        assert path in hidden or any(parent in hidden for parent in path.parents), path
 
 
 SANDBOX = (
@@ -224,7 +241,15 @@ def test_what_lies_over_proc_takes_the_sandbox_from_an_ordinary_user(directive: 
 
 def test_no_value_is_left_to_a_later_line_to_weaken() -> None:
     """A key that systemd replaces stands once: what a reader sees first is what holds."""
-    lists = {"Environment", "SystemCallFilter", "DeviceAllow", "Wants", "After", "IPAddressAllow"}
+    lists = {
+        "Environment",
+        "SystemCallFilter",
+        "InaccessiblePaths",
+        "DeviceAllow",
+        "Wants",
+        "After",
+        "IPAddressAllow",
+    }
     for name in SYSTEM:
         keys = [key for _, key, _ in directives(SHIPPED / name) if key not in lists]
         assert len(keys) == len(set(keys)), name

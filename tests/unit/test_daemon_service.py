@@ -310,6 +310,10 @@ async def test_reload_takes_a_new_window_at_once_and_keeps_the_old_one_when_the_
     [started] = bench.world.started
     assert at(21) <= started <= at(21, 1)
     assert bench.world.last_starts == [None]
+    before = bench.listener.status()[: bench.listener.status().index("the policy was read again")]
+    assert before[-1] == "waiting for the window, until 2026-11-20 22:00 CET", (
+        "it says again what it waits for"
+    )
     facts = [next(iter(one)) for one in bench.listener.facts]
     assert facts.count("RELOADING") == 2
     assert facts.count("READY") == 3
