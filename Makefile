@@ -10,7 +10,7 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-dev models night clean-night test check format lint chaos bench bench-setup clean distclean
+.PHONY: help system setup setup-dev models night clean-night test check format lint fuzz chaos bench bench-setup clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
@@ -68,6 +68,9 @@ lint: setup-dev ## ruff, mypy --strict, import direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: setup-dev ## damage every format at random, many times (EXAMPLES=)
+	PANTHEON_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q tests/attacks/test_fuzz_formats.py
 
 chaos: setup-dev ## kill -9 a night at 1,000 random instants and count what breaks (KILLS=, SEED=)
 	@$(BIN)/python -m pantheon.testing.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
