@@ -112,18 +112,19 @@ class FileQueue:
             raise _unwritable(self._folder, error) from error
 
     def names(self) -> tuple[str, ...]:
+        found: list[tuple[int, str]] = []
         try:
-            found = [
-                (path.lstat().st_mtime_ns, path.name.removesuffix(ENVELOPE))
-                for path in self._folder.glob(f"*{ENVELOPE}")
-                if not path.name.startswith(".")
-            ]
+            for path in self._folder.glob(f"*{ENVELOPE}"):
+                # One that is taken away meanwhile is no longer a name.
+                with suppress(FileNotFoundError):
+                    if not path.name.startswith("."):
+                        found.append((path.lstat().st_mtime_ns, path.name.removesuffix(ENVELOPE)))
         except OSError as error:
             raise _unreadable(self._folder, error) from error
         return tuple(name for _, name in sorted(found))
 
     def has(self, name: str) -> bool:
-        return self._path(name, LINES).is_file() and self._path(name, ENVELOPE).is_file()
+        return all(_is_regular(self._path(name, suffix)) for suffix in (LINES, ENVELOPE))
 
     def lines_digest(self, name: str) -> str | None:
         path = self._path(name, LINES)
@@ -173,6 +174,15 @@ def _locked_file(folder: Path) -> tuple[int, str]:
         if os.fstat(handle).st_nlink:
             return handle, name
         os.close(handle)
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 @contextmanager

@@ -204,3 +204,32 @@ def test_a_silent_pipe_can_be_left(tmp_path: Path) -> None:
     os.close(writer)
     assert not thread.is_alive()
     assert got == [b"one", b"tw"]
+
+
+def test_an_envelope_that_vanishes_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is taken away between the listing and the look at it is left out; the others stay."""
+    gone = tmp_path / "aaaaaaaaaaaa.attestation.json"
+    for path in (gone, tmp_path / f"{NAME}.attestation.json"):
+        path.write_bytes(b"{}")
+    look = Path.lstat
+
+    def take_away(path: Path) -> os.stat_result:
+        if path == gone:
+            gone.unlink(missing_ok=True)
+        return look(path)
+
+    monkeypatch.setattr(Path, "lstat", take_away)
+    assert FileQueue(tmp_path).names() == (NAME,)
+
+
+@pytest.mark.parametrize("linked", [".jsonl", ".attestation.json"])
+def test_a_link_is_not_a_batch(tmp_path: Path, linked: str) -> None:
+    """A batch one of whose files is a link elsewhere is not there, as it could not be read either."""
+    queue, folder = FileQueue(tmp_path / "queue"), tmp_path / "queue"
+    folder.mkdir()
+    for suffix in (".jsonl", ".attestation.json"):
+        (folder / f"{NAME}{suffix}").write_bytes(b"{}\n")
+    assert queue.has(NAME)
+    (folder / f"{NAME}{linked}").rename(tmp_path / "elsewhere")
+    (folder / f"{NAME}{linked}").symlink_to(tmp_path / "elsewhere")
+    assert not queue.has(NAME)
