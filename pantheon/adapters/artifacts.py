@@ -8,7 +8,8 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -35,6 +36,8 @@ class FolderSink:
         self._appended: set[str] = set()
         self._volatile: set[str] = set()
         """Artifacts with bytes that a power loss could still take."""
+        self._lock = threading.Lock()
+        """Held for a moment by threads that note what is volatile, and by the one that takes it over to flush it."""
 
     @property
     def folder(self) -> str:
@@ -51,7 +54,7 @@ class FolderSink:
         def work() -> None:
             self._write(path, data, os.O_EXCL)
             self._digests[name] = digest
-            self._volatile.add(name)
+            self._note_volatile([name])
 
         await run_to_end(work)
 
@@ -65,7 +68,7 @@ class FolderSink:
             self._write(path, data, os.O_EXCL if first else os.O_APPEND)
             self._appended.add(name)
             self._digests.setdefault(name, hashlib.sha256()).update(data)
-            self._volatile.add(name)
+            self._note_volatile([name])
 
         await run_to_end(work)
 
@@ -102,14 +105,21 @@ class FolderSink:
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
 
+    def _note_volatile(self, names: Iterable[str]) -> None:
+        with self._lock:
+            self._volatile.update(names)
+
     def _sync(self) -> None:
         folder = self._root / self._folder
+        with self._lock:
+            # What is written from now on is volatile again, whatever this flush still finds of it.
+            volatile, self._volatile = self._volatile, set()
         try:
-            for path in [*(folder / name for name in sorted(self._volatile)), folder, *self._made]:
+            for path in [*(folder / name for name in sorted(volatile)), folder, *self._made]:
                 _flush(path)
         except OSError as error:
+            self._note_volatile(volatile)
             raise ArtifactError(f"{folder} cannot be made durable: {error.strerror}") from error
-        self._volatile.clear()
         self._made = ()
 
 

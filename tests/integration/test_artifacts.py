@@ -1,8 +1,10 @@
 """Artifacts on disk: written once, named safely, digested rightly, and never through a link."""
 
+import asyncio
 import errno
 import hashlib
 import os
+import threading
 from io import FileIO
 from pathlib import Path
 
@@ -234,3 +236,51 @@ async def test_a_full_disk_leaves_no_byte_behind(
     assert found == dict(sink.digests())
     assert (folder / "stdout.log").read_bytes() == b"kept\n"
     assert set(found) == {"output.json", "stdout.log"}
+
+
+async def test_what_is_written_while_a_seal_flushes_is_flushed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that arrives in the middle of a seal is neither lost from the next one nor does it break this one."""
+    sink = await opened(tmp_path)
+    await sink.append("stdout.log", b"one\n")
+    flushed: list[str] = []
+    flushing, go_on = threading.Event(), threading.Event()
+    flush = artifacts._flush
+
+    def slow_flush(path: Path) -> None:
+        flush(path)
+        flushed.append(path.name)
+        flushing.set()
+        go_on.wait(5)
+
+    monkeypatch.setattr(artifacts, "_flush", slow_flush)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sink.seal(), name="seal")
+        assert await asyncio.to_thread(flushing.wait, 5)
+        await sink.append("stdout.log", b"two\n")
+        await sink.put("late.txt", b"late")
+        go_on.set()
+    assert "late.txt" not in flushed
+    flushed.clear()
+    await sink.seal()
+    assert {"late.txt", "stdout.log"} <= set(flushed)
+
+
+async def test_what_could_not_be_flushed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seal that failed leaves its artifacts to the next one."""
+    sink = await opened(tmp_path)
+    await sink.put("input.json", b"{}\n")
+
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched, pytest.raises(ArtifactError, match="cannot be made durable"):
+        patched.setattr(artifacts, "_flush", broken)
+        await sink.seal()
+    flushed: list[str] = []
+    monkeypatch.setattr(artifacts, "_flush", lambda path: flushed.append(path.name))
+    await sink.seal()
+    assert "input.json" in flushed
