@@ -11,6 +11,7 @@ from pantheon.core.operation import Operation
 from pantheon.core.references import resolve_args
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.lent_files import LentFiles
+from pantheon.engine.to_end import to_end
 from pantheon.ports.clock import Clock
 from pantheon.tools.registry import Registry, ToolContext, ToolResult
 
@@ -42,7 +43,7 @@ async def call_tool(
         ToolError: the tool refused its arguments or could not do its work.
 
     Cancellation:
-        The thread goes on, but the files it was lent refuse it.
+        The call is recorded as cut; its thread goes on, but the files it was lent refuse it.
     """
     tool = tools.get(name)
     started = clock.monotonic()
@@ -63,6 +64,10 @@ async def call_tool(
         raise late from error
     except ToolError as error:
         await record(None, error)
+        raise
+    except asyncio.CancelledError:
+        lent.take_back()
+        await to_end(record(None, ToolError(f"{name} was cut: its attempt was cancelled")))
         raise
     finally:
         lent.take_back()

@@ -298,3 +298,25 @@ async def test_a_cancelled_loop_says_so(tmp_path: Path) -> None:
     assert case.artifact("llm_prompt.txt").count("##### call") == 2
     calls = [json.loads(line) for line in case.artifact("llm_calls.jsonl").splitlines()]
     assert [one["error"] for one in calls] == [None, "cancelled"]
+
+
+async def test_a_tool_call_that_was_cut_is_recorded(tmp_path: Path) -> None:
+    """A cancellation in the middle of a tool call leaves the call in the evidence, with what cut it."""
+    begun, release = threading.Event(), threading.Event()
+
+    def hang(args: Args, context: ToolContext) -> ToolResult:
+        begun.set()
+        release.wait(5)
+        return ToolResult(text="too late")
+
+    case = Case(tmp_path, call("look"), DONE)
+    case.tools = (tool("look", hang), *TOOLS[1:])
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(case.run(worker()), name="loop")
+        assert await asyncio.to_thread(begun.wait, 5)
+        running.cancel()
+    release.set()
+    assert running.cancelled()
+    (recorded,) = [json.loads(line) for line in case.artifact("tool_calls.jsonl").splitlines()]
+    assert recorded["tool"] == "look"
+    assert "cancelled" in json.dumps(recorded)
