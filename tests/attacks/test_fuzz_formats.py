@@ -28,7 +28,7 @@ from pantheon.core.loop import CalledTool, Finalized
 from pantheon.testing.signing import FakeSigner
 
 EXAMPLES = int(os.environ.get("PANTHEON_FUZZ_EXAMPLES", "200"))
-fuzz = settings(max_examples=EXAMPLES, deadline=2_000, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
 
 SIGNER = FakeSigner()
 PAYLOAD = b'{"_type":"https://in-toto.io/Statement/v1","subject":[]}'
