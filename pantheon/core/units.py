@@ -15,6 +15,8 @@ from pantheon.core.errors import ConfigError
 
 PROGRAM = "/usr/bin/env pantheon"
 DAEMON_UNIT = "pantheon.service"
+BESIDE_UNITS = ("pantheon-signer.service", "pantheon-llm.service")
+TIMER_UNIT = "pantheon-night@.timer"
 DROP_IN = f"{DAEMON_UNIT}.d/repository.conf"
 SYSTEM_UNITS, SYSTEM_SYSUSERS, SYSTEM_TMPFILES = "etc/systemd/system", "etc/sysusers.d", "etc/tmpfiles.d"
 MANIFEST = "pantheon/installed.json"

@@ -21,8 +21,10 @@ from pantheon.adapters.unit_files import (
 )
 from pantheon.core.errors import ConfigError
 from pantheon.core.units import (
+    BESIDE_UNITS,
     DAEMON_UNIT,
     MANIFEST,
+    TIMER_UNIT,
     Installation,
     Served,
     may_remove_system,
@@ -170,8 +172,11 @@ def installed(scope: Scope) -> Manifest:
 
 def removal_commands(scope: Scope) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
     """Return what is run before files are removed, and after."""
-    user = () if scope.name == "system" else ("--user",)
-    return (("systemctl", *user, "disable", "--now", DAEMON_UNIT),), (("systemctl", *user, "daemon-reload"),)
+    control = ("systemctl",) if scope.name == "system" else ("systemctl", "--user")
+    units = (DAEMON_UNIT, *BESIDE_UNITS) if scope.name == "system" else (DAEMON_UNIT,)
+    stop = (*control, "stop", TIMER_UNIT.replace("@", "@*"))
+    before = ((*control, "disable", "--now", *units), stop, (*control, "disable", TIMER_UNIT))
+    return before, ((*control, "daemon-reload"),)
 
 
 def remove(scope: Scope) -> Removal:
