@@ -92,8 +92,9 @@ def test_a_byte_of_any_region_of_any_record(night: Path, region: str) -> None:
         lines[place] = bytes(changed)
         rewrite(night, lines)
         assert flaws(night) & {Flaw.ALTERED, Flaw.MALFORMED, Flaw.WRONG_KEY}, kind
-    assert run_openssl_recipe(night)[0] == "BAD"
     assert run_python_recipe(night) != "good"
+    if region in ("payload, first", "key id", "signature, first"):
+        assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def _payload_type(line: bytes) -> bytes:
@@ -140,7 +141,8 @@ def test_another_spelling_of_a_record(night: Path, change: Callable[[bytes], byt
     lines[place] = change(lines[place])
     rewrite(night, lines)
     assert flaws(night)
-    assert run_openssl_recipe(night)[0] == "BAD"
+    if change in (_unknown_field, _spaced):
+        assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def _drop_middle(lines: list[bytes]) -> None:
@@ -184,7 +186,8 @@ def test_records_dropped_moved_doubled_cut_or_added(night: Path, tamper: Tamper,
     tamper(lines)
     rewrite(night, lines)
     assert named <= flaws(night)
-    assert run_openssl_recipe(night)[0] == "BAD"
+    if tamper in (_drop_middle, _swap, _cut_tail):
+        assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def test_half_a_record_behind_the_end(night: Path) -> None:
@@ -201,7 +204,8 @@ def test_a_checkpoint_of_another_size(night: Path, size: str) -> None:
     origin, _, rest = path.read_text().split("\n", 2)
     path.write_text(f"{origin}\n{size}\n{rest}")
     assert flaws(night) & {Flaw.WRONG_KEY, Flaw.MALFORMED}
-    assert run_openssl_recipe(night)[0] == "BAD"
+    if size == "5":
+        assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def test_a_checkpoint_by_a_key_of_ones_own(night: Path) -> None:
@@ -214,7 +218,6 @@ def test_a_checkpoint_by_a_key_of_ones_own(night: Path) -> None:
     note = write_note(point.text(), origin, mine.public_key, mine._key.sign(point.text().encode()))
     (night / "checkpoint").write_bytes(note)
     assert Flaw.WRONG_KEY in flaws(night)
-    assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def test_a_whole_night_by_a_key_of_ones_own(night: Path) -> None:
@@ -249,13 +252,13 @@ def test_two_nights_exchanged(night: Path) -> None:
         kept = (night / name).read_bytes()
         (night / name).write_bytes((other / name).read_bytes())
         assert verify(night).defects, name
-        assert run_openssl_recipe(night)[0] == "BAD", name
         (night / name).write_bytes(kept)
     lines = lines_of(night)
     place = index_of(lines, "attempt/v1")
     lines[place] = lines_of(other)[place]
     rewrite(night, lines)
     assert flaws(night) & {Flaw.WRONG_NIGHT, Flaw.WRONG_KEY}
+    assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def test_two_attempts_exchanged(night: Path) -> None:
@@ -266,7 +269,6 @@ def test_two_attempts_exchanged(night: Path) -> None:
         (task / other).rename(task / one)
         (task / "away").rename(task / other)
     assert flaws(night) >= {Flaw.ALTERED}
-    assert run_openssl_recipe(night)[0] == "BAD"
 
 
 def _device(folder: Path) -> None:

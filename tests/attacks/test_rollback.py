@@ -1,0 +1,192 @@
+"""Attacks that put an earlier state back: everything fits together, and only what was remembered elsewhere tells."""
+
+import asyncio
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.git.landed import read_landed
+from pantheon.adapters.ledger_file import LedgerFolder
+from pantheon.adapters.witness_file import WitnessFile, read_witness
+from pantheon.core.errors import SignatureError
+from pantheon.core.records import NightRecord
+from pantheon.core.verify import Flaw, check_chain
+from pantheon.engine.ledger_opening import open_ledger
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.evidence_night import make_night, verify
+from pantheon.testing.signing import InProcessSigner
+from pantheon.testing.user_repository import git
+
+RECORD = NightRecord(id="n1", base_commit="c" * 40, branch="pantheon/night-n1", started_at=FakeClock().now())
+
+
+class Place:
+    """A night's folder, its witness, and the means to open its ledger again and again."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.artifacts = top / "artifacts"
+        self.witness = top / "witness" / "w.jsonl"
+
+    async def run(self, *facts: int) -> None:
+        """Open the ledger as a process of the night does, enter something, and leave."""
+        async with open_ledger(
+            RECORD,
+            (),
+            store=LedgerFolder(self.artifacts),
+            witness=WitnessFile(self.witness),
+            signer=InProcessSigner(),
+            clock=FakeClock(),
+        ) as ledger:
+            for fact in facts:
+                await ledger.state("https://pantheon.local/test", {"x": "0" * 64}, {"fact": fact})
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+async def test_control_a_night_is_resumed(place: Place) -> None:
+    """A ledger that is as it was left is taken up, with a further delegation."""
+    await place.run(1, 2)
+    await place.run(3)
+    assert len((place.artifacts / "n1" / "ledger.jsonl").read_bytes().splitlines()) == 5
+
+
+async def test_a_night_does_not_go_on_from_yesterdays_artifacts(place: Place) -> None:
+    """Ledger and checkpoint put back together fit each other; the witness remembers more."""
+    await place.run(1)
+    shutil.copytree(place.artifacts, place.top / "yesterday")
+    await place.run(2)
+    shutil.rmtree(place.artifacts)
+    shutil.copytree(place.top / "yesterday", place.artifacts)
+    with pytest.raises(SignatureError, match="cut or set back"):
+        await place.run(3)
+
+
+async def test_a_night_does_not_go_on_from_nothing(place: Place) -> None:
+    """The ledger deleted altogether is as little a beginning."""
+    await place.run(1)
+    shutil.rmtree(place.artifacts)
+    with pytest.raises(SignatureError, match="cut or set back"):
+        await place.run(2)
+
+
+async def test_a_night_does_not_go_on_from_an_altered_past(place: Place) -> None:
+    """One record exchanged for another that says the same place is noticed by its root."""
+    await place.run(1, 2)
+    path = place.artifacts / "n1" / "ledger.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"sig":"', b'"sig":"A', 1)
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(SignatureError, match="altered"):
+        await place.run(3)
+
+
+async def test_a_torn_tail_is_cut_and_a_whole_record_is_not(place: Place) -> None:
+    """The control of the cut: half a record goes, and a record tells; all whole ones stay."""
+    await place.run(1)
+    path = place.artifacts / "n1" / "ledger.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before + b'{"payload":"abc')
+    await place.run(2)
+    after = path.read_bytes()
+    assert after.startswith(before)
+    assert b'{"payload":"abc' not in after
+    assert len(after.splitlines()) == len(before.splitlines()) + 3
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_night(tmp_path_factory.mktemp("rollback"), ("n1", "n2"))
+
+
+def test_the_whole_state_put_back_is_told_by_a_witness(nights: Path, tmp_path: Path) -> None:
+    """Everything of the user's put back a night: verified alone it is sound, the witness and the chain tell."""
+    copy = tmp_path / "night"
+    shutil.copytree(nights, copy, ignore=shutil.ignore_patterns("*.sock"))
+    n1, n2 = copy / "artifacts" / "n1", copy / "artifacts" / "n2"
+    notes = read_witness(copy / "witness" / "checkpoints.jsonl")
+    assert verify(n1, witness=notes).defects == (), "the control"
+    assert verify(n2, witness=notes).defects == (), "the control"
+    # Yesterday's state of the second night: its ledger and the checkpoint that fitted it then.
+    lines = (n2 / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    early = next(note for note in notes if note.startswith(b"pantheon.local/night/n2/"))
+    size = int(early.split(b"\n")[1])
+    (n2 / "ledger.jsonl").write_bytes(b"".join(lines[:size]))
+    (n2 / "checkpoint").write_bytes(early)
+    for attempt in n2.glob("*/*/*"):
+        shutil.rmtree(attempt)
+    assert verify(n2).defects == (), "alone nothing tells: this is what the witness is for"
+    assert {one.flaw for one in verify(n2, witness=notes).defects} == {Flaw.ROLLED_BACK}
+
+
+def test_the_repository_bears_witness_too(nights: Path, tmp_path: Path) -> None:
+    """The branch's commits name checkpoints, and commits that no attempt attests are told."""
+    copy = tmp_path / "night"
+    shutil.copytree(nights, copy, ignore=shutil.ignore_patterns("*.sock"))
+    user = tmp_path / "user"
+    shutil.copytree(nights.parent / "user", user)
+    n1 = copy / "artifacts" / "n1"
+    landed = partial(read_landed, user)
+    assert verify(n1, landed=landed).defects == (), "the control"
+    git(user, "checkout", "-q", "pantheon/night-n1")
+    (user / "planted.txt").write_text("x")
+    git(user, "add", "planted.txt")
+    git(user, "-c", "user.name=M", "-c", "user.email=m@localhost", "commit", "-q", "-m", "planted")
+    found = verify(n1, landed=landed).defects
+    assert {one.flaw for one in found} >= {Flaw.WRONG_COMMIT}
+    git(user, "reset", "-q", "--hard", "HEAD~2")
+    assert {one.flaw for one in verify(n1, landed=landed).defects} == {Flaw.WRONG_COMMIT}
+
+
+def test_a_night_taken_away_is_missed_by_the_next_one(nights: Path, tmp_path: Path) -> None:
+    """Each night binds the last checkpoint of the one before it."""
+    copy = tmp_path / "night"
+    shutil.copytree(nights, copy, ignore=shutil.ignore_patterns("*.sock"))
+    first, second = (verify(copy / "artifacts" / name) for name in ("n1", "n2"))
+    assert all(one.sound for one in check_chain((first, second), ())), "the control"
+    assert second.previous == first.checkpoint
+    notes = read_witness(copy / "witness" / "checkpoints.jsonl")
+    other = second.model_copy(update={"origin": "pantheon.local/night/n3/0", "night": "n3"})
+    chained = check_chain((second, other), notes)
+    assert {one.flaw for one in chained[1].defects} == {Flaw.MISSING}
+    assert {one.flaw for one in chained[0].defects} == {Flaw.MISSING}
+    shorter = first.model_copy(update={"records": 3})
+    assert {one.flaw for one in check_chain((shorter, second), ())[1].defects} == {Flaw.ROLLED_BACK}
+
+
+async def test_the_witness_only_grows(tmp_path: Path) -> None:
+    """A torn line of the witness is passed over, and what follows it stands on a line of its own."""
+    path = tmp_path / "w" / "w.jsonl"
+    witness = WitnessFile(path)
+    await witness.remember(b"one")
+    with path.open("ab") as file:
+        file.write(b'"half')
+    await witness.remember(b"two")
+    assert list(await witness.notes()) == [b"one", b"two"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_witness_may_be_made_append_only(tmp_path: Path) -> None:
+    """With ``chattr +a`` it still takes checkpoints, and can be neither cut nor replaced; without it, both."""
+    path = tmp_path / "w.jsonl"
+    witness = WitnessFile(path)
+    asyncio.run(witness.remember(b"one"))
+    kept = path.read_bytes()
+    path.write_bytes(b"")
+    path.write_bytes(kept)
+    subprocess.run(["chattr", "+a", path], check=True)
+    try:
+        asyncio.run(witness.remember(b"two"))
+        assert list(asyncio.run(witness.notes())) == [b"one", b"two"]
+        with pytest.raises(PermissionError):
+            path.write_bytes(b"")
+        with pytest.raises(PermissionError):
+            path.unlink()
+    finally:
+        subprocess.run(["chattr", "-a", path], check=True)
