@@ -6,57 +6,16 @@ holds ``START``, and ``user``, the person who works in the same repository.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import pytest
 
 from pantheon.core.errors import GitError, MergeConflictError, ToolError
 from pantheon.ports.worktree import ChangedPath, Repository
-
-START = {
-    "a.md": b"alpha\r\nbeta\n",
-    "docs/b.md": b"".join(b"line %d\n" % number for number in range(12)),
-    "docs/deep/c.md": b"see a.md (x)\n\n\0\xff",
-    "empty.md": b"",
-}
-MISSING = "0123456789" * 4
-BRANCH = "pantheon/night-x"
+from pantheon.testing.landing_contract import LandingContract
+from pantheon.testing.repository_start import BRANCH, MISSING, START, change, edited, move
 
 
-class User(Protocol):
-    """The person who works in the same repository."""
-
-    def set_branch(self, name: str, commit: str) -> None:
-        """Point a branch at a commit of the user's repository."""
-        ...
-
-    def check_out(self, branch: str) -> None:
-        """Work on a branch."""
-        ...
-
-
-async def change(
-    repository: Repository, commit: str, path: str, data: bytes, message: str = "Change\n"
-) -> str:
-    """Return a commit that changes one file."""
-    async with repository.work_tree(commit) as tree:
-        tree.files.write_bytes(path, data)
-        return await tree.commit(message)
-
-
-async def move(repository: Repository, commit: str, source: str, target: str) -> str:
-    """Return a commit that moves one file."""
-    async with repository.work_tree(commit) as tree:
-        tree.files.move(source, target)
-        return await tree.commit("Move\n")
-
-
-def edited(number: int, text: bytes) -> bytes:
-    """Return ``docs/b.md`` with one line changed."""
-    return START["docs/b.md"].replace(b"line %d\n" % number, text)
-
-
-class RepositoryContract:
+class RepositoryContract(LandingContract):
     """The promises of ``ports.worktree.Repository`` and ``WorkTree``."""
 
     async def test_a_commit_is_found_by_name_and_by_id(self, repository: Repository) -> None:
@@ -211,77 +170,6 @@ class RepositoryContract:
         assert await repository.find_text(head, []) == ()
         many = [f"no such text in any file of the repository, number {number}" for number in range(4000)]
         assert await repository.find_text(head, [*many, "alpha"]) == ("a.md",)
-
-    async def test_a_tree_moves_onto_another_parent(self, repository: Repository) -> None:
-        """The content of one commit on top of another, with its message."""
-        head = await repository.resolve("HEAD")
-        first = await change(repository, head, "a.md", b"1\n")
-        second = await change(repository, first, "a.md", b"2\n")
-        flat = await repository.commit_tree_of(second, head, "Flat\n\nKey: v\n")
-        assert await repository.tree_of(flat) == await repository.tree_of(second)
-        assert await repository.tree_of(flat) != await repository.tree_of(head)
-        assert await repository.trailer_values(head, flat, "Key") == ("v",)
-        assert await repository.merge([first, head]) == first
-
-    async def test_trailers_come_oldest_first(self, repository: Repository) -> None:
-        """Over all commits after the base, those of the base left out, keys as a whole."""
-        head = await repository.resolve("HEAD")
-        first = await change(repository, head, "a.md", b"1\n", "One\n\nKey: 1\nKeys: no\n")
-        second = await change(repository, first, "a.md", b"2\n", 'Two\n\nKey: 2\nKey: {"x": [3]}\n')
-        assert await repository.trailer_values(head, second, "Key") == ("1", "2", '{"x": [3]}')
-        assert await repository.trailer_values(first, second, "Key") == ("2", '{"x": [3]}')
-        assert await repository.trailer_values(second, second, "Key") == ()
-
-    async def test_a_message_may_hold_anything(self, repository: Repository) -> None:
-        """What no commit can hold is replaced; trailers after it are read."""
-        head = await repository.resolve("HEAD")
-        message = "-m \ud800 \0 \u2028 é\n\nKey: v\n"
-        changed = await change(repository, head, "a.md", b"1\n", message)
-        flat = await repository.commit_tree_of(changed, head, message)
-        for commit in (changed, flat):
-            assert await repository.trailer_values(head, commit, "Key") == ("v",)
-
-    async def test_publishing_is_compare_and_swap(self, repository: Repository, user: User) -> None:
-        """The branch moves only from where it is believed to be, and never while somebody works on it."""
-        head = await repository.resolve("HEAD")
-        first = await change(repository, head, "a.md", b"1\n")
-        second = await change(repository, first, "a.md", b"2\n")
-        assert await repository.branch(BRANCH) is None
-        with pytest.raises(GitError):
-            await repository.publish(BRANCH, second, old=first, base=head)
-        await repository.publish(BRANCH, first, old=None, base=head)
-        assert await repository.branch(BRANCH) == first
-        for wrong in (None, head):
-            with pytest.raises(GitError):
-                await repository.publish(BRANCH, second, old=wrong, base=head)
-        assert await repository.branch(BRANCH) == first
-        await repository.publish(BRANCH, second, old=first, base=head)
-        assert await repository.resolve(BRANCH) == second
-        user.set_branch(BRANCH, head)
-        with pytest.raises(GitError):
-            await repository.publish(BRANCH, first, old=second, base=head)
-        user.check_out(BRANCH)
-        with pytest.raises(GitError, match="checked out"):
-            await repository.publish(BRANCH, first, old=head, base=head)
-        assert await repository.branch(BRANCH) == head
-
-    async def test_what_landed_is_found_by_its_trailer(self, repository: Repository) -> None:
-        """On the branch, after the base, with exactly that value; also where a commit has several."""
-        head = await repository.resolve("HEAD")
-        one = await change(repository, head, "a.md", b"1\n", "One\n\nPantheon-Task: b/1\n")
-        two = await change(repository, one, "a.md", b"2\n", "Two\n\nPantheon-Task: b/2\nPantheon-Task: b/3\n")
-        assert await repository.find_landed(BRANCH, head, "Pantheon-Task", "b/1") is None
-        await repository.publish(BRANCH, two, old=None, base=head)
-        for value, commit in (
-            ("b/1", one),
-            ("b/2", two),
-            ("b/3", two),
-            ("b/", None),
-            ("b/2,b/3", None),
-            ("", None),
-        ):
-            assert await repository.find_landed(BRANCH, head, "Pantheon-Task", value) == commit
-        assert await repository.find_landed(BRANCH, one, "Pantheon-Task", "b/1") is None
 
     async def test_a_commit_that_is_not_there_is_a_git_error(self, repository: Repository) -> None:
         """By every method; it is never taken for a conflict, nor for an empty answer."""

@@ -8,7 +8,8 @@ from pantheon.adapters.git.repository import NightRepository
 from pantheon.ports.worktree import Repository
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.repository_contract import START, RepositoryContract, User
+from pantheon.testing.repository_contract import RepositoryContract
+from pantheon.testing.repository_start import START, User
 from pantheon.testing.user_repository import git, make_repository
 
 
