@@ -30,7 +30,7 @@ _TO_LEAVE_ROOT = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARC
 _NO_BINDS_AT = ("/", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/var", WORK)
 _NO_BINDS_BELOW = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", WORK)
 _NEVER_READ = ("/dev", "/proc", "/run", "/sys", "/var/run")
-_SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime")
+_SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache")
 
 
 class Identity(Frozen):
@@ -92,6 +92,8 @@ class FileDescriptors(Frozen):
     """Descriptors that bubblewrap inherits, reads and closes."""
 
     status: int
+    block: int
+    """It starts the program only once this one can be read: not before the limits are set."""
     filters: tuple[int, ...]
     files: Mapping[str, int]
     """Path in the sandbox -> descriptor of its content."""
@@ -128,7 +130,7 @@ def build_options(confinement: Confinement, descriptors: FileDescriptors) -> tup
     """Return the options that bubblewrap reads from a descriptor (``--args``)."""
     size = str(confinement.limits.tmp_bytes)
     options = [*_namespaces(confinement), "--die-with-parent", "--new-session", "--hostname", "sandbox"]
-    options += ["--json-status-fd", str(descriptors.status)]
+    options += ["--json-status-fd", str(descriptors.status), "--block-fd", str(descriptors.block)]
     for number in descriptors.filters:
         options += ["--add-seccomp-fd", str(number)]
     options += ["--ro-bind", "/usr", "/usr"]
@@ -154,22 +156,14 @@ def build_options(confinement: Confinement, descriptors: FileDescriptors) -> tup
     return tuple(options)
 
 
-def build_command(confinement: Confinement, argv: Sequence[str]) -> tuple[str, ...]:
-    """Return what bubblewrap starts: the limits, the user id, then the program.
-
-    The limits are set inside: on a user namespace's own counter they count this sandbox alone.
-    """
-    limits, identity = confinement.limits, confinement.identity
-    command = [
-        "/usr/bin/prlimit", f"--nproc={limits.processes}", f"--as={limits.memory_bytes}",
-        f"--fsize={limits.file_bytes}", f"--cpu={limits.cpu_s}", f"--nofile={limits.open_files}", "--core=0", "--",
-    ]  # fmt: skip
-    if identity.drop:
-        command += [
-            "/usr/bin/setpriv", f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups",
-            "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--",
-        ]  # fmt: skip
-    return (*command, *argv)
+def build_command(identity: Identity, argv: Sequence[str]) -> tuple[str, ...]:
+    """Return what bubblewrap starts: the program, behind the change of user where there is one."""
+    if not identity.drop:
+        return tuple(argv)
+    return (
+        "/usr/bin/setpriv", f"--reuid={identity.uid}", f"--regid={identity.gid}", "--clear-groups",
+        "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--", *argv,
+    )  # fmt: skip
 
 
 def parse_reads(paths: Sequence[str]) -> tuple[ReadOnlyBind, ...]:

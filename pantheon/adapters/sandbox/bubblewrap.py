@@ -34,7 +34,7 @@ from pantheon.core.sandbox import SandboxKind, SandboxLimits, SandboxResult, che
 from pantheon.ports.clock import Clock
 
 INSTALL = "Debian, Ubuntu: apt-get install bubblewrap libseccomp2 util-linux."
-_NEEDED = ("--add-seccomp-fd", "--json-status-fd", "--size", "--perms", "--cap-drop")
+_NEEDED = ("--add-seccomp-fd", "--json-status-fd", "--size", "--perms", "--cap-drop", "--block-fd")
 _QUESTION_S = 10
 
 
@@ -111,21 +111,30 @@ class BubblewrapSandbox:
             heard, status = os.pipe2(os.O_CLOEXEC)
             stack.callback(os.close, heard)
             said = stack.enter_context(_closing(status))
+            waits, admits = os.pipe2(os.O_CLOEXEC)
+            waiting, admitting = stack.enter_context(_closing(waits)), stack.enter_context(_closing(admits))
             filters = [stack.enter_context(_memory(part)) for part in self.filters]
             files = {
                 path: stack.enter_context(_memory(content))
                 for path, content in etc_files(confinement.identity).items()
             }
-            descriptors = FileDescriptors(status=said, filters=tuple(filters), files=files)
+            descriptors = FileDescriptors(status=said, block=waiting, filters=tuple(filters), files=files)
             options = "\0".join(build_options(confinement, descriptors)).encode() + b"\0"
             told = stack.enter_context(_memory(options))
-            bubble = Bubble(heard)
+            bubble = Bubble(heard, admitting)
             launch = Launch(
-                command=(self._found.path, "--args", str(told), "--", *build_command(confinement, argv)),
+                command=(
+                    self._found.path,
+                    "--args",
+                    str(told),
+                    "--",
+                    *build_command(confinement.identity, argv),
+                ),
+                admit=lambda: bubble.admit(confinement.limits),
                 bury=bubble.bury,
                 env={},
                 tree=Path(confinement.tree),
-                inherit=(said, told, *filters, *files.values()),
+                inherit=(said, waiting, told, *filters, *files.values()),
             )
             result = await run_process(launch, confinement.limits, self._clock)
         if result.killed is None and not bubble.ran:
@@ -160,7 +169,7 @@ def open_bubblewrap(
 
 def find_bubblewrap() -> Bubblewrap:
     """Find what is needed beside the filters. Raises ``PreflightError``: a part is missing or too old."""
-    for name in ("bwrap", "prlimit", "setpriv"):
+    for name in ("bwrap", "setpriv"):
         if find_program(name) is None:
             raise PreflightError(
                 f"{name} is not installed; code of the repository runs in bubblewrap or not at all",

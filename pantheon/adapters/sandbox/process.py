@@ -38,6 +38,8 @@ class Launch:
     """The whole environment."""
     tree: Path
     """Its disk is watched."""
+    admit: Callable[[], None] | None = None
+    """Called in a thread once the process is there, to let it go on. Raises ``SandboxError``."""
     cwd: str = "/"
     inherit: Sequence[int] = ()
     """Descriptors that the process gets; every other one is closed to it."""
@@ -142,7 +144,7 @@ async def _watch(
                     for number, capture in enumerate(captures, start=1)
                 ]
                 guard = group.create_task(guard_disk(launch.tree, limits), name="sandbox disk")
-                killed = await _outlast(process, limits.wall_s, pidfd, launch.bury, problems)
+                killed = await _outlast(process, limits.wall_s, pidfd, launch, problems)
                 guard.cancel()
                 await asyncio.wait(drains, timeout=LAST_WORDS_S)
                 for drain in drains:
@@ -163,18 +165,22 @@ async def _outlast(
     process: asyncio.subprocess.Process,
     wall_s: float,
     pidfd: int | None,
-    bury: Undertaker,
+    launch: Launch,
     problems: list[SandboxError],
 ) -> KillReason | None:
     """Wait for the process, then end what it left; what does not die is put into ``problems``."""
     try:
+        if launch.admit is not None:
+            await run_to_end(launch.admit)
         async with asyncio.timeout(wall_s):
             await process.wait()
     except TimeoutError:
         return KillReason.DEADLINE
+    except SandboxError as error:
+        problems.append(error)
     finally:
         try:
-            await run_to_end(lambda: bury(process.pid, pidfd))
+            await run_to_end(lambda: launch.bury(process.pid, pidfd))
         except SandboxError as error:
             problems.append(error)
     return None

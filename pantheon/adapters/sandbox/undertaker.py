@@ -1,4 +1,4 @@
-"""Ends a bubblewrap, and proves that its process namespace went with it.
+"""Starts a bubblewrap's program within its limits, ends it, and proves that its process namespace went with it.
 
 Killing bubblewrap kills the first process of its namespace, and with that the kernel kills every other one, whatever
 sessions or parents they have made themselves. The first process ends last, so waiting for it is waiting for all.
@@ -6,6 +6,7 @@ sessions or parents they have made themselves. The first process ends last, so w
 
 import json
 import os
+import resource
 import select
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import suppress
 
 from pantheon.adapters.sandbox.process import wait_for_end
 from pantheon.core.errors import SandboxError
+from pantheon.core.sandbox import SandboxLimits
 
 _SAY_S, _END_S = 2.0, 5.0
 _MAX_STATUS_BYTES = 65_536
@@ -22,11 +24,13 @@ class Bubble:
     """What bubblewrap reports about one run (``--json-status-fd``).
 
     Args:
-        status: the reading end of its pipe; stays the caller's.
+        status: the reading end of its pipe; stays the caller's, as the next one does.
+        block: the writing end of the pipe that it waits for before it starts the program.
     """
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, block: int) -> None:
         self._status = status
+        self._block = block
         self._said = bytearray()
         self._open = True
 
@@ -34,6 +38,28 @@ class Bubble:
     def ran(self) -> bool:
         """Tell whether the program was started and its end reported, rather than bubblewrap failing before."""
         return any("exit-code" in report for report in self._reports())
+
+    def admit(self, limits: SandboxLimits) -> None:
+        """Set the limits on the first process of the namespace, then let it start the program.
+
+        They are set there and not before, because a user namespace counts its own processes, and not by a program
+        inside, because to start one more takes milliseconds. A bubblewrap that has failed is left alone.
+
+        Raises:
+            SandboxError: the kernel refuses a limit.
+        """
+        self._listen(until_first=True)
+        number = self._first()
+        if number is None:
+            return
+        try:
+            for what, most in _limits(limits):
+                resource.prlimit(number, what, (most, most))
+            os.write(self._block, b"+")
+        except (ProcessLookupError, BrokenPipeError):
+            return
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"the sandbox's limits cannot be set: {error}") from error
 
     def bury(self, _: int, pidfd: int | None) -> None:
         """End the namespace; see ``process.Undertaker``."""
@@ -61,10 +87,17 @@ class Bubble:
                     signal.pidfd_send_signal(end, signal.SIGKILL)
 
     def _open_first(self) -> int | None:
+        number = self._first()
+        if number is not None:
+            with suppress(ProcessLookupError):
+                return os.pidfd_open(number)
+        return None
+
+    def _first(self) -> int | None:
+        """Return the process that is the namespace's first, by its number out here."""
         for report in self._reports():
             if isinstance(number := report.get("child-pid"), int):
-                with suppress(ProcessLookupError):
-                    return os.pidfd_open(number)
+                return number
         return None
 
     def _listen(self, *, until_first: bool) -> None:
@@ -84,3 +117,14 @@ class Bubble:
                 report = json.loads(line)
                 if isinstance(report, dict):
                     yield report
+
+
+def _limits(limits: SandboxLimits) -> tuple[tuple[int, int], ...]:
+    return (
+        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CORE, 0),
+    )
