@@ -2,7 +2,6 @@
 
 # ruff: noqa: ASYNC240 - nothing else runs on a test's loop
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -153,16 +152,3 @@ async def test_a_disk_that_becomes_read_only_is_named(path: Path, clock: FakeClo
     await writing.execute("PRAGMA query_only = OFF")
     assert (await store.claim(NIGHT, "n", owner="me", lease_s=60)).attempt == 1
     await store.aclose()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_read_only_file_is_named(path: Path, clock: FakeClock) -> None:
-    """Without the right to write the store says what it needs."""
-    await filled(path, clock)
-    path.chmod(0o400)
-    path.parent.chmod(0o500)
-    try:
-        with pytest.raises(StoreError, match="right"):
-            await open_store(path, clock)
-    finally:
-        path.parent.chmod(0o700)
