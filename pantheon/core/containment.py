@@ -25,6 +25,8 @@ REFUSED = NO_ROUTE | {"EACCES", "EHOSTUNREACH", "EPERM"}
 """What it says where a rule forbids the way."""
 ROUTED = "routed"
 """What a probe says that found a way."""
+OWN = "own address"
+"""What a probe says whose target is an address of this machine; it stays on loopback."""
 LOOPBACK = "lo"
 
 
@@ -43,7 +45,7 @@ class Probe(Frozen):
     target: str
     """Where to, for example ``udp 192.0.2.1:53`` or ``socket AF_VSOCK``."""
     outcome: str
-    """``routed``, or the name of the error."""
+    """``routed``, ``own address``, or the name of the error."""
 
 
 class Observations(Frozen):
@@ -64,7 +66,7 @@ class Observations(Frozen):
     allowed: tuple[Probe, ...] = ()
     """Firewall mode: the addresses that the policy names."""
     filtered: tuple[Probe, ...] = ()
-    """Firewall mode: datagrams bound to loopback, which the packet filter must refuse."""
+    """Firewall mode: datagrams on each interface that cannot leave the machine; the packet filter must refuse them."""
     families: tuple[Probe, ...] = ()
     """Kinds of socket that no namespace and no filter of packets holds."""
     inherited: tuple[str, ...] | None = None
@@ -187,9 +189,10 @@ def _netns(seen: Observations) -> Iterator[Reason]:
 def _firewall(seen: Observations) -> Iterator[Reason]:
     if seen.uid == 0:
         yield Reason(code="root", message="rules by user id cannot hold root")
-    yield from _probes(seen.outside, REFUSED)
-    if not seen.filtered:
-        yield Reason(code="filter", message="the packet filter was not asked")
+    yield from _probes(seen.outside, REFUSED | {OWN})
+    asked = {probe.target.rpartition(" ")[2] for probe in seen.filtered}
+    if seen.interfaces is None or LOOPBACK not in seen.interfaces or not asked.issuperset(seen.interfaces):
+        yield Reason(code="filter", message="the packet filter was not asked on every interface")
     for probe in seen.filtered:
         if probe.outcome not in REFUSED:
             yield Reason(

@@ -17,6 +17,7 @@ from pantheon.core.containment import (
     state_containment,
 )
 from pantheon.core.credentials import find_credentials, find_proxies
+from pantheon.core.egress import egress_commands
 from pantheon.core.errors import PreflightError
 from pantheon.core.locality import Endpoint, check_endpoint_url
 from pantheon.core.policy import NightPolicy
@@ -73,7 +74,7 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
         seen = look(policy)
     statement = state_containment(seen, SystemClock().now().isoformat(timespec="seconds"))
     if not statement.proven:
-        raise refusal(seen)
+        raise refusal(seen, policy, server)
     return statement
 
 
@@ -114,14 +115,18 @@ def look(policy: NightPolicy) -> Observations:
     )
 
 
-def refusal(seen: Observations) -> PreflightError:
+def refusal(seen: Observations, policy: NightPolicy, server: Endpoint | None) -> PreflightError:
     """Return the error that tells what stands against containment, and what mends it."""
     reasons = decide_containment(seen).reasons
     told = list(dict.fromkeys(reason.message for reason in reasons))
     shown = "; ".join(told[:6]) + (f"; and {len(told) - 6} more" if len(told) > 6 else "")
+    mends = list(dict.fromkeys(reason.mend for reason in reasons))
+    if seen.mode is Containment.FIREWALL and seen.uid:
+        commands = egress_commands(seen.uid, policy.addresses, server.port if server is not None else 8000)
+        mends.append("As root, all of it anew after a reboot:\n    " + "\n    ".join(commands))
     return PreflightError(
         f"the night could leave this machine, so nothing was started: {shown}",
-        hint=" ".join(dict.fromkeys(reason.mend for reason in reasons)),
+        hint=" ".join(mends),
         mode=str(seen.mode),
         reasons=[reason.model_dump() for reason in reasons],
     )

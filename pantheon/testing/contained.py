@@ -1,4 +1,4 @@
-"""Runs a program where a night runs: ``python -m pantheon.testing.contained UID PROGRAM ARGS...``.
+"""Runs a program where a night runs: ``python -m pantheon.testing.contained UID [--firewall ADDRESS] PROGRAM ...``.
 
 It becomes that user, enters, seals and proves as ``pantheon night`` does, and replaces itself by the program; what is
 not proven ends it with exit code 3 and the reasons. It imports everything before it leaves root, for the interpreter
@@ -30,18 +30,21 @@ def become(uid: int) -> None:
 
 def main() -> None:
     """Contain this process and become the program. Never returns."""
-    uid, program = int(sys.argv[1]), sys.argv[2:]
+    uid, program, allowed = int(sys.argv[1]), sys.argv[2:], []
+    if program[0] == "--firewall":
+        allowed, program = program[1:2], program[2:]
+    mode = Containment.FIREWALL if allowed else Containment.NETNS
     codecs.lookup("ascii")  # a module like others, read when it is first needed
     become(uid)
     try:
         close_inherited()
         outside = network_namespace()
-        enter_namespace(network=True)
+        enter_namespace(network=not allowed)
         seal_process()
     except PantheonError as error:
         print(error, file=sys.stderr)  # noqa: T201 (this is its standard error)
         sys.exit(error.exit_code)
-    verdict = decide_containment(observe(Containment.NETNS, outside_namespace=outside))
+    verdict = decide_containment(observe(mode, outside_namespace=outside, allowed=allowed))
     if not verdict.proven:
         print("\n".join(reason.message for reason in verdict.reasons), file=sys.stderr)  # noqa: T201 (as above)
         sys.exit(3)

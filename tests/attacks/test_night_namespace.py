@@ -5,78 +5,28 @@ reach any other network.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+
+from pantheon.testing.network_pair import PASSES_ON, PYTHON, Pair, network_pair, within
 
 pytestmark = pytest.mark.primitive("netns", "userns", "mount_namespace", "seccomp")
 
 PROBES = Path(__file__).parent / "probes"
-PYTHON = "/usr/bin/python3"
 OTHER_USER = 60_322
-FOUR, SIX = "10.99.7.2", "fd99:7::2"
 CONTAINED = (sys.executable, "-m", "pantheon.testing.contained")
-
-
-class Pair(NamedTuple):
-    """Two network namespaces with a cable between them."""
-
-    near: str
-    """Where attackers are."""
-    server: "subprocess.Popen[str]"
-    """Somebody in the other one, who answers."""
-    heard: Path
-    """What he heard."""
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-def within(name: str, *words: str) -> list[str]:
-    return ["ip", "netns", "exec", name, *words]
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
-    """Two namespaces, addresses on both ends, and servers in the far one."""
-    near, far = f"pt-near-{os.getpid()}", f"pt-far-{os.getpid()}"
-    heard = tmp_path / "heard"
-    server = None
-    try:
-        for name in (near, far):
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", near, "link", "add", "pt0", "type", "veth", "peer", "name", "pt1", "netns", far)
-        for name, link, last in ((near, "pt0", "1"), (far, "pt1", "2")):
-            ip("-n", name, "addr", "add", f"10.99.7.{last}/24", "dev", link)
-            ip("-n", name, "-6", "addr", "add", f"fd99:7::{last}/64", "dev", link, "nodad")
-            ip("-n", name, "link", "set", link, "up")
-        ip("-n", near, "route", "add", "default", "via", FOUR)
-        subprocess.run(within(near, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647"), check=True)
-        with heard.open("w") as log:
-            server = subprocess.Popen(
-                within(far, PYTHON, "-I", str(PROBES / "answer.py")),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        yield Pair(near, server, heard)
-    finally:
-        if server is not None:
-            server.kill()
-            server.communicate()
-        for name in (near, far):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    with network_pair(tmp_path / "heard") as made:
+        yield made
 
 
 @pytest.fixture
@@ -116,7 +66,7 @@ def test_every_way_out_is_closed(pair: Pair, probe: Path, uid: int) -> None:
     """Seventeen ways that work outside: none works where the night runs, and the far side hears nothing."""
     listener = abstract_server(pair)
     try:
-        words = [PYTHON, "-I", str(probe), FOUR, SIX, str(pair.server.pid)]
+        words = [PYTHON, "-I", str(probe), pair.four, pair.six, str(pair.server.pid)]
         outside = ran(within(pair.near, *words))
         assert {name for name, said in outside.items() if said != "ok"} <= {"ping_socket"}, outside
         assert "secret" in pair.heard.read_text("utf-8")
@@ -183,14 +133,6 @@ def test_no_name_is_looked_up_for_a_night(pair: Pair, probe: Path, tmp_path: Pat
     assert log.read_text("latin-1") == ""
 
 
-PASSES_ON = """
-import os, socket, sys
-far = socket.create_connection((sys.argv[1], 8080), 3)
-far.set_inheritable(True)
-number = int(sys.argv[2])
-os.dup2(far.fileno(), number)
-os.execvp(sys.argv[3], sys.argv[3:])
-"""
 SENDS = """
 import os, sys
 try:
@@ -205,7 +147,7 @@ except OSError as error:
 @pytest.mark.parametrize("number", [3, 50, 200])
 def test_a_socket_from_before_is_closed(pair: Pair, uid: int, number: int) -> None:
     """A connection that was opened outside and handed down carries words from outside, and is gone inside."""
-    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, FOUR, str(number))
+    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, pair.four, str(number))
     sends = [PYTHON, "-Ic", SENDS, str(number)]
     assert ran([*handed, *sends]) == "ok"
     time.sleep(0.2)
@@ -218,6 +160,6 @@ def test_a_socket_from_before_is_closed(pair: Pair, uid: int, number: int) -> No
 
 def test_a_socket_as_standard_input_is_refused(pair: Pair) -> None:
     """What cannot be closed because it has a use is refused by its number and family."""
-    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, FOUR, "0")
+    handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, pair.four, "0")
     done = subprocess.run([*handed, *CONTAINED, "0", "true"], capture_output=True, text=True, check=False)
     assert (done.returncode, "0 AF_INET" in done.stderr) == (3, True), done

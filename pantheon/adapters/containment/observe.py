@@ -18,10 +18,12 @@ from typing import Final
 from pantheon.adapters.containment import kernel
 from pantheon.adapters.containment.enter import network_namespace, outside_services
 from pantheon.adapters.containment.seal import list_descriptors
-from pantheon.core.containment import LOOPBACK, ROUTED, Containment, Observations, Probe
+from pantheon.core.containment import LOOPBACK, OWN, ROUTED, Containment, Observations, Probe
 
 PROC = Path("/proc")
 DISCARD, DOMAIN = 9, 53
+ALL_HOSTS, ALL_HOSTS_HEX = "224.0.0.1", "010000E0"
+"""The multicast group that every machine is in, and its spelling in the kernel's list."""
 OUTSIDE: Final = (
     "192.0.2.1", "198.51.100.1", "203.0.113.1", "1.1.1.1", "9.9.9.9", "10.0.0.1", "100.64.0.1", "172.16.0.1",
     "192.168.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.251", "2001:db8::1", "2606:4700:4700::1111",
@@ -52,18 +54,24 @@ def observe(
         proc: where the kernel tells about this process.
     """
     allowed = tuple(allowed)
-    outside = (*OUTSIDE, *(_near(allowed) if mode is Containment.FIREWALL else ()))
+    filtered: tuple[Probe, ...] = ()
+    outside: tuple[str, ...] = OUTSIDE
+    interfaces = _interfaces(proc / "self/net/dev")
+    if mode is Containment.FIREWALL:
+        # Routes cannot forbid IPv6 multicast; the filter is asked for it.
+        outside = (*(one for one in OUTSIDE if not one.startswith("ff")), *_near(allowed))
+        filtered = tuple(_ask_filter(interfaces or (), proc))
     return Observations(
         mode=mode,
         kernel=os.uname().release,
         uid=os.geteuid(),
         namespace=network_namespace(f"{proc}/self/ns/net"),
         outside_namespace=outside_namespace,
-        interfaces=_interfaces(proc / "self/net/dev"),
+        interfaces=interfaces,
         routes=_routes(proc / "self/net"),
         outside=tuple(ask_route(address) for address in dict.fromkeys(outside) if address not in allowed),
         allowed=tuple(map(ask_route, allowed)),
-        filtered=tuple(_ask_filter()) if mode is Containment.FIREWALL else (),
+        filtered=filtered,
         families=(*map(_ask_family, ODD_FAMILIES), _ask_ring()),
         inherited=_inherited(proc / "self/fd"),
         resolvers=_resolvers(),
@@ -79,29 +87,63 @@ def ask_route(address: str) -> Probe:
     try:
         with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((address, DOMAIN))
+            own = probe.getsockname()[0] == address
+    except OSError as error:
+        return Probe(target=target, outcome=_name(error))
+    return Probe(target=target, outcome=OWN if own else ROUTED)
+
+
+def _ask_filter(interfaces: Iterable[str], proc: Path) -> Iterator[Probe]:
+    """Offer the packet filter, on each interface, an empty datagram that cannot leave the machine: it must refuse it.
+
+    Routes neither forbid one's own addresses nor hold who binds to an interface, so here the filter alone says no.
+    Where it does not, the datagram ends inside the kernel: on loopback, or as a multicast that may make no step to a
+    group that this machine is in, without which the kernel would not look at the steps.
+    """
+    members = _in_all_hosts(proc / "self/net/igmp")
+    for name in interfaces:
+        if name == LOOPBACK:
+            yield _offer(name, socket.AF_INET, "127.0.0.53")
+            yield _offer(name, socket.AF_INET, "127.0.0.1")
+            yield _offer(name, socket.AF_INET6, "::1")
+        else:
+            if name in members:
+                yield _offer(name, socket.AF_INET, ALL_HOSTS)
+            else:
+                yield Probe(target=f"udp {ALL_HOSTS} on {name}", outcome="not asked, for it might be sent")
+            yield _offer(name, socket.AF_INET6, "ff01::fb")
+
+
+def _in_all_hosts(path: Path) -> frozenset[str]:
+    """Return the interfaces on which this machine is in the group of all hosts."""
+    found, device = set(), ""
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return frozenset()
+    for line in lines[1:]:
+        words = line.split()
+        if not line.startswith("\t"):
+            device = words[1] if len(words) > 1 else ""
+        elif words[0] == ALL_HOSTS_HEX:
+            found.add(device)
+    return frozenset(found)
+
+
+def _offer(name: str, family: socket.AddressFamily, address: str) -> Probe:
+    target = f"udp {address} on {name}"
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
+            if family == socket.AF_INET:
+                # No step: the kernel keeps such a multicast inside the host. ff01::/16 is of that kind by itself.
+                probe.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+                probe.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+            probe.setblocking(False)
+            probe.sendto(b"", (address, DISCARD))
     except OSError as error:
         return Probe(target=target, outcome=_name(error))
     return Probe(target=target, outcome=ROUTED)
-
-
-def _ask_filter() -> Iterator[Probe]:
-    """Offer the packet filter datagrams that could only ever go round loopback: it must refuse each of them."""
-    for family, address in (
-        (socket.AF_INET, "192.0.2.1"),
-        (socket.AF_INET, "127.0.0.53"),
-        (socket.AF_INET6, "2001:db8::1"),
-        (socket.AF_INET6, "::1"),
-    ):
-        target = f"udp {address} on {LOOPBACK}"
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LOOPBACK.encode() + b"\0")
-                probe.setblocking(False)
-                probe.sendto(b"", (address, DISCARD))
-        except OSError as error:
-            yield Probe(target=target, outcome=_name(error))
-        else:
-            yield Probe(target=target, outcome=ROUTED)
 
 
 def _ask_family(name: str) -> Probe:

@@ -90,6 +90,15 @@ def sendmsg():
 
 
 @way
+def bound_to_the_interface():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"pt0\0")
+        sock.settimeout(3)
+        sock.sendto(b"secret", (FOUR, UDP))
+        assert sock.recv(6) == b"secret", "no answer"
+
+
+@way
 def udp_broadcast():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
