@@ -68,9 +68,9 @@ def plan_system(shipped: Mapping[str, bytes], served: Served) -> Installation:
             f"this Pantheon is in {hidden[0]}, which a service of the system cannot see",
             hint="Install it for everybody, for example in /opt/pantheon; or: pantheon daemon install --user",
         )
-    units = {name: data for name, data in shipped.items() if name.endswith((".service", ".timer"))}
-    top = {name: data for name, data in units.items() if "/" not in name}
-    files = {f"{SYSTEM_UNITS}/{name}": _with_program(data, served.program) for name, data in top.items()}
+    # Not the timer's unit: it names no user, and as a unit of the system it would run nights as root.
+    units = {name: shipped[name] for name in (DAEMON_UNIT, *BESIDE_UNITS)}
+    files = {f"{SYSTEM_UNITS}/{name}": _with_program(data, served.program) for name, data in units.items()}
     files[f"{SYSTEM_UNITS}/{DROP_IN}"] = _drop_in(served, protected=True)
     files[f"{SYSTEM_SYSUSERS}/pantheon.conf"] = shipped["pantheon.sysusers"]
     files[f"{SYSTEM_TMPFILES}/pantheon.conf"] = shipped["pantheon.tmpfiles"]

@@ -149,7 +149,7 @@ def carry_out(proposal: Proposal) -> str:
     if serves and serves != proposal.repository:
         raise ConfigError(
             f"the service serves {serves} already",
-            hint="Uninstall it first; for several repositories there is the timer pantheon-night@.timer.",
+            hint="Uninstall it first; for several repositories there is the user's pantheon-night@.timer.",
         )
     put_in_place(scope.root, proposal.installation.files, proposal.manifest, repository=proposal.repository)
     return _run(proposal.installation.commands, scope)
@@ -172,10 +172,13 @@ def installed(scope: Scope) -> Manifest:
 
 def removal_commands(scope: Scope) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
     """Return what is run before files are removed, and after."""
-    control = ("systemctl",) if scope.name == "system" else ("systemctl", "--user")
-    units = (DAEMON_UNIT, *BESIDE_UNITS) if scope.name == "system" else (DAEMON_UNIT,)
+    if scope.name == "system":
+        return (("systemctl", "disable", "--now", DAEMON_UNIT, *BESIDE_UNITS),), (
+            ("systemctl", "daemon-reload"),
+        )
+    control = ("systemctl", "--user")
     stop = (*control, "stop", TIMER_UNIT.replace("@", "@*"))
-    before = ((*control, "disable", "--now", *units), stop, (*control, "disable", TIMER_UNIT))
+    before = ((*control, "disable", "--now", DAEMON_UNIT), stop, (*control, "disable", TIMER_UNIT))
     return before, ((*control, "daemon-reload"),)
 
 

@@ -72,6 +72,8 @@ def test_what_is_installed_is_what_systemd_expects(
     for name, content in files(tree).items():
         if name.startswith("etc/s") and "@srv" not in name:
             assert all(line in shown for line in content.decode().splitlines()), name
+    for unit in (tree / UNITS).glob("*.service"):
+        assert "\nUser=pantheon-" in unit.read_text(), "nothing of the system runs as root"
     drop_in.write_text(drop_in.read_text().replace("ReadWritePaths", "ReadWritePath"))
     assert "ReadWritePath" in verify(tree), "the drop-in was not looked at"
 
