@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -219,3 +220,16 @@ def test_a_repository_in_a_home_is_bound_alone() -> None:
     assert "ProtectHome=tmpfs\nBindReadOnlyPaths=/home/ann/notes\nBindPaths=/home/ann/notes/.git\n" in drop_in
     with pytest.raises(ConfigError, match="cannot see"):
         plan_system(shipped(), Served("/srv/a", ("/home/ann/venv/bin/python",), ()))
+
+
+def test_the_units_travel_in_the_wheel() -> None:
+    """An installation without a checkout has them where the plan looks."""
+    project = tomllib.loads((SHIPPED.parent / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included["systemd"] == "pantheon/_content/systemd"
+    assert {
+        "pantheon.service",
+        "pantheon.sysusers",
+        "pantheon.tmpfiles",
+        "user/pantheon.service",
+    } <= shipped().keys()
