@@ -1,6 +1,7 @@
 """Rules by user id keep a night to one address; with less than all of them it is not proven, and does not start."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from pantheon.core.egress import egress_commands
+from pantheon.testing.as_user import OtherUser
 from pantheon.testing.network_pair import PASSES_ON, PYTHON, Pair, network_pair, within
+from pantheon.testing.user_repository import make_repository
 
 pytestmark = pytest.mark.primitive("netns", "nftables", "uid_routes", "veth")
 
@@ -61,6 +64,44 @@ def tried(pair: Pair, probe: Path, uid: int) -> dict[str, str]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+def test_the_doctors_own_words_mend_it(pair: Pair) -> None:
+    """What `pantheon doctor --containment` prints for root is enough, and without it neither it nor a night starts."""
+    with tempfile.TemporaryDirectory(prefix="pantheon-attack-") as folder:
+        Path(folder).chmod(0o755)
+        runner = OtherUser(RUNNER, Path(folder))
+        root = make_repository(Path(folder) / "user", {"docs/a.md": b"text\n"})
+        for path in (root, *root.rglob("*")):
+            os.chown(path, RUNNER, RUNNER)
+        assert runner.run(["init"], root).returncode == 0
+        policy = root / "policies" / "night.toml"
+        text = policy.read_text("utf-8").replace('containment = "netns"', 'containment = "firewall"')
+        policy.write_text(
+            text.replace("local_networks = []", f'local_networks = ["{pair.four}/32"]'), "utf-8"
+        )
+        server = {"PANTHEON_ENDPOINT_KIND": "openai", "PANTHEON_ENDPOINT_URL": f"http://{pair.four}:8080"}
+
+        def asked(*words: str) -> "subprocess.CompletedProcess[str]":
+            return subprocess.run(
+                within(pair.near, *runner.pantheon(*words)), cwd=root, env=runner.environment(**server),
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+
+        assert asked("night").returncode == 3
+        refused = asked("doctor", "--containment")
+        assert refused.returncode == 3
+        commands = [
+            line.strip() for line in refused.stderr.splitlines() if line.startswith(("    nft", "    ip"))
+        ]
+        assert len(commands) == 4, refused.stderr
+        for command in commands:
+            subprocess.run(within(pair.near, *command.split()), cwd=root, check=True)
+        mended = asked("doctor", "--containment")
+        assert mended.returncode == 0, mended.stderr
+        assert "EPERM" in mended.stdout
+        assert asked("night").returncode != 0, "this server speaks no HTTP"
+        assert "does not answer" in asked("night").stderr
 
 
 def test_without_rules_nothing_starts(pair: Pair) -> None:
