@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from pantheon.core.checkpoint import MAX_NOTE_BYTES, Checkpoint, note_text, parse_checkpoint
+from pantheon.core.errors import VerificationError
 from pantheon.core.figures import AttemptFacts
 from pantheon.core.records import AttemptOutcome, AttemptRecord, NodeRecord
 from pantheon.core.visible import visible
@@ -79,6 +81,17 @@ async def read_attempt(
         stderr=view.excerpt("stderr.log", limits.log_bytes, tail=True),
         diff=diff,
     )
+
+
+async def read_checkpoint(reader: EvidenceReader, night: str) -> Checkpoint | None:
+    """Return the checkpoint of a night's ledger; None when there is none that can be read."""
+    found = (await reader.read_attempt(night, {"checkpoint": Portion(MAX_NOTE_BYTES)})).get("checkpoint")
+    if found is None or found.problem:
+        return None
+    try:
+        return parse_checkpoint(note_text(found.data))
+    except VerificationError:
+        return None
 
 
 def _portions(limits: Limits) -> Mapping[str, Portion]:

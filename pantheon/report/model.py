@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from pantheon.core.agreement import Agreement, ReviewerRate
+from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.figures import AgentRate, AttemptFacts, ModelUse, NodeTiming, ToolErrors
 from pantheon.core.model import Frozen
 
@@ -211,6 +212,8 @@ class NightFacts(Frozen):
     wall_s: float | None
     attempts: int
     tasks: int
+    checkpoint: Checkpoint | None = None
+    """The last signed checkpoint of the night's ledger, as it stands in the folder; it is not verified here."""
 
 
 class Report(Frozen):

@@ -17,7 +17,7 @@ from pantheon.core.records import AttemptRecord, NightRecord, NodeRecord, TaskOu
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
-from pantheon.report.evidence import read_attempt
+from pantheon.report.evidence import read_attempt, read_checkpoint
 from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
 from pantheon.report.needs import rank_needs
@@ -65,7 +65,9 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     nodes = await store.nodes(night.id)
     attempts = await store.attempts(night.id)
     shown = await _read_attempts(evidence, nodes, attempts)
-    return await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
+    report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
+    facts = report.night.model_copy(update={"checkpoint": await read_checkpoint(evidence, night.id)})
+    return report.model_copy(update={"night": facts})
 
 
 async def _read_attempts(
