@@ -4,7 +4,7 @@ The endpoint is a process of its own, raw ``asyncio`` streams over a Unix socket
 request with the same few server-sent events. The client is the one that a night uses, unchanged: retries, deadline,
 peer check, streaming, parsing, the frozen reply.
 
-    python benchmarks/throughput/client.py [--calls 4000] [--streams 16,64,256] [--over uds,tcp] [--json]
+    python benchmarks/throughput/client.py [--calls 4000] [--repeat 3] [--streams 16,64,256] [--over uds,tcp] [--json]
 """
 
 import argparse
@@ -14,6 +14,7 @@ import multiprocessing
 import multiprocessing.synchronize
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -85,7 +86,7 @@ def serve(path: str, port: Any, ready: multiprocessing.synchronize.Event) -> Non
 
 def _chunks(body: bytes) -> Iterator[bytes]:
     while body:
-        size, _, rest = body.partition(b"\r\n")
+        size, _, _ = body.partition(b"\r\n")
         end = len(size) + 2 + int(size, 16) + 2
         yield body[:end]
         body = body[end:]
@@ -93,28 +94,25 @@ def _chunks(body: bytes) -> Iterator[bytes]:
 
 async def measure(client: HttpModelClient, *, streams: int, calls: int) -> dict[str, float]:
     """Make ``calls`` calls, ``streams`` at once; returns calls a second and CPU of this process per call."""
-    waits: list[float] = []
-    left = iter(range(calls))
 
-    async def work(into: list[float]) -> None:
+    async def work(left: Iterator[int], waits: list[float]) -> None:
         for _ in left:
             began = time.perf_counter()
             reply = await client.chat(REQUEST, deadline_s=DEADLINE_S)
-            into.append(time.perf_counter() - began)
+            waits.append(time.perf_counter() - began)
             assert reply.text == "".join(PIECES)
             assert reply.usage.completion_tokens == len(PIECES)
 
-    async def round_of(count: int, into: list[float]) -> None:
+    async def make(count: int) -> list[float]:
+        left, waits = iter(range(count)), list[float]()
         async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                group.create_task(work(into), name=f"stream {number}")
+            for number in range(streams):
+                group.create_task(work(left, waits), name=f"stream {number}")
+        return waits
 
-    warm = iter(range(2 * streams))
-    left, kept = warm, left
-    await round_of(streams, [])
-    left = kept
+    await make(2 * streams)
     began, cpu = time.perf_counter(), time.process_time()
-    await round_of(streams, waits)
+    waits = await make(calls)
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
     waits.sort()
     return {
@@ -134,19 +132,19 @@ async def run(args: argparse.Namespace, path: str, port: int) -> list[dict[str, 
                 "trivial", base_url=base_url, uds=path if over == "uds" else None, max_connections=streams
             )
             async with client:
-                rows.append(
-                    {
-                        "over": over,
-                        "streams": streams,
-                        **await measure(client, streams=streams, calls=args.calls),
-                    }
-                )
+                found = [await measure(client, streams=streams, calls=args.calls) for _ in range(args.repeat)]
+            rates = sorted(one["calls_per_s"] for one in found)
+            middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
+            rows.append(
+                {"over": over, "streams": streams, **middle, "lowest": rates[0], "highest": rates[-1]}
+            )
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Calls a second through the whole client path.")
     parser.add_argument("--calls", type=int, default=4_000, help="calls of each measurement")
+    parser.add_argument("--repeat", type=int, default=3, help="measurements of each kind; medians are shown")
     parser.add_argument("--streams", default="16,64,256", help="calls at once, separated by commas")
     parser.add_argument("--over", default="uds,tcp", help="uds, tcp or both")
     parser.add_argument("--json", action="store_true", help="write JSON")
@@ -172,15 +170,18 @@ def main() -> None:
         "machine": platform.machine(),
     }
     if args.json:
-        print(json.dumps({"about": about, "rows": rows}))
+        sys.stdout.write(json.dumps({"about": about, "rows": rows}) + "\n")
         return
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
-    print(f"{'over':5}{'streams':>8}{'calls/s':>10}{'CPU ms':>9}{'p50 ms':>9}{'p99 ms':>9}")
-    for row in rows:
-        print(
-            f"{row['over']:5}{row['streams']:8}{row['calls_per_s']:10.0f}"
-            f"{row['cpu_ms_per_call']:9.3f}{row['p50_ms']:9.1f}{row['p99_ms']:9.1f}"
-        )
+    lines = [
+        ", ".join(f"{name} {value}" for name, value in about.items()),
+        f"{'over':5}{'streams':>8}{'calls/s':>10}{'lowest':>9}{'highest':>9}{'CPU ms':>9}{'p50 ms':>9}{'p99 ms':>9}",
+    ]
+    lines += [
+        f"{row['over']:5}{row['streams']:8}{row['calls_per_s']:10.0f}{row['lowest']:9.0f}{row['highest']:9.0f}"
+        f"{row['cpu_ms_per_call']:9.3f}{row['p50_ms']:9.1f}{row['p99_ms']:9.1f}"
+        for row in rows
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,18 +9,17 @@ Invariants:
 
 import os
 import stat
-from collections.abc import Mapping
+from asyncio import BaseTransport
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol
 
 import httpx
 
+from pantheon.adapters.http_pool import PooledTransport
 from pantheon.core.errors import LocalityError
 
 CONNECT_TIMEOUT_S = 10.0
-MADE_TCP, MADE_UNIX = "connection.connect_tcp.complete", "connection.connect_unix_socket.complete"
 
 
 def local_client(base_url: str, *, uds: str | None = None, max_connections: int = 16) -> httpx.AsyncClient:
@@ -33,69 +32,45 @@ def local_client(base_url: str, *, uds: str | None = None, max_connections: int 
         uds: path of the Unix socket to connect to.
         max_connections: requests at once; more wait for a connection.
     """
+    url = httpx.URL(base_url)
+
+    def check(connection: BaseTransport) -> None:
+        if uds is None:
+            check_peer(connection, url)
+        else:
+            check_socket(Path(uds))
+
+    def admit(asked: httpx.URL) -> None:
+        if (asked.scheme, asked.host, asked.port) != (url.scheme, url.host, url.port):
+            raise LocalityError(f"a request to {asked.host} is not one to {url}")
+        if asked.scheme != "http":
+            raise LocalityError(f"{url}: a local server is asked by http")
+
     return httpx.AsyncClient(
         base_url=base_url,
-        transport=_CheckedTransport(httpx.URL(base_url), uds=uds, max_connections=max_connections),
+        transport=PooledTransport(
+            url,
+            uds=uds,
+            max_connections=max_connections,
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            check=check,
+            admit=admit,
+        ),
         trust_env=False,
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+        timeout=None,
     )
 
 
-class _Stream(Protocol):
-    """A connection, as httpcore tells of it."""
-
-    def get_extra_info(self, info: str) -> Any: ...
-
-    async def aclose(self) -> None: ...
-
-
-class _CheckedTransport(httpx.AsyncHTTPTransport):
-    """Looks at each connection that is made, before anything is sent over it."""
-
-    def __init__(self, url: httpx.URL, *, uds: str | None, max_connections: int) -> None:
-        super().__init__(
-            uds=uds,
-            trust_env=False,
-            retries=0,
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-        )
-        self._url = url
-        self._uds = uds
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if (request.url.scheme, request.url.host, request.url.port) != (
-            self._url.scheme,
-            self._url.host,
-            self._url.port,
-        ):
-            raise LocalityError(f"a request to {request.url.host} is not one to {self._url}")
-        request.extensions = {**request.extensions, "trace": self._look}
-        return await super().handle_async_request(request)
-
-    async def _look(self, event: str, info: Mapping[str, Any]) -> None:
-        if event not in (MADE_TCP, MADE_UNIX):
-            return
-        stream: _Stream = info["return_value"]
-        try:
-            if self._uds is None:
-                check_peer(stream, self._url)
-            else:
-                check_socket(Path(self._uds))
-        except LocalityError:
-            await stream.aclose()
-            raise
-
-
-def check_peer(stream: _Stream, url: httpx.URL) -> None:
+def check_peer(connection: BaseTransport, url: httpx.URL) -> None:
     """Refuse a connection whose other end is not the address that was asked for.
 
     Raises:
         LocalityError: it is another, or cannot be told.
     """
     try:
-        host, port = stream.get_extra_info("server_addr")[:2]
+        host, port = connection.get_extra_info("peername")[:2]
         same = ip_address(str(host)) == ip_address(url.host) and port == (url.port or 80)
     except (TypeError, ValueError) as error:
         raise LocalityError(

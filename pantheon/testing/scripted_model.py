@@ -62,9 +62,14 @@ class ScriptedServer:
     """Bodies of the chat requests so far."""
     head_lines: list[str] = field(default_factory=list)
     """Request lines and headers of everything that was received."""
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
+    """Those that are open, by the task that serves them."""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections[task] = writer
         try:
             while (request := await _read_request(reader, self.head_lines)) is not None:
                 path, body = request
@@ -86,7 +91,15 @@ class ScriptedServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             return
         finally:
+            del self.connections[task]
             writer.close()
+
+    async def aclose(self) -> None:
+        """Break off the connections that are kept open, so that nobody is left waiting for a request."""
+        for writer in self.connections.values():
+            writer.transport.abort()
+        if self.connections:
+            await asyncio.wait(self.connections, timeout=0.1)
 
     async def _answer(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
         """Send a reply; False when the connection must end."""
@@ -122,6 +135,7 @@ async def serve_script(
         yield scripted
     finally:
         server.close()
+        await scripted.aclose()
 
 
 def _events(reply: Say, model: str) -> list[bytes]:
