@@ -11,7 +11,6 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pantheon.adapters.chat_stream import StreamedReply
+from pantheon.adapters.http_pool import read_piece
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.server_identity import ServedModel, ask_identity
 from pantheon.core.chat import ChatReply, ChatRequest
@@ -57,6 +57,8 @@ class HttpModelClient:
         self._served: ServedModel | None = None
         self._asked_at = 0.0
         self._http = local_client(base_url, uds=uds, max_connections=max_connections)
+        # Absolute, so that it is parsed once and not at each call.
+        self._chat_url = self._http.base_url.join("/v1/chat/completions")
 
     @property
     def endpoint(self) -> str:
@@ -65,16 +67,15 @@ class HttpModelClient:
     async def chat(self, request: ChatRequest, *, deadline_s: float) -> ChatReply:
         try:
             async with asyncio.timeout(deadline_s):
-                async for attempt in AsyncRetrying(
+                retrying = AsyncRetrying(
                     stop=stop_after_attempt(MAX_TRIES),
                     wait=wait_random_exponential(multiplier=0.2, max=8),
                     retry=retry_if_exception_type((ModelLostError, ModelOverloadedError)),
                     reraise=True,
-                ):
-                    with attempt:
-                        reply = await self._chat_once(request)
-                        tries = attempt.retry_state.attempt_number
-                return reply.model_copy(update={"tries": tries})
+                )
+                reply: ChatReply = await retrying(self._chat_once, request)
+                tries = int(retrying.statistics["attempt_number"])
+                return reply if tries == 1 else reply.model_copy(update={"tries": tries})
         except TimeoutError as error:
             raise ModelTimeoutError(
                 f"endpoint {self._name} did not finish within {deadline_s:.0f} s",
@@ -125,12 +126,10 @@ class HttpModelClient:
                 await self._ask_identity()
             body = self._body(request)
             reach(CrashPoint.MODEL_CALL_BEFORE)
-            async with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
+            async with self._http.stream("POST", self._chat_url, json=body) as response:
                 if response.status_code != 200:
                     self._refuse_status(response.status_code, await _read_some(response))
-                async for line in _bounded_lines(response, self._name):
-                    if reply.feed(line, now=time.monotonic()):
-                        break
+                await _feed(reply, response, self._name)
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         reach(CrashPoint.MODEL_CALL_AFTER)
@@ -189,23 +188,20 @@ class HttpModelClient:
 
 async def _read_some(response: httpx.Response) -> bytes:
     found = b""
-    async for chunk in response.aiter_bytes():
-        found += chunk
-        if len(found) > 4_096:
-            break
+    while len(found) <= 4_096 and (piece := await read_piece(response)):
+        found += piece
     return found
 
 
-async def _bounded_lines(response: httpx.Response, name: str) -> AsyncIterator[bytes]:
-    """Yield the lines of a response; raise when a line or the whole is too long."""
-    pending, total = b"", 0
-    async for chunk in response.aiter_bytes():
-        total += len(chunk)
-        pending += chunk
-        *lines, pending = pending.split(b"\n")
+async def _feed(reply: StreamedReply, response: httpx.Response, name: str) -> None:
+    """Hand the lines of a response to a reply, until it is complete; raise when a line or the whole is too long."""
+    pending, total, over = b"", 0, False
+    while not over and (piece := await read_piece(response)):
+        total += len(piece)
+        *lines, pending = (pending + piece).split(b"\n")
         if total > MAX_REPLY_BYTES or len(pending) > MAX_LINE_BYTES:
             raise ModelOutputError(f"endpoint {name} sent more than any answer can be long")
-        for line in lines:
-            yield line.rstrip(b"\r")
-    if pending:
-        yield pending
+        now = time.monotonic()
+        over = any(reply.feed(line, now=now) for line in lines)
+    if pending and not over:
+        reply.feed(pending, now=time.monotonic())

@@ -4,6 +4,7 @@ Invariants:
 - there are never more connections than allowed; further requests wait their turn, first come, first served;
 - each new connection is checked before a byte is sent over it;
 - nothing is sent twice; a request given up, or an answer not read to its end, closes its connection;
+- what is compressed is refused, so that the bytes that are counted are the bytes that come;
 - the caller's deadlines hold: only making a connection has one of its own.
 
 Source: ADR 0016.
@@ -19,6 +20,9 @@ from pantheon.adapters.http_connection import Connection
 END_GRACE_S = 0.05
 """How long the end of an answer is waited for whose reader has seen all that he wants: a connection costs more."""
 END_GRACE_PIECES = 16
+
+READER = "pantheon.read"
+"""Extension of a response: the function behind ``read_piece``."""
 
 Check = Callable[[asyncio.BaseTransport], None]
 """Raises when a connection leads to somebody else."""
@@ -75,12 +79,15 @@ class PooledTransport(httpx.AsyncBaseTransport):
         except BaseException:
             self._give_back(connection, reusable=False)
             raise
-        return httpx.Response(
-            head.status_code,
-            headers=head.headers.raw_items(),
-            stream=_Body(connection, self._give_back),
-            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
+        body = _Body(connection, self._give_back)
+        extensions = {"http_version": b"HTTP/" + head.http_version, READER: body.read}
+        response = httpx.Response(
+            head.status_code, headers=head.headers.raw_items(), stream=body, extensions=extensions
         )
+        if response.headers.get("content-encoding", "identity") != "identity":
+            self._give_back(connection, reusable=False)
+            raise httpx.DecodingError("the answer is compressed, which was not asked for", request=request)
+        return response
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
@@ -133,6 +140,19 @@ class PooledTransport(httpx.AsyncBaseTransport):
         return connection
 
 
+async def read_piece(response: httpx.Response) -> bytes:
+    """Return the next bytes of a streamed answer of this transport; empty at its end.
+
+    Reading through the response's own iterators costs as much as the rest of a call, most of it for what is left of
+    them when the last piece is not waited for.
+
+    Raises:
+        httpx.TransportError: it breaks off, or is not HTTP.
+    """
+    piece: bytes = await response.extensions[READER]()
+    return piece
+
+
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; gives its connection back once."""
 
@@ -141,10 +161,10 @@ class _Body(httpx.AsyncByteStream):
         self._broken = self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self._read():
+        while piece := await self.read():
             yield piece
 
-    async def _read(self) -> bytes:
+    async def read(self) -> bytes:
         try:
             return await self._connection.piece()
         except BaseException:
@@ -166,7 +186,7 @@ class _Body(httpx.AsyncByteStream):
         try:
             async with asyncio.timeout(END_GRACE_S):
                 for _ in range(END_GRACE_PIECES):
-                    if not await self._read():
+                    if not await self.read():
                         return
         except (TimeoutError, httpx.TransportError):
             self._broken = True

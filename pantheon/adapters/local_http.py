@@ -48,6 +48,7 @@ def local_client(base_url: str, *, uds: str | None = None, max_connections: int 
 
     return httpx.AsyncClient(
         base_url=base_url,
+        headers={"accept-encoding": "identity"},
         transport=PooledTransport(
             url,
             uds=uds,
