@@ -9,10 +9,13 @@ from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
+from pantheon.shell.queue_wiring import find_claims, pins_in_force
 
 MIB = 1024 * 1024
 DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
 SERVER_TIMEOUT_S = 10.0
+SHOWN = 3
+"""Batches, or changes of them, that one finding names."""
 
 
 def project_questions(project: Project, user: UserPaths) -> Mapping[str, Question]:
@@ -29,6 +32,7 @@ def project_questions(project: Project, user: UserPaths) -> Mapping[str, Questio
         "server": partial(_server, project),
         "key": partial(_key, project, user),
         "store": partial(_store, project),
+        "batches": partial(_batches, project, user),
     }
 
 
@@ -150,3 +154,26 @@ async def _store(project: Project) -> Finding:
             return Finding("store", Grade.OK, "will be made with the first batch")
         pending = await store.tasks(pending=True)
         return Finding("store", Grade.OK, f"{len(pending)} tasks wait for a night")
+
+
+async def _batches(project: Project, user: UserPaths) -> Finding:
+    """Tell what a night would refuse: batches that were altered, or whose pins have drifted."""
+    async with wiring.look_into_store(project) as store:
+        waiting = {} if store is None else (await store.counts()).batches
+    if not waiting:
+        return Finding("batches", Grade.OK, "none waits for a night")
+    content = await asyncio.to_thread(wiring.load_content, project)
+    claims, problems = await find_claims(project, user)
+    if problems:
+        named = "; ".join(f"{problem.batch}: {problem.why}" for problem in problems[:SHOWN])
+        mend = "Move the named files away, or restore them, and enqueue the tasks again."
+        return Finding("batches", Grade.FAIL, f"altered after it was signed: {named}", mend)
+    now = pins_in_force(project, content)
+    drifted = [f"{c.name}: {change}" for c in claims if c.name in waiting for change in c.pins.drift(now)]
+    if drifted:
+        more = f"; and {len(drifted) - SHOWN} more" if len(drifted) > SHOWN else ""
+        return Finding(
+            "batches", Grade.WARN, f"changed since it was frozen: {'; '.join(drifted[:SHOWN])}{more}",
+            "Enqueue the tasks again, or say why it is fine: pantheon night --accept-drift REASON",
+        )  # fmt: skip
+    return Finding("batches", Grade.OK, f"{len(waiting)} as they were frozen")

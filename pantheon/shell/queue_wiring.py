@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from pantheon import __version__
-from pantheon.core.batch import Pins
+from pantheon.core.batch import BatchClaim, Pins
 from pantheon.core.flow import route_task
 from pantheon.ports.queue import QueueFolder
 from pantheon.shell.config import Project, UserPaths
@@ -17,6 +17,7 @@ from pantheon.shell.wiring import open_project_store, project_signer, read_catal
 
 if TYPE_CHECKING:
     from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
+    from pantheon.engine.preflight import QueueProblem
     from pantheon.engine.services import Content
 
 
@@ -40,6 +41,20 @@ def pins_in_force(project: Project, content: "Content") -> Pins:
         policies=content.digests["policies"],
         model=model,
     )
+
+
+async def find_claims(
+    project: Project, user: UserPaths
+) -> tuple[tuple[BatchClaim, ...], tuple["QueueProblem", ...]]:
+    """Verify the queue with the user's key; returns what its batches claim and what is wrong with others.
+
+    Raises:
+        ConfigError: the user has no public key.
+    """
+    from pantheon.engine.preflight import verify_queue
+    from pantheon.shell.verify_wiring import read_key
+
+    return await verify_queue(project_queue(project), [read_key(None, user)])
 
 
 @contextmanager

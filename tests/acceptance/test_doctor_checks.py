@@ -242,3 +242,27 @@ def test_the_endpoint_of_the_command_line_is_what_is_tried(
         ]
     )
     assert "no way leads to http://10.0.0.5:8000" in capsys.readouterr().out
+
+
+def test_drift_of_a_waiting_batch_is_a_warning(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a batch was frozen with has changed: doctor names batch and file, and how to go on; altered lines fail."""
+    note = repo / "docs" / "a.md"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text("# A note\n\nSome text.\n")
+    line = {"kind": "docops", "goal": "Give the note a title", "targets": ["docs/a.md"]}
+    (repo / "tasks.jsonl").write_text(json.dumps(line) + "\n")
+    assert doctor(capsys, repo)[1]["batches"]["message"] == "none waits for a night"
+    assert run(["-C", str(repo), "enqueue", str(repo / "tasks.jsonl")]) == 0
+    found = doctor(capsys, repo)[1]["batches"]
+    assert (found["grade"], found["message"]) == ("ok", "1 as they were frozen")
+    policy = repo / "policies" / "gate.toml"
+    policy.write_text(policy.read_text() + "\n# a word more\n")
+    found = doctor(capsys, repo)[1]["batches"]
+    assert found["grade"] == "warn"
+    assert "policies/gate.toml has changed" in found["message"]
+    assert "--accept-drift" in found["mend"]
+    (lines,) = (repo / "queue").glob("*.jsonl")
+    lines.write_bytes(lines.read_bytes() + b"{}\n")
+    found = doctor(capsys, repo)[1]["batches"]
+    assert found["grade"] == "fail"
+    assert lines.stem in found["message"]
