@@ -61,7 +61,8 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
     inside = CONTAINED in environment()
     if not inside and not verdict.only(*SEALABLE) and verdict.only(*enterable(policy)) and command_line:
         lost = policy.containment is Containment.NETNS and not verdict.only("resolvers", *SEALABLE)
-        variables = {**environment(), CONTAINED: str(network_namespace() or 0)}
+        # A namespace that holds nothing already stays; then there is none outside to tell it from.
+        variables = {**environment(), CONTAINED: str(network_namespace() or 0) if lost else "0"}
         if lost and server is not None:
             variables[RELAY] = str(start_relay(server, variables).socket)
         enter_namespace(network=lost)
