@@ -129,9 +129,9 @@ class NightLedger:
         Raises:
             SignatureError, ArtifactError: as ``state``.
         """
+        if self._broken is not None or self._closing:
+            raise self._broken or TransitionError("the night's ledger is closed")
         done: asyncio.Future[Checkpoint] = asyncio.get_running_loop().create_future()
-        if self._broken is not None:
-            raise self._broken
         self._points.append(done)
         self._woken.set()
         return await asyncio.shield(done)
