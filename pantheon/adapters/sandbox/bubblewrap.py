@@ -7,8 +7,8 @@ program in there can read what that one was started with (``/proc/1/environ``), 
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,34 +107,31 @@ class BubblewrapSandbox:
                 await run_to_end(candidate.give_back)
 
     async def _run(self, confinement: Confinement, argv: Sequence[str]) -> SandboxResult:
-        with ExitStack() as stack:
-            heard, status = os.pipe2(os.O_CLOEXEC)
-            stack.callback(os.close, heard)
-            said = stack.enter_context(_closing(status))
-            waits, admits = os.pipe2(os.O_CLOEXEC)
-            waiting, admitting = stack.enter_context(_closing(waits)), stack.enter_context(_closing(admits))
-            filters = [stack.enter_context(_memory(part)) for part in self.filters]
-            files = {
-                path: stack.enter_context(_memory(content))
-                for path, content in etc_files(confinement.identity).items()
-            }
-            descriptors = FileDescriptors(status=said, block=waiting, filters=tuple(filters), files=files)
+        with ExitStack() as kept, ExitStack() as given:
+            heard, status = _pipe(kept, given)
+            waits, admits = _pipe(given, kept)
+            filters = [_memory(given, program) for program in self.filters]
+            etc = etc_files(confinement.identity)
+            files = {path: _memory(given, content) for path, content in etc.items()}
+            descriptors = FileDescriptors(status=status, block=waits, filters=tuple(filters), files=files)
             options = "\0".join(build_options(confinement, descriptors)).encode() + b"\0"
-            told = stack.enter_context(_memory(options))
-            bubble = Bubble(heard, admitting)
+            told = _memory(given, options)
+            bubble = Bubble(heard, admits)
+
+            def admit() -> None:
+                given.close()  # with its own copies open, this process would not see that bubblewrap has ended
+                bubble.admit(confinement.limits)
+
             launch = Launch(
                 command=(
-                    self._found.path,
-                    "--args",
-                    str(told),
-                    "--",
+                    *(self._found.path, "--args", str(told), "--"),
                     *build_command(confinement.identity, argv),
                 ),
-                admit=lambda: bubble.admit(confinement.limits),
+                admit=admit,
                 bury=bubble.bury,
                 env={},
                 tree=Path(confinement.tree),
-                inherit=(said, waiting, told, *filters, *files.values()),
+                inherit=(status, waits, told, *filters, *files.values()),
             )
             result = await run_process(launch, confinement.limits, self._clock)
         if result.killed is None and not bubble.ran:
@@ -194,18 +191,18 @@ def _ask(path: str, question: str) -> str:
         raise PreflightError(f"{path} does not work: {error}", hint=INSTALL) from error
 
 
-@contextmanager
-def _memory(content: bytes) -> Iterator[int]:
-    """A descriptor that reads ``content``, without a file of any name."""
-    with _closing(os.memfd_create("pantheon", os.MFD_CLOEXEC)) as number:
-        os.write(number, content)
-        os.lseek(number, 0, os.SEEK_SET)
-        yield number
+def _memory(stack: ExitStack, content: bytes) -> int:
+    """Return a descriptor that reads ``content``, without a file of any name; closed with ``stack``."""
+    number = os.memfd_create("pantheon", os.MFD_CLOEXEC)
+    stack.callback(os.close, number)
+    os.write(number, content)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
-@contextmanager
-def _closing(number: int) -> Iterator[int]:
-    try:
-        yield number
-    finally:
-        os.close(number)
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """Return a pipe's reading and writing end, each closed with its stack."""
+    heard, said = os.pipe2(os.O_CLOEXEC)
+    reading.callback(os.close, heard)
+    writing.callback(os.close, said)
+    return heard, said

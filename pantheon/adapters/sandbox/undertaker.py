@@ -46,11 +46,13 @@ class Bubble:
         inside, because to start one more takes milliseconds. A bubblewrap that has failed is left alone.
 
         Raises:
-            SandboxError: the kernel refuses a limit.
+            SandboxError: the kernel refuses a limit, or bubblewrap does not say what it has started.
         """
         self._listen(until_first=True)
         number = self._first()
         if number is None:
+            if self._open:
+                raise SandboxError(f"bubblewrap has started nothing within {_SAY_S:.0f} s")
             return
         try:
             for what, most in _limits(limits):
