@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,7 +157,7 @@ def _check_attempts(folder: Path, audit: LedgerAudit, progress: Progress) -> int
         if attested is None:
             _tell_unattested(audit, place, names)
             continue
-        _check_files(audit, place, names, attested, handle)
+        _check_files(audit, folder, place, names, attested, handle)
     for place in audit.claims.attempts:
         if place not in seen:
             audit.faults.add(Flaw.MISSING, place, "the attempt was attested, its folder is not there")
@@ -175,7 +176,12 @@ def _tell_unattested(audit: LedgerAudit, place: str, names: Sequence[str]) -> No
 
 
 def _check_files(
-    audit: LedgerAudit, place: str, names: Sequence[str], attested: AttestedAttempt, handle: int
+    audit: LedgerAudit,
+    folder: Path,
+    place: str,
+    names: Sequence[str],
+    attested: AttestedAttempt,
+    handle: int,
 ) -> None:
     for name in names:
         where = f"{place}/{name}"
@@ -183,7 +189,12 @@ def _check_files(
         if problem:
             audit.faults.add(Flaw.MALFORMED, where, problem)
         elif name == ATTESTATION:
-            if line != attested.digest:
+            if line == attested.digest:
+                continue
+            unsettled = place in audit.claims.interrupted or audit.claims.closing is None
+            if unsettled and _is_cut_copy(folder, attested.record, handle):
+                audit.claims.notes.append(f"{place}: its copy of record {attested.record} was cut by a crash")
+            else:
                 audit.faults.add(Flaw.ALTERED, where, f"it is not record {attested.record} of the ledger")
         elif name not in attested.files:
             audit.faults.add(Flaw.EXTRA, where, f"record {attested.record} does not name it")
@@ -193,6 +204,18 @@ def _check_files(
         audit.faults.add(Flaw.MISSING, f"{place}/{name}", f"record {attested.record} names it")
     if ATTESTATION not in names and place not in audit.claims.interrupted:
         audit.claims.notes.append(f"{place}: has no copy of record {attested.record}, which attests it")
+
+
+def _is_cut_copy(folder: Path, record: int, handle: int) -> bool:
+    """Whether an attestation is the beginning of its record: what a process that died in the middle leaves."""
+    try:
+        with os.fdopen(os.open(ATTESTATION, _FILE, dir_fd=handle), "rb") as file:
+            copy = file.read(MAX_ENVELOPE_BYTES + 2)
+        with os.fdopen(os.open(folder / LEDGER, _FILE), "rb") as ledger:
+            line = next(islice(ledger, record, None), b"")
+    except OSError:
+        return False
+    return len(copy) < len(line) and line.startswith(copy)
 
 
 def _digest(folder: int, name: str) -> tuple[str, str, str]:

@@ -324,3 +324,21 @@ def test_the_private_key_is_nowhere_in_what_is_left(two_nights: Path) -> None:
             data = path.read_bytes()
             assert b"PRIVATE KEY" not in data, path
             assert raw not in data, path
+
+
+def test_a_cut_copy_is_forgiven_only_where_a_process_died(night: Path) -> None:
+    """A copy with only the beginning of its record is a note in a night left open, a defect in a closed one."""
+    copy = next(night.glob("*/*/*/attestation.json"))
+    whole = copy.read_bytes()
+    place = str(copy.relative_to(night))
+
+    def found() -> set[tuple[Flaw, str]]:
+        return {(one.flaw, one.where) for one in verify(night).defects}
+
+    copy.write_bytes(whole[:100])
+    assert (Flaw.ALTERED, place) in found()
+    rewrite(night, lines_of(night)[:-1])
+    assert (Flaw.ALTERED, place) not in found()
+    assert any("was cut by a crash" in note for note in verify(night).notes)
+    copy.write_bytes(whole[:99] + b"x")
+    assert (Flaw.ALTERED, place) in found()
