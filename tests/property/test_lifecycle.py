@@ -71,3 +71,44 @@ def test_only_what_did_not_succeed_is_requeued(outcome: TaskOutcome | None) -> N
             lifecycle.require_unsuccessful("b/one", outcome)
     else:
         lifecycle.require_unsuccessful("b/one", outcome)
+
+
+@given(st.integers(1, 4), st.lists(st.integers(0, 30), max_size=60), st.booleans())
+def test_every_life_of_a_node_ends(limit: int, choices: list[int], asks_again: bool) -> None:
+    """Claims, further attempts, interruptions and one requeue, in any order: the path ends within a known length."""
+    state, attempts, requeued, length = NodeState.WAITING, 0, False, 0
+    draw = iter(choices)
+    while state not in lifecycle.TERMINAL or (asks_again and not requeued):
+        if state in lifecycle.TERMINAL:
+            requeued = True
+            if state not in lifecycle.REQUEUEABLE:
+                break
+            state, attempts = lifecycle.requeue_node(state, needs_met=False), 0
+        steps = sorted(lifecycle.NODE_STEPS[state])
+        if state is NodeState.RUNNING:
+            attempts += 1
+            steps = [step for step in steps if attempts < limit or step in lifecycle.TERMINAL]
+        assert steps, f"{state} has no way to end"
+        state = lifecycle.advance(state, steps[next(draw, 0) % len(steps)])
+        length += 1
+        assert length <= 2 * (2 * limit + 2)
+    assert state in lifecycle.TERMINAL
+
+
+@pytest.mark.parametrize("state", sorted(lifecycle.OPEN))
+def test_every_open_state_leads_to_every_terminal_one(state: NodeState) -> None:
+    """From wherever a night is left, each way to end is still there."""
+    reached, edge = {state}, [state]
+    while edge:
+        for after in lifecycle.NODE_STEPS[edge.pop()] - reached:
+            reached.add(after)
+            edge.append(after)
+    assert reached >= lifecycle.TERMINAL
+
+
+def test_a_table_without_an_end_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that only leads back to another open one makes the law of endings fail."""
+    broken = {**lifecycle.NODE_STEPS, NodeState.RUNNING: frozenset({NodeState.READY})}
+    monkeypatch.setattr(lifecycle, "NODE_STEPS", broken)
+    with pytest.raises(AssertionError, match="no way to end"):
+        test_every_life_of_a_node_ends.hypothesis.inner_test(2, [1] * 60, asks_again=False)
