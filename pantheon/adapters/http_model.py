@@ -10,7 +10,9 @@ Invariants:
 """
 
 import asyncio
+import json
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +36,8 @@ from pantheon.ports.crash_points import CrashPoint, reach
 MAX_LINE_BYTES = 1_000_000
 MAX_REPLY_BYTES = 16_000_000
 MAX_TRIES = 6
+FIRST_WAIT_S = 0.1
+"""Before the second try; later ones wait longer, and at random."""
 ASK_AGAIN_S = 60.0
 """Seconds after which the server is asked again what it serves, before the next call."""
 
@@ -57,8 +61,12 @@ class HttpModelClient:
         self._served: ServedModel | None = None
         self._asked_at = 0.0
         self._http = local_client(base_url, uds=uds, max_connections=max_connections)
-        # Absolute, so that it is parsed once and not at each call.
+        # Made once, not at each call: both are parsed anew whenever they are not given whole.
         self._chat_url = self._http.base_url.join("/v1/chat/completions")
+        self._headers = self._http.build_request(
+            "POST", self._chat_url, headers={"content-type": "application/json"}
+        ).headers
+        del self._headers["content-length"]
 
     @property
     def endpoint(self) -> str:
@@ -67,20 +75,27 @@ class HttpModelClient:
     async def chat(self, request: ChatRequest, *, deadline_s: float) -> ChatReply:
         try:
             async with asyncio.timeout(deadline_s):
-                retrying = AsyncRetrying(
-                    stop=stop_after_attempt(MAX_TRIES),
-                    wait=wait_random_exponential(multiplier=0.2, max=8),
-                    retry=retry_if_exception_type((ModelLostError, ModelOverloadedError)),
-                    reraise=True,
-                )
-                reply: ChatReply = await retrying(self._chat_once, request)
-                tries = int(retrying.statistics["attempt_number"])
-                return reply if tries == 1 else reply.model_copy(update={"tries": tries})
+                try:
+                    return await self._chat_once(request)
+                except (ModelLostError, ModelOverloadedError):
+                    await asyncio.sleep(FIRST_WAIT_S)
+                return await self._chat_again(request)
         except TimeoutError as error:
             raise ModelTimeoutError(
                 f"endpoint {self._name} did not finish within {deadline_s:.0f} s",
                 hint="Raise the agent's call_timeout_s, or look at the server's load.",
             ) from error
+
+    async def _chat_again(self, request: ChatRequest) -> ChatReply:
+        """Repeat a call whose first try met a transient fault; the rule for that is not asked about every call."""
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(MAX_TRIES - 1),
+            wait=wait_random_exponential(multiplier=0.4, max=8),
+            retry=retry_if_exception_type((ModelLostError, ModelOverloadedError)),
+            reraise=True,
+        )
+        reply: ChatReply = await retrying(self._chat_once, request)
+        return reply.model_copy(update={"tries": 1 + int(retrying.statistics["attempt_number"])})
 
     async def model_name(self, *, deadline_s: float) -> str:
         """Return the name of the model that is being served; from then on it must be that one.
@@ -126,10 +141,13 @@ class HttpModelClient:
                 await self._ask_identity()
             body = self._body(request)
             reach(CrashPoint.MODEL_CALL_BEFORE)
-            async with self._http.stream("POST", self._chat_url, json=body) as response:
+            response = await self._http.send(self._request(body), stream=True)
+            try:
                 if response.status_code != 200:
                     self._refuse_status(response.status_code, await _read_some(response))
                 await _feed(reply, response, self._name)
+            finally:
+                await response.aclose()
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         reach(CrashPoint.MODEL_CALL_AFTER)
@@ -137,6 +155,10 @@ class HttpModelClient:
         if self._served is not None and answer.model not in ("", self._served.name):
             raise self._changed(answer.model)
         return answer
+
+    def _request(self, body: Mapping[str, Any]) -> httpx.Request:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return httpx.Request("POST", self._chat_url, headers=self._headers, content=content)
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         sampling = request.sampling
@@ -202,6 +224,9 @@ async def _feed(reply: StreamedReply, response: httpx.Response, name: str) -> No
         if total > MAX_REPLY_BYTES or len(pending) > MAX_LINE_BYTES:
             raise ModelOutputError(f"endpoint {name} sent more than any answer can be long")
         now = time.monotonic()
-        over = any(reply.feed(line, now=now) for line in lines)
+        for line in lines:
+            if reply.feed(line, now=now):
+                over = True
+                break
     if pending and not over:
         reply.feed(pending, now=time.monotonic())
