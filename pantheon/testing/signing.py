@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.night_keys import HeldKeys
-from pantheon.core.checkpoint import Checkpoint
+from pantheon.core.checkpoint import Checkpoint, write_note
 from pantheon.core.delegation import (
     NIGHT_ROLE,
     Place,
@@ -139,7 +139,22 @@ class InlineLedger(NightLedger):
         line = seal(payload, [(key_id(self.delegation.key(role) or b""), signed.signatures[0])]).to_bytes()
         done.set_result(Entry(self.index.size, line))
         self.index.add(line, kind, payload)
+        self.lines.append(line)
         return done
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Every line, as a file would hold it."""
+        assert isinstance(self.file, FakeLedgerFile)
+        return self.file.lines
+
+    def close(self) -> bytes:
+        """Return a signed checkpoint over everything."""
+        assert isinstance(self.signer, InProcessSigner)
+        tree, key = self.index.tree, self.delegation.key(NIGHT_ROLE)
+        assert key is not None
+        point = Checkpoint(origin=self.delegation.origin, size=tree.size, root=tree.root().hex())
+        return write_note(point.text(), point.origin, key, self.signer.held.sign_checkpoint(point.text(), ()))
 
     async def checkpoint(self) -> Checkpoint:
         tree = self.index.tree
@@ -158,8 +173,10 @@ def inline_ledger(
     payload = open_envelope(parse_envelope(line), [signer.public_key])
     index = LedgerIndex(night, signer.public_key)
     index.add(line, DELEGATION_PREDICATE, payload)
+    file = FakeLedgerFile()
+    file.lines.append(line)
     return InlineLedger(
-        file=FakeLedgerFile(),
+        file=file,
         witness=FakeWitness(),
         signer=signer,
         clock=clock,
