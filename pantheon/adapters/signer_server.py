@@ -123,7 +123,9 @@ class SignerServer:
     ) -> None:
         while True:
             try:
-                async with asyncio.timeout(None if self._owner is writer else STRANGER_S):
+                # The one process that may ask at all is no stranger: it may load a model before it has a question.
+                known = self._owner is writer or self._admission.pid is not None
+                async with asyncio.timeout(None if known else STRANGER_S):
                     data = await read_message(reader)
                 if data is None:
                     return

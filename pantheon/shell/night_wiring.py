@@ -69,8 +69,9 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         repository = await NightRepository.open(
             project.root, project.state, trees=_trees(project), clock=clock
         )
-        signer = await stack.enter_async_context(open_signer(project, user, clock))
         model = await stack.enter_async_context(_model(project, user, say))
+        # After the model, which may take minutes: a signer that is a service does not wait for who says nothing.
+        signer = await stack.enter_async_context(open_signer(project, user, clock))
         services = Services(
             store=store,
             repository=repository,

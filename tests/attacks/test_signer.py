@@ -39,6 +39,8 @@ from pantheon.core.statement import (
 from pantheon.ports.signer import DelegationRequest, SigningRequest
 from pantheon.testing.clock import FakeClock
 
+pytestmark = pytest.mark.primitive("peercred")
+
 NIGHT, ORIGIN = "n1", "pantheon.local/night/n1/c"
 ROLES = (NIGHT_ROLE, reviewer_role("peerA"), reviewer_role("peerB"))
 OTHER_USER = 60_322
@@ -129,6 +131,7 @@ async def test_control_the_night_itself_is_answered(tmp_path: Path) -> None:
     assert server.told == []
 
 
+@pytest.mark.primitive("bwrap", "userns")
 async def test_another_user_is_refused(tmp_path: Path) -> None:
     """Even with the socket open to everybody, the kernel tells who asks; the same probe as this user is answered."""
     async with served(tmp_path) as server:
@@ -210,6 +213,16 @@ async def test_half_a_message_is_not_waited_for(tmp_path: Path, monkeypatch: pyt
                 assert await reader.read() == b""
             writer.close()
     assert len(server.told) == 3
+
+
+async def test_the_nights_own_signer_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night that loads its model for longer than a stranger may be silent is still answered by its own child."""
+    monkeypatch.setattr("pantheon.adapters.signer_server.STRANGER_S", 0.1)
+    async with served(tmp_path, pid=os.getpid()) as server:
+        night = await SocketSigner.connect(server.path)
+        await asyncio.sleep(0.4)
+        assert await night.delegate(delegation())
+        await night.aclose()
 
 
 async def test_a_flood_of_connections_does_not_reach_the_night(tmp_path: Path) -> None:
@@ -386,6 +399,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.primitive("pdeathsig")
 def test_the_signer_dies_with_a_night_that_is_killed(tmp_path: Path) -> None:
     """Whatever ends the night's process, its keys do not outlive it."""
     with subprocess.Popen(
