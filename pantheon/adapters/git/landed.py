@@ -38,7 +38,8 @@ def read_landed(root: Path, branch: str, base: str) -> Sequence[LandedCommit] | 
     if failed:
         raise GitError(f"git cannot list the commits of {branch} since {base}")
     found = []
-    for line in out.decode("utf-8", "replace").splitlines():
+    # A trailer may hold what ends a line elsewhere, so lines are split where git ends them.
+    for line in filter(None, out.decode("utf-8", "replace").split("\n")):
         commit, night, checkpoint = line.split("\0")
         found.append(LandedCommit(commit, night, checkpoint))
     return found
