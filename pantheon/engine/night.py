@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pantheon.core.dag import Plan, PlannedTask, build_plan
+from pantheon.core.dag import Expect, Plan, PlannedTask, build_plan
+from pantheon.core.estimates import learn_durations
 from pantheon.core.night_plan import plan_tasks
 from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
 from pantheon.core.spending import spent_by
@@ -34,6 +35,8 @@ UNREACHED = {
     Halt.BUDGET: "the night's budget was spent before it",
     Halt.WINDOW: "the night's window ended before it",
 }
+LEARNED_FROM = 2_000
+"""Tasks of the largest night that durations are learned from: reading it must cost the next one nothing to speak of."""
 SHOWN_PATH = 50
 """Nodes of the critical path that are recorded."""
 
@@ -99,13 +102,15 @@ class Night:
         began = self.services.clock.monotonic()
         store = self.services.store
         lines = await self._lines(record.id, keys)
-        resumed = any(one.id == record.id for one in await store.nights())
-        tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
+        nights = await store.nights()
+        resumed = any(one.id == record.id for one in nights)
+        expect = await self._expect(nights)
+        tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots, expect)
         taken = await store.open_night(record, keys)
         if not resumed and taken != len(lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
             lines = await self._lines(record.id, ())
-            tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots)
+            tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots, expect)
         plan = tried.plan
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False) if resumed else ()
@@ -129,6 +134,13 @@ class Night:
         pending = await store.tasks(pending=True) if keys else ()
         known = await store.tasks(night=night)
         return {task.key: task.line for task in (*known, *(one for one in pending if one.key in wanted))}
+
+    async def _expect(self, nights: Sequence[NightRecord]) -> Expect:
+        """Return what nodes are expected to take, from the last closed night when that was not too large to read."""
+        closed = [one for one in nights if one.closed_at is not None]
+        if not closed or sum(closed[-1].summary.get("outcomes", {}).values()) > LEARNED_FROM:
+            return learn_durations(())
+        return learn_durations(await self.services.store.attempts(closed[-1].id))
 
     async def _add_nodes(self, night: str, plan: Plan) -> None:
         await self.services.store.add_nodes(
@@ -226,10 +238,10 @@ class Night:
 
 
 def _plan(
-    lines: Mapping[str, str], services: Services, slots: Mapping[str, int]
+    lines: Mapping[str, str], services: Services, slots: Mapping[str, int], expect: Expect
 ) -> tuple[dict[str, PlannedTask], Tried]:
     tasks = plan_tasks(lines, services.content.flows.values())
-    return tasks, try_orders(build_plan(tasks), tasks, slots)
+    return tasks, try_orders(build_plan(tasks, expect), tasks, slots, expect)
 
 
 def _planned(tried: Tried, tasks: Mapping[str, PlannedTask], interrupted: Sequence[str]) -> dict[str, object]:
