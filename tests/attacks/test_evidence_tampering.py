@@ -55,6 +55,7 @@ def index_of(lines: Sequence[bytes], kind: str) -> int:
     return next(place for place, one in enumerate(found) if one.endswith(kind))
 
 
+@pytest.mark.primitive("openssl")
 def test_control_an_untouched_night_is_good_for_all_three(night: Path) -> None:
     """Our verifier, openssl with coreutils, and securesystemslib agree that nothing is wrong."""
     verdict = verify(night)

@@ -172,6 +172,7 @@ async def test_the_witness_only_grows(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.primitive("append_only")
 def test_the_witness_may_be_made_append_only(tmp_path: Path) -> None:
     """With ``chattr +a`` it still takes checkpoints, and can be neither cut nor replaced; without it, both."""
     path = tmp_path / "w.jsonl"
