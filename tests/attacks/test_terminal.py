@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,15 +214,16 @@ def test_a_bypass_would_be_found(source: str) -> None:
     assert bypasses(source, shell=True)
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which every name and every text attacks, after a night of which every text attacks."""
-    root = tmp_path / "repo"
+    top = tmp_path_factory.mktemp("template")
+    root = top / "repo"
     root.mkdir()
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("PANTHEON_MODELS_DIR", str(tmp_path / "models"))
-    git(root, "init", "-q")
-    assert run(["-C", str(root), "init"]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", str(top / "config"))
+        git(root, "init", "-q")
+        assert run(["-C", str(root), "init"]) == 0
     (root / "notes").mkdir()
     for number, text in enumerate(CORPUS):
         name = text.replace("/", "-").replace("\0", "-")[:40]
@@ -245,7 +247,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
             await store.aclose()
 
     asyncio.run(play())
-    return project
+    return top
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the template for one test."""
+    shutil.copytree(template, tmp_path / "copy", symlinks=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "copy" / "config"))
+    monkeypatch.setenv("PANTHEON_MODELS_DIR", str(tmp_path / "models"))
+    return load_project(tmp_path / "copy" / "repo")
 
 
 def lines_of_attack() -> bytes:
