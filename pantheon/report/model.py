@@ -14,6 +14,7 @@ from pantheon.core.agreement import Agreement, ReviewerRate
 from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.figures import AgentRate, AttemptFacts, ModelUse, NodeTiming, ToolErrors
 from pantheon.core.model import Frozen
+from pantheon.core.sandbox import SandboxKind
 
 FORMAT = "pantheon.report/1"
 
@@ -214,6 +215,8 @@ class NightFacts(Frozen):
     tasks: int
     checkpoint: Checkpoint | None = None
     """The last signed checkpoint of the night's ledger, as it stands in the folder; it is not verified here."""
+    sandbox: SandboxKind | None = None
+    """What the policy lets code of the repository run in; None where the policy cannot be read any more."""
 
 
 class Report(Frozen):

@@ -14,6 +14,7 @@ from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
 from pantheon.core.errors import ConfigError
 from pantheon.core.figures import count_tool_errors, rate_agents, sum_model_use, time_nodes
 from pantheon.core.records import AttemptRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
+from pantheon.core.sandbox import SandboxKind
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
@@ -48,13 +49,16 @@ async def find_night(store: Store, name: str | None) -> NightRecord:
     return fitting[0]
 
 
-async def build_report(store: Store, evidence: EvidenceReader, night_id: str | None = None) -> Report:
+async def build_report(
+    store: Store, evidence: EvidenceReader, night_id: str | None = None, *, sandbox: SandboxKind | None = None
+) -> Report:
     """Return the report of a night, closed or not.
 
     Args:
         store: the truth.
         evidence: what the attempts left.
         night_id: id of the night or the beginning of it; the newest when None.
+        sandbox: what the policy lets code of the repository run in.
 
     Raises:
         ConfigError: there is no such night.
@@ -66,7 +70,8 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     attempts = await store.attempts(night.id)
     shown = await _read_attempts(evidence, nodes, attempts)
     report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
-    facts = report.night.model_copy(update={"checkpoint": await read_checkpoint(evidence, night.id)})
+    checkpoint = await read_checkpoint(evidence, night.id)
+    facts = report.night.model_copy(update={"checkpoint": checkpoint, "sandbox": sandbox})
     return report.model_copy(update={"night": facts})
 
 

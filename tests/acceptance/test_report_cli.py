@@ -92,3 +92,17 @@ def test_without_a_night_it_says_what_to_do(project):
     done = pantheon(project.root, "report", "1999")
     assert done.returncode == 2
     assert "20260101-220000" in done.stderr
+
+
+def test_a_policy_without_a_sandbox_is_repeated(project):
+    """Said at the top of the page and in the JSON; under the default nothing is said on the page."""
+    asyncio.run(play(project))
+    page = project.artifacts / "20260101-220000" / "report.html"
+    assert pantheon(project.root, "report").returncode == 0
+    assert 'id="sandbox"' not in page.read_text()
+    assert json.loads(page.with_name("report.json").read_bytes())["night"]["sandbox"] == "bubblewrap"
+    policy = project.policies / "night.toml"
+    policy.write_text(policy.read_text().replace('sandbox = "bubblewrap"', 'sandbox = "none"'))
+    assert pantheon(project.root, "report").returncode == 0
+    assert "code of the repository may run with everything that the night can reach" in page.read_text()
+    assert json.loads(page.with_name("report.json").read_bytes())["night"]["sandbox"] == "none"
