@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "release": "Take back a hold.",
         "requeue": "Take up tasks again that were not accepted.",
         "status": "Tell what is queued, what runs, and how the last night ended.",
+        "capacity": "Tell whether tonight's queue fits into the window, and what it may land.",
         "show": "Tell what became of one task, and why.",
         "report": "Write and name the morning report.",
         "verify": "Verify what a night left, with nothing but its folder and a public key.",

@@ -1,0 +1,61 @@
+"""``pantheon capacity``: whether tonight's queue fits into the window, and what it is expected to land."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from pantheon.shell.cli.context import Session, json_option, run_async, session_option
+
+
+@click.command(
+    "capacity",
+    epilog="Example: pantheon capacity --window 6 --slots model=2 --svg capacity.svg",
+)
+@click.option(
+    "--window", "window_h", type=float, metavar="HOURS", help="Length of the window; else the policy's."
+)
+@click.option(
+    "--slots",
+    "slots",
+    multiple=True,
+    metavar="RESOURCE=N",
+    help="As if a resource had N slots; may be repeated.",
+)
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture, one SVG, to this file."
+)
+@json_option
+@session_option
+def command(
+    session: Session, window_h: float | None, slots: tuple[str, ...], svg: Path | None, as_json: bool
+) -> None:
+    """Tell whether tonight's queue fits into the window.
+
+    Rates are those of earlier nights; what was never measured is taken from the flows, or guessed, and says so.
+    """
+    from pantheon.report.capacity_plot import plot_svg
+    from pantheon.shell.capacity_wiring import policy_window_s, read_outlook, write_picture
+    from pantheon.shell.cli.capacity_text import tell
+    from pantheon.shell.cli.output import emit_json, say
+
+    project = session.project()
+    held: Mapping[str, int] = {**project.config.night.slots, **dict(_slot(one) for one in slots)}
+    if window_h is not None and not 0 < window_h <= 168:
+        raise click.UsageError("--window: more than 0 and at most 168 hours")
+    window_s = window_h * 3600 if window_h is not None else policy_window_s(project)
+    outlook = run_async(lambda: read_outlook(project, slots=held, window_s=window_s))
+    if as_json:
+        emit_json(outlook)
+    else:
+        tell(outlook)
+    if svg is not None:
+        write_picture(svg, plot_svg(outlook))
+        say(f"The picture is in {svg}")
+
+
+def _slot(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not name or not number.isascii() or not number.isdigit() or not 1 <= int(number[:5]) <= 1024:
+        raise click.UsageError(f"--slots {text}: say RESOURCE=N, with N from 1 to 1024")
+    return name, int(number)
