@@ -139,7 +139,8 @@ from pantheon.adapters.containment import kernel
 from pantheon.core.errors import PreflightError
 from pantheon.core.policy import NightPolicy
 from pantheon.shell.sandbox_wiring import open_sandbox
-import pantheon.adapters.sandbox.plain, pantheon.adapters.sandbox.probe, concurrent.futures.thread, encodings.ascii, pyseccomp
+import concurrent.futures.thread, encodings.ascii, pyseccomp
+import pantheon.adapters.sandbox.plain, pantheon.adapters.sandbox.probe
 os.setgroups([]); os.setgid(60321); os.setuid(60321)
 kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
 if sys.argv[1] == "off":
