@@ -20,7 +20,7 @@ from pantheon.core.errors import PreflightError
 OUTSIDE_SERVICES = (
     "/run/avahi-daemon", "/run/containerd", "/run/crio", "/run/dbus", "/run/docker.sock", "/run/lxd", "/run/nscd",
     "/run/podman", "/run/snapd.socket", "/run/snapd-snap.socket", "/run/sssd", "/run/systemd/machine",
-    "/run/systemd/private", "/run/systemd/resolve", "/var/lib/lxd/unix.socket", "/var/lib/sss/pipes",
+    "/run/systemd/private", "/run/systemd/resolve", "/tmp/.X11-unix", "/var/lib/lxd/unix.socket", "/var/lib/sss/pipes",
 )  # fmt: skip
 """Folders and sockets of services that resolve names, start programs or open connections for whoever asks."""
 USER_SERVICES = ("bus", "docker.sock", "podman", "systemd/private")

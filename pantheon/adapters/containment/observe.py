@@ -179,18 +179,25 @@ def _interfaces(path: Path) -> tuple[str, ...] | None:
 
 def _routes(net: Path) -> tuple[str, ...] | None:
     try:
-        four = [line.split() for line in (net / "route").read_text("ascii").splitlines()[1:]]
-        six = [line.split() for line in (net / "ipv6_route").read_text("ascii").splitlines()]
-    except FileNotFoundError as error:
-        if error.filename != str(net / "ipv6_route") or socket.has_ipv6:
-            return None
-        six = []
+        # A namespace that never had a route has a list without even a head.
+        head, *rest = (net / "route").read_text("ascii").splitlines() or ["Iface"]
+        six_lines = (net / "ipv6_route").read_text("ascii").splitlines() if _has_ipv6() else []
     except (OSError, ValueError):
         return None
-    found = [(words[0], words[1]) for words in four if words] + [
-        (words[-1], words[0]) for words in six if words
-    ]
+    four, six = [line.split() for line in rest], [line.split() for line in six_lines]
+    if not head.startswith("Iface") or any(len(words) < 2 for words in (*four, *six)):
+        return None
+    found = [(words[0], words[1]) for words in four] + [(words[-1], words[0]) for words in six]
     return tuple(sorted({f"{name} {to}" for name, to in found if name != LOOPBACK}))
+
+
+def _has_ipv6() -> bool:
+    """Tell whether the kernel knows IPv6 at all; one that was told not to has no list of its routes."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
 
 
 def _inherited(folder: Path) -> tuple[str, ...] | None:
