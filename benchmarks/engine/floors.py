@@ -24,11 +24,11 @@ Keep = Callable[[int], Coroutine[Any, Any, None]]
 
 async def work(job: Job, place: int, node: Node) -> None:
     """Do one node's work."""
-    if job.work == "kill":
+    if job.work.startswith("kill"):
         note(job.folder, "start", place)
     if node.seconds:
         await asyncio.sleep(node.seconds)
-    if job.work == "kill":
+    if job.work.startswith("kill"):
         note(job.folder, "end", place)
 
 
@@ -167,5 +167,5 @@ FLOORS = {"each": each, "group": grouped, "levels": levels, "ready": ready}
 
 if __name__ == "__main__":
     FLOOR = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1] in FLOORS else "group"
-    RUNS = dict.fromkeys(("noop", "dag", "agentlike", "kill"), FLOORS[FLOOR])
+    RUNS = dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), FLOORS[FLOOR])
     sys.exit(main(f"floor: {FLOOR}", ("aiosqlite",), RUNS))

@@ -112,11 +112,11 @@ class Work:
     async def __call__(self, context: NodeContext, evidence: Evidence) -> NodeResult:  # noqa: ARG002 (the engine's)
         """Execute one node."""
         place = int(context.task.id)
-        if self.job.work == "kill":
+        if self.job.work.startswith("kill"):
             note(self.job.folder, "start", place)
         if self.seconds[place]:
             await asyncio.sleep(self.seconds[place])
-        if self.job.work == "kill":
+        if self.job.work.startswith("kill"):
             note(self.job.folder, "end", place)
         return succeeded(context.input_commit)
 
@@ -224,5 +224,5 @@ def plan(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    RUNS = {**dict.fromkeys(("noop", "dag", "agentlike", "kill", "signed"), run), "plan": plan}
+    RUNS = {**dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag", "signed"), run), "plan": plan}
     sys.exit(main("pantheon", ("pantheon-nightshift", "aiosqlite"), RUNS))

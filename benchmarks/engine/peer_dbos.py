@@ -31,11 +31,11 @@ async def run(job: Job) -> None:
 
     @DBOS.step(name="node")
     async def node(place: int) -> int:
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "start", place)
         if graph[place].seconds:
             await asyncio.sleep(graph[place].seconds)
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "end", place)
         return place
 
@@ -73,4 +73,6 @@ async def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(f"dbos ({MODE})", ("dbos",), dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(
+        main(f"dbos ({MODE})", ("dbos",), dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run))
+    )

@@ -1,5 +1,6 @@
 """huey with its SQLite storage and ``fsync=True``; its consumer with thread workers in the same process.
 
+It knows no graphs: edges are kept in this process's memory, and nodes that wait for others when it is killed are lost.
 Workers wait for new tasks by an event where the storage can; otherwise they poll, here every millisecond at most.
 """
 
@@ -68,4 +69,4 @@ def drain(huey: SqliteHuey) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("huey", ("huey",), dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(main("huey", ("huey",), dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run)))

@@ -33,11 +33,11 @@ async def run(job: Job) -> None:
     graph = job.graph
 
     async def work(place: int) -> State:
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "start", place)
         if graph[place].seconds:
             await asyncio.sleep(graph[place].seconds)
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "end", place)
         return {"ended": 1}
 
@@ -92,4 +92,4 @@ async def run(job: Job) -> None:
 
 if __name__ == "__main__":
     packages = ("langgraph", "langgraph-checkpoint-sqlite")
-    sys.exit(main("langgraph", packages, dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(main("langgraph", packages, dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run)))

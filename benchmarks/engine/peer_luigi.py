@@ -71,4 +71,4 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("luigi", ("luigi",), dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(main("luigi", ("luigi",), dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run)))

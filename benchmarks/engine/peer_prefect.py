@@ -46,4 +46,6 @@ def run(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("prefect", ("prefect",), dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(
+        main("prefect", ("prefect",), dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run))
+    )

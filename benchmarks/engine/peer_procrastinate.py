@@ -1,5 +1,6 @@
 """procrastinate on a PostgreSQL of its own: a cluster in the work's folder, on a Unix socket, with its own durability.
 
+It knows no graphs: edges are kept in this process's memory, and nodes that wait for others when it is killed are lost.
 The server refuses to run as root, so it runs as the user ``postgres`` then. It ends with this process, also when that
 is killed; a second call starts it again on the same data.
 """
@@ -85,11 +86,11 @@ async def work(job: Job, app: App) -> None:
     @app.task(name="node")
     async def node(place: int) -> None:
         nonlocal left
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "start", place)
         if graph[place].seconds:
             await asyncio.sleep(graph[place].seconds)
-        if job.work == "kill":
+        if job.work.startswith("kill"):
             note(job.folder, "end", place)
         ready = []
         for follower in followers[place]:
@@ -128,4 +129,6 @@ async def work(job: Job, app: App) -> None:
 
 if __name__ == "__main__":
     packages = ("procrastinate", "psycopg")
-    sys.exit(main("procrastinate", packages, dict.fromkeys(("noop", "dag", "agentlike", "kill"), run)))
+    sys.exit(
+        main("procrastinate", packages, dict.fromkeys(("noop", "dag", "agentlike", "kill", "killdag"), run))
+    )

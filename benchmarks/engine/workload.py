@@ -37,9 +37,11 @@ def layered(nodes: int, layers: int, seconds: tuple[float, float] = (0.0, 0.0)) 
 
 
 def graph_of(work: str, size: int) -> list[Node]:
-    """Return the graph of a kind of work: ``noop``, ``kill`` (both without edges), ``dag`` or ``agentlike``."""
+    """Return the graph of a kind of work: ``noop`` and ``kill`` have no edges, the others have."""
     if work == "dag":
         return layered(size, 20)
+    if work == "killdag":
+        return layered(size, 20, (KILL_S, KILL_S))
     if work == "agentlike":
         return layered(size, 10, AGENT_S)
     return [Node((), KILL_S if work == "kill" else 0.0)] * size
@@ -64,11 +66,11 @@ def note(folder: Path, what: str, place: int) -> None:
 
 def work_sync(folder: Path, work: str, place: int, seconds: float) -> int:
     """Do one task's work in a thread or process."""
-    if work == "kill":
+    if work.startswith("kill"):
         note(folder, "start", place)
     if seconds:
         time.sleep(seconds)
-    if work == "kill":
+    if work.startswith("kill"):
         note(folder, "end", place)
     return place
 
