@@ -18,6 +18,10 @@ MIN_CALLS = 6
 """Measured attempts below which the parts of a call are not told apart."""
 
 
+EXACT_UP_TO = 50
+"""Durations up to which their interval is computed without an approximation."""
+
+
 class ServiceTime(Frozen):
     """How long one kind of work takes, from ended attempts."""
 
@@ -53,7 +57,8 @@ def measure_service(durations: Sequence[float]) -> ServiceTime | None:
     """Return the mean of durations, in seconds, and its interval; None where nothing took any time.
 
     Source: ``2 n mean / chi2(2 n)`` bounds the mean of ``n`` exponential durations (B. Epstein and M. Sobel, "Life
-    testing", 1953); the quantiles by E. B. Wilson and M. M. Hilferty, "The distribution of chi-square", 1931.
+    testing", 1953); beyond 50 the
+    quantiles by E. B. Wilson and M. M. Hilferty, "The distribution of chi-square", 1931.
     """
     total = math.fsum(durations)
     if not durations or total <= 0:
@@ -64,10 +69,21 @@ def measure_service(durations: Sequence[float]) -> ServiceTime | None:
 
 
 def _chi_square(freedom: int, z: float) -> float:
-    """Return the quantile of chi-square at the normal quantile ``z``."""
+    """Return the quantile of chi-square, for an even number of degrees of freedom, at the normal quantile ``z``."""
     spread = 2 / (9 * freedom)
-    # Below 2 degrees of freedom the cube could become negative; there is no caller with fewer.
-    return float(freedom * max(1 - spread + z * math.sqrt(spread), 1e-3) ** 3)
+    if freedom > 2 * EXACT_UP_TO:
+        return float(freedom * (1 - spread + z * math.sqrt(spread)) ** 3)
+    # The approximation is wrong by half in the lower tail of few; there the distribution is a short sum.
+    wanted = 0.5 * math.erfc(-z / math.sqrt(2))
+    low, high = 0.0, 20.0 * freedom
+    for _ in range(80):
+        middle = (low + high) / 2
+        term = below = math.exp(-middle / 2)
+        for place in range(1, freedom // 2):
+            term *= middle / 2 / place
+            below += term
+        low, high = (middle, high) if 1 - below < wanted else (low, middle)
+    return (low + high) / 2
 
 
 def fit_call(costs: Sequence[CallCost]) -> CallParts | None:

@@ -24,8 +24,8 @@ def tell(outlook: Outlook) -> None:
                 (
                     one.resource,
                     one.slots,
-                    f"{one.queue.arrivals_per_s * 3600:.3g}",
-                    f"{one.queue.served_per_s * 3600:.3g}",
+                    _rate(one.queue.arrivals_per_s * 3600),
+                    _rate(one.queue.served_per_s * 3600),
                     f"{one.queue.load:.2f}",
                     f"{one.queue.waits:.0%}",
                     _wait(one.queue.wait_s),
@@ -46,7 +46,7 @@ def tell(outlook: Outlook) -> None:
                     ""
                     if one.low_s is None or one.high_s is None
                     else f"{say_seconds(one.low_s)} to {say_seconds(one.high_s)}",
-                    f"{one.per_hour:.3g}",
+                    _rate(one.per_hour),
                     ""
                     if one.accepted is None or one.accepted.share is None
                     else f"{one.accepted.share:.0%} ({one.accepted.low:.0%} to {one.accepted.high:.0%})",
@@ -59,6 +59,10 @@ def tell(outlook: Outlook) -> None:
     _tell_expected(outlook)
     _tell_learning(outlook)
     _tell_batching(outlook)
+
+
+def _rate(per_hour: float) -> str:
+    return f"{per_hour:.0f}" if per_hour >= 100 else f"{per_hour:.3g}"
 
 
 def _wait(seconds: float | None) -> str:
