@@ -166,6 +166,43 @@ def test_a_night_is_contained_by_default(uid: int, way: str) -> None:
         assert owners == {uid}
 
 
+SANDBOXED = """
+import asyncio, sys
+from pathlib import Path
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.sandbox.bubblewrap import open_bubblewrap
+from pantheon.core.sandbox import SandboxLimits
+words = ("/bin/sh", "-c", "echo made > x; tail -n +3 /proc/net/dev | cut -d: -f1")
+done = asyncio.run(open_bubblewrap(SystemClock()).run(words, Path(sys.argv[1]), SandboxLimits(wall_s=20)))
+sys.stdout.write(done.stdout.decode())
+sys.stderr.write(done.stderr.decode())
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.parametrize("uid", [0, OTHER_USER], ids=["root", "ordinary user"])
+def test_the_sandbox_works_where_a_night_runs(uid: int) -> None:
+    """One inside the other: what executes a repository's code is kept in a sandbox out of the night's namespaces."""
+    with person(uid) as who:
+        words = [
+            sys.executable,
+            "-m",
+            "pantheon.testing.contained",
+            str(uid),
+            sys.executable,
+            "-c",
+            SANDBOXED,
+        ]
+        tree = who.root / "docs"
+        command = [*words, str(tree)]
+        done = subprocess.run(
+            who.other.command(*command) if who.other else command, cwd=who.root, env=who.environment(),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout.split()) == (0, ["lo"]), done
+        assert (tree / "x").read_text() == "made\n"
+
+
 def _all_processes() -> dict[int, tuple[str, int | None]]:
     """Return process id -> (command line, network namespace)."""
     found: dict[int, tuple[str, int | None]] = {}
