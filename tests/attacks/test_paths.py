@@ -1,5 +1,6 @@
 """A tool's paths: nothing outside the work tree is read, written or even opened, by whatever name or trick."""
 
+import asyncio
 import ctypes
 import errno
 import os
@@ -18,10 +19,11 @@ from pantheon.adapters import beneath
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.commit_stream import read_written
+from pantheon.adapters.git.pooled_tree import PooledTree
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.git.tree_files import DiskTree
 from pantheon.adapters.targets import TargetCheck
-from pantheon.core.errors import PreflightError, SandboxError, ToolError
+from pantheon.core.errors import GitError, PreflightError, SandboxError, ToolError
 from pantheon.core.task import Task
 from pantheon.shell.checks import Grade, ask, machine_questions
 from pantheon.testing.user_repository import make_repository
@@ -371,6 +373,28 @@ def test_nothing_behind_a_mount_is_read(place: Place) -> None:
         done.stdout.count("nvalid cross-device link") >= 3 and done.stdout.count("another file system") == 2
     )
     assert place.canary.read_bytes() == SECRET
+
+
+async def test_what_a_process_leaves_in_a_tree_is_committed_as_files_or_refused(tmp_path: Path) -> None:
+    """FIFOs and devices make nobody wait and are in no commit; a file with a second name outside is refused."""
+    root = make_repository(tmp_path / "repo", {"a.md": b"a"})
+    repository = await NightRepository.open(root, tmp_path / "state", trees=1, clock=SystemClock())
+    base = await repository.resolve("HEAD")
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    async with asyncio.timeout(20), repository.work_tree(base) as tree:
+        assert isinstance(tree, PooledTree)
+        os.mkfifo(tree.folder / "pipe")
+        os.mknod(tree.folder / "device", 0o600 | 0o020000, os.makedev(1, 5))
+        (tree.folder / "b.md").write_bytes(b"b")
+        assert await repository.list_files(await tree.commit("Whole\n")) == ("a.md", "b.md"), "the control"
+        os.link(secret, tree.folder / "hard.md")
+        assert (tree.folder / "hard.md").read_bytes() == SECRET, "the control"
+        with pytest.raises(GitError, match=r"hard\.md has other hard links"):
+            await tree.commit("Leaked\n")
+    async with asyncio.timeout(20), repository.work_tree(base) as tree:
+        assert tree.files.list_files() == ("a.md",)
+    assert secret.read_bytes() == SECRET
 
 
 async def test_a_night_and_doctor_name_a_kernel_without_the_call(

@@ -1,5 +1,6 @@
 """Reach, and remove, folders of a work tree; ``adapters.beneath`` keeps each way inside it."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,19 @@ def sweep_empty(root: Path, path: str) -> None:
             return
         finally:
             os.close(above)
+
+
+def refuse_shared(root: Path) -> None:
+    """Look at every file below ``root``. Raises ``OSError`` for one that has a second name, which may be outside."""
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink > 1:
+                    name = os.path.relpath(entry.path, root)
+                    raise OSError(errno.EMLINK, f"{name} has other hard links")
 
 
 def remove_tree(root: Path) -> None:

@@ -7,6 +7,9 @@ import structlog
 
 from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.commit_stream import message_bytes
+from pantheon.adapters.git.folders import refuse_shared
+from pantheon.adapters.threads import run_to_end
+from pantheon.core.errors import GitError
 from pantheon.ports.clock import Clock
 
 REFS = "refs/pantheon/rescued"
@@ -27,8 +30,13 @@ async def commit_whole(
         message: the commit's message.
 
     Raises:
-        GitError: git cannot read the work tree.
+        GitError: git cannot read the work tree, or a file in it has a second name, which may be outside.
     """
+    folder = Path(env["GIT_WORK_TREE"])
+    try:
+        await run_to_end(lambda: refuse_shared(folder))
+    except OSError as error:
+        raise GitError(f"the work tree {folder}: {error.strerror or error}") from error
     await git.run("read-tree", "-m", "-i", parent, env=env, keep=keep)
     await git.run("add", "--all", "--force", ".", env=env, keep=keep)
     _, tree = await git.run("write-tree", env=env, keep=keep)
