@@ -5,13 +5,14 @@ Invariants:
 - each new connection is checked before a byte is sent over it;
 - nothing is sent twice; a request given up, or an answer not read to its end, closes its connection;
 - what is compressed is refused, so that the bytes that are counted are the bytes that come;
-- the caller's deadlines hold: only making a connection has one of its own.
+- a request's own timeouts hold as httpx defines them; without any, only making a connection has one.
 
 Source: ADR 0016.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import httpx
 
@@ -24,6 +25,7 @@ END_GRACE_PIECES = 16
 READER = "pantheon.read"
 """Extension of a response: the function behind ``read_piece``."""
 
+T = TypeVar("T")
 Check = Callable[[asyncio.BaseTransport], None]
 """Raises when a connection leads to somebody else."""
 
@@ -69,17 +71,19 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """
         self._admit(request.url)
         content = await request.aread()
-        await self._free.acquire()
+        limits = request.extensions.get("timeout", {})
+        await within(limits.get("pool"), self._free.acquire(), httpx.PoolTimeout)
         connection = None
         try:
             connection = self._take() or await self._connect()
             self._used.add(connection)
             connection.send(request, content)
-            head = await connection.head()
+            read_s = limits.get("read")
+            head = await within(read_s, connection.head(), httpx.ReadTimeout)
         except BaseException:
             self._give_back(connection, reusable=False)
             raise
-        body = _Body(connection, self._give_back)
+        body = _Body(connection, self._give_back, read_s)
         extensions = {"http_version": b"HTTP/" + head.http_version, READER: body.read}
         response = httpx.Response(
             head.status_code, headers=head.headers.raw_items(), stream=body, extensions=extensions
@@ -153,11 +157,22 @@ async def read_piece(response: httpx.Response) -> bytes:
     return piece
 
 
+async def within(seconds: float | None, wait: Awaitable[T], fault: type[httpx.TimeoutException]) -> T:
+    """Wait for something, with httpx's own deadline where a request has one; None waits on."""
+    if seconds is None:
+        return await wait
+    try:
+        async with asyncio.timeout(seconds):
+            return await wait
+    except TimeoutError as error:
+        raise fault(f"nothing came within {seconds:g} s") from error
+
+
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; gives its connection back once."""
 
-    def __init__(self, connection: Connection, give_back: Callable[..., None]) -> None:
-        self._connection, self._give_back = connection, give_back
+    def __init__(self, connection: Connection, give_back: Callable[..., None], read_s: float | None) -> None:
+        self._connection, self._give_back, self._read_s = connection, give_back, read_s
         self._broken = self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -166,7 +181,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def read(self) -> bytes:
         try:
-            return await self._connection.piece()
+            return await within(self._read_s, self._connection.piece(), httpx.ReadTimeout)
         except BaseException:
             self._broken = True
             raise
