@@ -25,20 +25,21 @@ async def test_processes_and_threads_have_a_number(confined, what: str) -> None:
 
 async def test_a_fork_bomb_is_over_in_time_and_harms_nobody(confined) -> None:
     """It is held to its number, killed at its deadline, and a program beside it answers meanwhile."""
-    (confined.tree / "bomb.py").write_text(FORK_BOMB)
+    name = f"bomb-{time.monotonic_ns()}.py"
+    (confined.tree / name).write_text(FORK_BOMB)
     begun = time.monotonic()
     async with asyncio.TaskGroup() as group:
         bomb = group.create_task(
-            confined.run(PYTHON, "-I", "/work/bomb.py", processes=64, wall_s=2), name="bomb"
+            confined.run(PYTHON, "-I", f"/work/{name}", processes=64, wall_s=2), name="bomb"
         )
         await asyncio.sleep(0.5)
-        assert processes_with("bomb.py") <= 64 + 4
+        assert processes_with(name) <= 64 + 4
         answered = time.monotonic()
         beside = await asyncio.create_subprocess_exec("/usr/bin/true")
         assert await beside.wait() == 0 and time.monotonic() - answered < 2
     assert bomb.result().killed is KillReason.DEADLINE
     assert time.monotonic() - begun < 4
-    assert processes_with("bomb.py") == 0
+    assert processes_with(name) == 0
 
 
 async def test_memory_has_a_size(confined) -> None:
