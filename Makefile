@@ -76,7 +76,7 @@ chaos: setup-dev ## kill -9 a night at 1,000 random instants and count what brea
 	@$(BIN)/python -m pantheon.testing.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench: setup-dev ## run every benchmark and print its table; peers too, once `make bench-setup` was run
-	@mkdir -p .bench; set -e; for script in benchmarks/*.py benchmarks/engine/replay.py; do \
+	@mkdir -p .bench; set -e; for script in benchmarks/*.py benchmarks/engine/replay.py benchmarks/throughput/client.py; do \
 	  echo "== $$script"; $(BIN)/python "$$script"; done
 	@$(BIN)/python benchmarks/engine/run.py --json .bench/engine.json --markdown .bench/engine.md
 	@$(BIN)/python benchmarks/engine/growth.py .bench/engine.json .bench/growth.svg
