@@ -247,6 +247,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await store.aclose()
 
     asyncio.run(play())
+    for text in CORPUS:
+        name = os.fsdecode(text.replace("/", "-").replace("\0", "-").encode("utf-8", "surrogatepass"))
+        put(f"20260101-220000/{name}", f"{name}.json", text.encode("utf-8", "replace"))
     return top
 
 
@@ -316,7 +319,15 @@ ASKED: dict[str, list[list[str]]] = {
         ["models", "verify", EVIL],
         ["models", EVIL],
     ],
-    "verify": [["verify", EVIL], ["verify", "artifacts"], ["verify", "--json", "artifacts"]],
+    "capacity": [["capacity"], ["capacity", "--json"], ["capacity", EVIL]],
+    "verify": [
+        ["verify", EVIL],
+        ["verify", "artifacts"],
+        ["verify", "--json", "artifacts"],
+        ["verify", "artifacts/20260101-220000"],
+        ["verify", "artifacts/20260101-220000", "--key", EVIL, "--witness", EVIL, "--repository", EVIL],
+        ["verify", "--json", "artifacts/20260101-220000"],
+    ],
 }
 
 
@@ -330,7 +341,10 @@ NO_COMMAND = [
 
 @pytest.mark.parametrize("command", sorted({*COMMANDS, "no such command"}))
 def test_no_command_passes_a_byte_on(
-    project: Project, command: str, capfdbinary: pytest.CaptureFixture[bytes]
+    project: Project,
+    command: str,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its data, its remarks, its errors and its JSON, over a night and a repository that attack."""
     (project.root / "attack.jsonl").write_bytes(lines_of_attack())
