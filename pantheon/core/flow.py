@@ -35,8 +35,9 @@ class FlowNode(Frozen):
     """Name of the tool that is called once."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the tool; ``$target`` and its kin are resolved per task."""
-    gate: Literal["check", "decide", "merge"] | None = None
-    """``check`` runs deterministic checks, ``decide`` weighs the evidence, ``merge`` lands what was allowed."""
+    gate: Literal["check", "test", "decide", "merge"] | None = None
+    """``check`` runs deterministic checks, ``test`` the repository's tests, ``decide`` weighs the evidence, and
+    ``merge`` lands what was allowed."""
     needs: tuple[str, ...] = ()
     when: str | None = None
     """Glob over the task's first target; a node it does not match is passed over."""

@@ -19,6 +19,7 @@ from pantheon.core.locality import check_local_network
 from pantheon.core.model import Frozen
 from pantheon.core.protected import PROTECTED, check_patterns
 from pantheon.core.sandbox import SandboxKind
+from pantheon.core.suite import SuitePolicy
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
 from pantheon.core.window import WindowPolicy
@@ -109,6 +110,8 @@ class GatePolicy(Frozen):
         default=PROTECTED, max_length=200
     )
     """Paths that no change may touch, as in ``.gitignore``; a change that does is for a person."""
+    tests: SuitePolicy | None = None
+    """How the repository's own tests are run; None: no flow may have a test node."""
 
 
 class SloPolicy(Frozen):

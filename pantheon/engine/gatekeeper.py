@@ -22,6 +22,7 @@ from pantheon.engine.checks import demanded_checks, run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.services import NodeContext, Services
+from pantheon.engine.test_run import against_tests
 from pantheon.engine.testimony import attest_decision, checkpoint_trailer, weigh_evidence
 from pantheon.engine.tool_call import call_tool
 from pantheon.tools.registry import ToolContext
@@ -48,7 +49,8 @@ class Gatekeeper:
         """Weigh the checks and verdicts of a change; a denial fails the node with its reasons."""
         change, rules = await self._change(context), self._rules(context)
         weighed = await weigh_evidence(self.services, context, change, rules.reviewers)
-        decision = decide(change, _read_report(context), self._read_reviews(context), rules, weighed.reasons)
+        objections = (*weighed.reasons, *against_tests(context, change))
+        decision = decide(change, _read_report(context), self._read_reviews(context), rules, objections)
         await attest_decision(self.services, context, decision, weighed)
         await evidence.log(decision.explanation)
         output = decision.model_dump(mode="json")

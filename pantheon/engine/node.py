@@ -25,6 +25,7 @@ from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.reviewer import Reviewer, UnderReview
 from pantheon.engine.services import NodeContext, Services
+from pantheon.engine.test_run import run_tests
 from pantheon.engine.testimony import attest_checks, attest_review
 from pantheon.engine.tool_call import call_tool, prefetch
 from pantheon.ports.worktree import WorkTree
@@ -57,6 +58,8 @@ class NodeExecutor:
         node = context.node
         if node.gate == "check":
             return await self._check(context, evidence)
+        if node.gate == "test":
+            return await run_tests(self.services, context, evidence)
         if node.gate == "decide":
             return await self.gatekeeper.decide(context, evidence)
         if node.gate == "merge":

@@ -10,6 +10,7 @@ from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.task import Task
 from pantheon.engine.ledger import NightLedger
+from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.ports.artifacts import ArtifactStore
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
@@ -51,6 +52,8 @@ class Services:
     content: Content
     open_ledger: NightLedger | None = None
     """The ledger of the night under way; None before it is opened."""
+    suites: SuiteRunner | None = None
+    """Runs the repository's tests; None where no flow has them run."""
 
     @property
     def ledger(self) -> NightLedger:

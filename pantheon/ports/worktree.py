@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
@@ -52,6 +53,11 @@ class WorkTree(Protocol):
     @property
     def files(self) -> TreeFiles:
         """Its files."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The folder itself, for a program in the sandbox; what that left there is nobody's to trust."""
         ...
 
     async def commit(self, message: str) -> str:

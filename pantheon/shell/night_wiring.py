@@ -7,21 +7,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from pantheon.adapters.artifacts import ArtifactFolder
+from pantheon.adapters.base_runs import BaseRunFolder
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.store import hold_night, open_store
+from pantheon.core.canonical import digest_value
 from pantheon.core.errors import ConfigError, ModelError, PreflightError
 from pantheon.core.flow import Flow
 from pantheon.engine.checks import CHECKS
 from pantheon.engine.services import Content, Services
+from pantheon.engine.suite_runner import SuiteRunner
+from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
 from pantheon.ports.signer import NightSigner
+from pantheon.ports.worktree import Repository
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.logs import configure_logs
 from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
+from pantheon.shell.sandbox_wiring import open_sandbox
 from pantheon.shell.signer_wiring import open_signer
 from pantheon.shell.wiring import connect_endpoint, load_content
 from pantheon.tools.notes import NOTE_TOOLS
@@ -81,6 +87,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             model=model,
             tools=tools,
             content=content,
+            suites=await _suites(project, content, repository, clock),
         )
         yield NightServices(
             services=services,
@@ -111,6 +118,8 @@ def check_references(content: Content, tools: Registry, slots: Mapping[str, int]
             for name in node.args.get("checks", ()) if node.gate == "check" else ():
                 if name not in CHECKS:
                     raise ConfigError(f"{where}: no check is called {name!r} (checks: {', '.join(CHECKS)})")
+            if node.gate == "test" and content.gate_policy.tests is None:
+                raise ConfigError(f"{where}: policies/gate.toml: tests: missing; it names the command to run")
         _check_gates(flow)
     for agent in content.agents.values():
         calls = [*agent.spec.tools, *(call.tool for call in (*agent.spec.prefetch, *agent.spec.apply))]
@@ -130,6 +139,22 @@ def _check_gates(flow: Flow) -> None:
         raise ConfigError(f"flows/{flow.name}: a merge needs a node with gate = 'decide' before it")
     if "decide" in gates and "check" not in gates:
         raise ConfigError(f"flows/{flow.name}: a decision needs a node with gate = 'check' before it")
+
+
+async def _suites(
+    project: Project, content: Content, repository: Repository, clock: Clock
+) -> SuiteRunner | None:
+    """Return what runs the repository's tests, None where no flow asks for it.
+
+    Raises:
+        PreflightError: the sandbox is missing or does not hold.
+    """
+    if all(node.gate != "test" for flow in content.flows.values() for node in flow.node):
+        return None
+    policy = content.night_policy
+    sandbox, proof = await open_sandbox(policy, clock)
+    made_of = {"proof": proof.model_dump(mode="json"), "reads": list(policy.sandbox_reads)}
+    return SuiteRunner(repository, sandbox, digest_value(made_of), BaseRunFolder(project.state / "base_runs"))
 
 
 @asynccontextmanager

@@ -107,6 +107,10 @@ class Bench:
             )
             for place, target in enumerate(targets)
         ]
+        return await self.work(tasks, night=night, batch=batch)
+
+    async def work(self, tasks: Sequence[Task], *, night: str = "n1", batch: str = BATCH) -> NightSummary:
+        """Run one night over these tasks."""
         records = [
             TaskRecord(key=f"{batch}/{t.id}", batch=batch, line=t.canonical_line().decode()) for t in tasks
         ]

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from pantheon.core.errors import GitError, MergeConflictError
@@ -34,6 +35,11 @@ class FakeWorkTree:
     @property
     def files(self) -> FakeTree:
         return self._files
+
+    @property
+    def folder(self) -> Path:
+        """A path that names the commit, for a sandbox that only pretends; there is nothing on the disk."""
+        return Path("/memory") / self._start
 
     async def commit(self, message: str) -> str:
         if self._files.content == self._repository.commits[self._start].files:
