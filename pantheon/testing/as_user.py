@@ -27,7 +27,7 @@ class OtherUser:
         self.uid = uid
         self.top = top
         self.home = top / "home"
-        self.home.mkdir()
+        self.home.mkdir(exist_ok=True)
         os.chown(self.home, uid, uid)
         self._script = self._mounts() + (
             f'exec setpriv --reuid {uid} --regid {uid} --clear-groups --inh-caps=-all "$@"'

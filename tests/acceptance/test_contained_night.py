@@ -48,9 +48,7 @@ class Person:
         self.uid = uid
         self.top = top
         self.other = OtherUser(uid, top) if uid else None
-        self.root = make_repository(top / "user", {TARGET: NOTE})
-        for path in (self.root, *self.root.rglob("*")):
-            os.chown(path, uid, uid)
+        self.root = top / "user"
 
     def words(self, *words: str) -> list[str]:
         return self.other.pantheon(*words) if self.other else [sys.executable, "-m", "pantheon", *words]
@@ -74,13 +72,32 @@ class Person:
         assert enqueued.returncode == 0, enqueued
 
 
+PREPARED: dict[int, tempfile.TemporaryDirectory[str]] = {}
+"""User id -> a folder with a repository whose note is queued, made once and copied for each test."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean_up() -> Iterator[None]:
+    yield
+    while PREPARED:
+        PREPARED.popitem()[1].cleanup()
+
+
 @contextmanager
 def person(uid: int) -> Iterator[Person]:
+    if uid not in PREPARED:
+        PREPARED[uid] = tempfile.TemporaryDirectory(prefix="pantheon-night-")
+        top = Path(PREPARED[uid].name)
+        top.chmod(0o755)
+        root = make_repository(top / "user", {TARGET: NOTE})
+        for path in (root, *root.rglob("*")):
+            os.chown(path, uid, uid)
+        Person(top, uid).prepare()
     with tempfile.TemporaryDirectory(prefix="pantheon-night-") as folder:
         Path(folder).chmod(0o755)
-        made = Person(Path(folder), uid)
-        made.prepare()
-        yield made
+        for name in ("user", "home"):
+            subprocess.run(["cp", "-a", f"{PREPARED[uid].name}/{name}", folder], check=True)
+        yield Person(Path(folder), uid)
 
 
 @asynccontextmanager
@@ -223,7 +240,7 @@ def slow_night(who: Person, **popen: Any) -> Iterator["tuple[subprocess.Popen[st
     def slow(body: Mapping[str, Any]) -> Reply:
         reply = SCRIPT(body)
         return (
-            Say(reply.text, reply.finish_reason, reply.logprobs, delay_s=0.05)
+            Say(reply.text, reply.finish_reason, reply.logprobs, delay_s=0.02)
             if isinstance(reply, Say)
             else reply
         )
