@@ -7,7 +7,7 @@ check that is named runs; a name that does not exist is a failed check, never a 
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote
 
@@ -38,6 +38,7 @@ class Change:
     head: str
     paths: tuple[ChangedPath, ...]
     operations: tuple[Operation, ...]
+    _files: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     @property
     def repository(self) -> Repository:
@@ -52,11 +53,17 @@ class Change:
 
     async def before(self, path: str) -> bytes:
         """Return a file at the base; empty when it was not there."""
-        return await self.repository.read_file(self.base, path) or b""
+        return await self._read(self.base, path)
 
     async def after(self, path: str) -> bytes:
         """Return a file at the head; empty when it is not there."""
-        return await self.repository.read_file(self.head, path) or b""
+        return await self._read(self.head, path)
+
+    async def _read(self, commit: str, path: str) -> bytes:
+        """Return a file, asking git for it once; several checks look at the same ones."""
+        if (commit, path) not in self._files:
+            self._files[commit, path] = await self.repository.read_file(commit, path) or b""
+        return self._files[commit, path]
 
 
 def demanded_checks(flow: Flow) -> tuple[str, ...]:
