@@ -5,6 +5,8 @@ from ipaddress import ip_address
 
 LET, FORBID = 90, 91
 """Priorities of the rules: before the main table, after the table of local addresses."""
+NOWHERE = {4: "192.0.2.0", 6: "100::"}
+"""IP version -> what stands for a server where there is none: documentation, and the prefix that is discarded."""
 
 
 def egress_commands(uid: int, addresses: Iterable[str], port: int) -> tuple[str, ...]:
@@ -16,8 +18,13 @@ def egress_commands(uid: int, addresses: Iterable[str], port: int) -> tuple[str,
         port: the model server's.
     """
     allowed = [ip_address(text) for text in addresses]
+    servers = {
+        version: ", ".join(str(one) for one in allowed if one.version == version) or nowhere
+        for version, nowhere in NOWHERE.items()
+    }
     commands = [
-        f"nft -D runner={uid} -D server={one} -D port={port} -f policies/egress.nft" for one in allowed[:1]
+        f"nft -D runner={uid} -D port={port} -D server4='{{ {servers[4]} }}' -D server6='{{ {servers[6]} }}' "
+        "-f policies/egress.nft"
     ]
     for one in allowed:
         six = " -6" if one.version == 6 else ""

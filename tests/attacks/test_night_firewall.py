@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,9 @@ def rules(pair: Pair, *which: str) -> None:
     """Load what the doctor tells a person to load, or the part of it that begins so."""
     for command in egress_commands(RUNNER, [pair.four], 8080):
         if not which or command.startswith(which):
-            subprocess.run(within(pair.near, *command.split()), cwd=ROOT, check=True, capture_output=True)
+            subprocess.run(
+                within(pair.near, *shlex.split(command)), cwd=ROOT, check=True, capture_output=True
+            )
 
 
 def started(pair: Pair, uid: int, *program: str) -> tuple[int, str, str]:
@@ -96,7 +99,7 @@ def test_the_doctors_own_words_mend_it(pair: Pair) -> None:
         ]
         assert len(commands) == 4, refused.stderr
         for command in commands:
-            subprocess.run(within(pair.near, *command.split()), cwd=root, check=True)
+            subprocess.run(within(pair.near, *shlex.split(command)), cwd=root, check=True)
         mended = asked("doctor", "--containment")
         assert mended.returncode == 0, mended.stderr
         assert "EPERM" in mended.stdout
@@ -141,6 +144,22 @@ def test_with_all_rules_one_address_is_left(pair: Pair, probe: Path) -> None:
     assert {k for k, v in json.loads(shown).items() if v == "ok"} <= {"tcp4", "tcp4_mapped", "mptcp"}
     somebody = tried(pair, probe, SOMEBODY)
     assert {"tcp4", "tcp6", "udp_name_service"} <= {k for k, v in somebody.items() if v == "ok"}
+
+
+def test_a_server_with_an_ipv6_address(pair: Pair, probe: Path) -> None:
+    """The same commands, for the other family: the runner reaches that server, and nothing over IPv4."""
+    for command in egress_commands(RUNNER, [pair.six], 8080):
+        subprocess.run(within(pair.near, *shlex.split(command)), cwd=ROOT, check=True, capture_output=True)
+    words = within(pair.near, *CONTAINED, str(RUNNER), "--firewall", pair.six, PYTHON, "-I", str(probe))
+    done = subprocess.run(
+        [*words, pair.four, pair.six, str(pair.server.pid)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {name for name, said in json.loads(done.stdout).items() if said == "ok"} == {"tcp6"}
 
 
 def test_a_second_door_is_seen(pair: Pair) -> None:
