@@ -59,7 +59,10 @@ class AppendedFile:
     def _append(self, data: bytes) -> None:
         reach(CrashPoint.LEDGER_APPEND_BEFORE)
         try:
-            before = os.fstat(self._handle).st_size
+            found = os.fstat(self._handle)
+            if not found.st_nlink:
+                raise ArtifactError(f"{self._path} was deleted while the night was writing it")
+            before = found.st_size
             try:
                 self._write(data)
                 os.fdatasync(self._handle)

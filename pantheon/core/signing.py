@@ -43,7 +43,8 @@ class SigningRules:
         """Digest of the statement that was signed last."""
         self._verdicts: dict[tuple[str, str], str] = {}
         before = delegation.previous
-        self._checkpoint = before if before is not None and before.origin == delegation.origin else None
+        own = before is not None and before.origin == delegation.origin and before.size < next_seq
+        self._checkpoint = before if own else None
 
     def admit_statement(self, role: str, data: bytes, now: datetime) -> None:
         """Note that a statement is about to be signed.

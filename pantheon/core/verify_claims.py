@@ -117,9 +117,12 @@ class NightClaims:
             self._faults.add(Flaw.WRONG_NIGHT, record.where, f"it delegates night {delegation.night}")
             return
         before = delegation.previous
-        if before is not None and self.delegations and before.origin == self.origin:
+        if before is not None and before.origin == delegation.origin:
             inside = before.size < self._tree.size
-            if not inside or self._tree.root(before.size).hex() != before.root:
+            if not inside:
+                told = f"{before.size} records of this night were there before it, and are gone"
+                self._faults.add(Flaw.ROLLED_BACK, record.where, told)
+            elif self._tree.root(before.size).hex() != before.root:
                 self._faults.add(Flaw.ALTERED, record.where, f"it goes on from other {before.size} records")
         self.delegations.append(delegation)
 

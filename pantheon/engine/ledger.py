@@ -13,21 +13,24 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from pantheon.core.checkpoint import Checkpoint, write_note
-from pantheon.core.delegation import NIGHT_ROLE, Delegation, Place, keys_at, with_place
-from pantheon.core.dsse import key_id, seal_line
+from pantheon.core.delegation import NIGHT_ROLE, Delegation, Place, read_delegation, with_place
+from pantheon.core.dsse import key_id, open_envelope, parse_envelope, seal_line
 from pantheon.core.errors import PantheonError, SignatureError, TransitionError
 from pantheon.core.ledger_index import LedgerIndex
-from pantheon.core.statement import Digests, make_statement
+from pantheon.core.statement import DELEGATION_PREDICATE, Digests, make_statement, parse_statement
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import LedgerFile, Witness
-from pantheon.ports.signer import NightSigner, SigningRequest
+from pantheon.ports.signer import DelegationRequest, NightSigner, SigningRequest
 
 MOST_AT_ONCE = 256
 """Statements of one group."""
 CHECKPOINT_EVERY_S = 30.0
+KEPT_BACK = timedelta(seconds=5)
+"""Keys are renewed so long before they end, for the signer looks at the time a little later."""
 Subjects = Mapping[str, str | Digests]
 """Name -> SHA-256, or digests by algorithm."""
 
@@ -69,6 +72,8 @@ class NightLedger:
     clock: Clock
     delegation: Delegation
     index: LedgerIndex
+    valid_s: float = 24 * 3600.0
+    """How long renewed keys count."""
     checkpointed: Checkpoint | None = None
     note: bytes = b""
     """The signed note around it."""
@@ -81,9 +86,10 @@ class NightLedger:
     proven: Checkpoint | None = None
     """The checkpoint that this signer takes for the last one."""
     _key_ids: dict[str, str] = field(init=False)
+    """Role -> id of its key."""
 
     def __post_init__(self) -> None:
-        self._key_ids = {role: key_id(bytes.fromhex(key)) for role, key in self.delegation.keys.items()}
+        self._key_ids = _ids_of(self.delegation)
 
     def enter(
         self, kind: str, subjects: Subjects, predicate: Mapping[str, Any], *, role: str = NIGHT_ROLE
@@ -136,10 +142,6 @@ class NightLedger:
         self._woken.set()
         return await asyncio.shield(done)
 
-    def keys_of(self, role: str) -> tuple[bytes, ...]:
-        """Return the public keys whose signature counts for a role now, of this process and of those before it."""
-        return keys_at(self.index.delegations, role, self.clock.now())
-
     async def run(self) -> None:
         """Write what is entered until ``stop``. Never raises for what the signer or the disk refuse."""
         self._pointed_at = self.clock.monotonic()
@@ -174,6 +176,7 @@ class NightLedger:
             raise
 
     async def _sign_and_append(self, group: list[_Wish]) -> None:
+        await self._renew()
         requests = self._number(group)
         signed = await self.signer.sign_statements(requests) if requests else None
         count = 0 if signed is None else len(signed.signatures)
@@ -225,7 +228,29 @@ class NightLedger:
             if not one.done():
                 one.set_result(self.checkpointed)
 
+    async def _renew(self) -> None:
+        """Have new keys delegated where the old ones do not count: a long night, a clock that was set."""
+        now = self.clock.now()
+        if self.delegation.covers(now) and self.delegation.covers(now + KEPT_BACK):
+            return
+        line = await self.signer.delegate(
+            DelegationRequest(
+                night=self.delegation.night,
+                origin=self.delegation.origin,
+                roles=tuple(self.delegation.keys),
+                seq=self.index.size,
+                previous=self.checkpointed,
+                valid_s=self.valid_s,
+            )
+        )
+        payload = open_envelope(parse_envelope(line), [self.signer.public_key])
+        await self.file.append([line])
+        self.index.add(line, DELEGATION_PREDICATE, payload)
+        self.delegation, self.proven = read_delegation(parse_statement(payload)), self.checkpointed
+        self._key_ids = _ids_of(self.delegation)
+
     async def _sign_checkpoint(self) -> None:
+        await self._renew()
         tree, last = self.index.tree, self.proven
         point = Checkpoint(origin=self.delegation.origin, size=tree.size, root=tree.root().hex())
         proof = () if last is None else tree.prove_consistency(last.size)
@@ -253,6 +278,10 @@ class NightLedger:
             if not wish.done.done():
                 wish.done.set_exception(error)
                 wish.done.exception()
+
+
+def _ids_of(delegation: Delegation) -> dict[str, str]:
+    return {role: key_id(bytes.fromhex(key)) for role, key in delegation.keys.items()}
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """Opens a night's ledger: finds what is there, refuses what was taken away, and has the night's keys delegated.
 
 A ledger that is shorter than a checkpoint of it, or has another root, was altered or set back; the night does not go
-on with it. What a crash has left behind the last whole line is cut off, and a record says so.
+on with it. One that is gone altogether is begun again, bound to what was lost. What a crash has left behind the last
+whole line is cut off. A record tells of either.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -62,7 +63,8 @@ async def open_ledger(
         origin = night_origin(record.id, record.base_commit)
         notes = await witness.notes()
         last = _last_checkpoint(index, origin, opened, notes)
-        previous = last or _previous_night(origin, notes)
+        lost = _lost(index, origin, opened, notes)
+        previous = last or lost or _previous_night(origin, notes)
         line = await signer.delegate(
             DelegationRequest(
                 night=record.id,
@@ -84,11 +86,12 @@ async def open_ledger(
             clock=clock,
             delegation=delegation,
             index=index,
+            valid_s=valid_s,
             proven=last,
         )
         async with written(ledger):
-            if opened.cut_bytes:
-                await ledger.state(*_recovery(record, index, opened))
+            if opened.cut_bytes or lost is not None:
+                await ledger.state(*_recovery(record, index, opened, lost))
             await ledger.checkpoint()
             yield ledger
     finally:
@@ -116,12 +119,17 @@ async def record_containment(
 
 
 def _recovery(
-    record: NightRecord, index: LedgerIndex, opened: OpenedLedger
+    record: NightRecord, index: LedgerIndex, opened: OpenedLedger, lost: Checkpoint | None
 ) -> tuple[str, dict[str, str], dict[str, object]]:
     return (
         RECOVERY_PREDICATE,
         {"cut": digest_bytes(opened.cut)},
-        {"night": record.id, "keptRecords": index.size - 1, "cutBytes": opened.cut_bytes},
+        {
+            "night": record.id,
+            "keptRecords": index.size - 1,
+            "cutBytes": opened.cut_bytes,
+            "lostRecords": 0 if lost is None else lost.size,
+        },
     )
 
 
@@ -138,6 +146,8 @@ def _last_checkpoint(
     if opened.checkpoint is not None:
         own.append((opened.checkpoint, "its checkpoint is of"))
     last = None
+    if not index.size and opened.checkpoint is None:
+        return None
     for note, who in own:
         point = parse_checkpoint(note_text(note))
         if point.origin != origin:
@@ -156,6 +166,18 @@ def _last_checkpoint(
         if last is None or point.size >= last.size:
             last = point
     return last
+
+
+def _lost(index: LedgerIndex, origin: str, opened: OpenedLedger, notes: Sequence[bytes]) -> Checkpoint | None:
+    """Return the largest checkpoint of a ledger that is gone altogether, with its folder; None when none is.
+
+    Such a night goes on, for its work is in the store and on the branch. What it has lost is bound by its first
+    record, so that whoever verifies it is told; and no change lands any more whose verdicts are gone.
+    """
+    if index.size or opened.checkpoint is not None:
+        return None
+    own = [parse_checkpoint(note_text(note)) for note in notes if _names(note, origin)]
+    return max(own, key=lambda point: point.size, default=None)
 
 
 def _previous_night(origin: str, notes: Sequence[bytes]) -> Checkpoint | None:

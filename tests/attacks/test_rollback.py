@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import pytest
 from pantheon.adapters.git.landed import read_landed
 from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.witness_file import WitnessFile, read_witness
-from pantheon.core.errors import SignatureError
+from pantheon.core.errors import ArtifactError, SignatureError
 from pantheon.core.records import NightRecord
 from pantheon.core.verify import Flaw, check_chain
+from pantheon.core.verify_ledger import LedgerAudit
+from pantheon.engine.ledger import NightLedger
 from pantheon.engine.ledger_opening import open_ledger
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.evidence_night import make_night, verify
 from pantheon.testing.signing import InProcessSigner
 from pantheon.testing.user_repository import git
 
+KIND, CLOCK = "https://pantheon.local/test", FakeClock()
 RECORD = NightRecord(id="n1", base_commit="c" * 40, branch="pantheon/night-n1", started_at=FakeClock().now())
 
 
@@ -31,18 +35,22 @@ class Place:
         self.artifacts = top / "artifacts"
         self.witness = top / "witness" / "w.jsonl"
 
-    async def run(self, *facts: int) -> None:
-        """Open the ledger as a process of the night does, enter something, and leave."""
-        async with open_ledger(
+    def opened(self) -> AbstractAsyncContextManager[NightLedger]:
+        """Open the ledger as a process of the night does."""
+        return open_ledger(
             RECORD,
             (),
             store=LedgerFolder(self.artifacts),
             witness=WitnessFile(self.witness),
-            signer=InProcessSigner(),
-            clock=FakeClock(),
-        ) as ledger:
+            signer=InProcessSigner(clock=CLOCK),
+            clock=CLOCK,
+        )
+
+    async def run(self, *facts: int) -> None:
+        """Open the ledger, enter something, and leave."""
+        async with self.opened() as ledger:
             for fact in facts:
-                await ledger.state("https://pantheon.local/test", {"x": "0" * 64}, {"fact": fact})
+                await ledger.state(KIND, {"x": "0" * 64}, {"fact": fact})
 
 
 @pytest.fixture
@@ -68,12 +76,33 @@ async def test_a_night_does_not_go_on_from_yesterdays_artifacts(place: Place) ->
         await place.run(3)
 
 
-async def test_a_night_does_not_go_on_from_nothing(place: Place) -> None:
-    """The ledger deleted altogether is as little a beginning."""
+async def test_a_night_that_lost_everything_says_so(place: Place) -> None:
+    """The ledger deleted altogether is begun again, for the work is elsewhere; whoever verifies it is told."""
     await place.run(1)
     shutil.rmtree(place.artifacts)
+    await place.run(2)
+    audit = LedgerAudit(InProcessSigner().public_key)
+    for line in (place.artifacts / "n1" / "ledger.jsonl").read_bytes().splitlines():
+        audit.take(line)
+    assert {one.flaw for one in audit.faults.found} == {Flaw.ROLLED_BACK}
+    assert "2 records of this night were there" in audit.faults.found[0].what
+
+
+async def test_a_checkpoint_left_without_its_ledger_is_refused(place: Place) -> None:
+    """The ledger alone taken away is no loss of a folder: somebody took it."""
+    await place.run(1)
+    (place.artifacts / "n1" / "ledger.jsonl").unlink()
     with pytest.raises(SignatureError, match="cut or set back"):
         await place.run(2)
+
+
+async def test_a_ledger_deleted_under_a_night_stops_it(place: Place) -> None:
+    """What is written into a file that is gone would be lost without a word."""
+    with pytest.raises(ArtifactError, match="deleted while"):
+        async with place.opened() as ledger:
+            await ledger.state(KIND, {"x": "0" * 64}, {"fact": 1})
+            shutil.rmtree(place.artifacts)
+            await ledger.state(KIND, {"x": "0" * 64}, {"fact": 2})
 
 
 async def test_a_night_does_not_go_on_from_an_altered_past(place: Place) -> None:

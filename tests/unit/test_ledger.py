@@ -194,6 +194,20 @@ async def test_each_opening_binds_what_was_before(desk: Desk) -> None:
     assert not set(first.keys.values()) & set(second.keys.values())
 
 
+@pytest.mark.parametrize("days", [2, -2])
+async def test_a_clock_that_is_set_costs_new_keys_and_nothing_else(desk: Desk, days: int) -> None:
+    """Where the keys do not count any more, or not yet, others are delegated in the same ledger."""
+    async with desk.opened() as ledger:
+        await ledger.state(KIND, SUBJECT, {"n": 1})
+        CLOCK.advance(days * 86_400.0)
+        await ledger.state(KIND, SUBJECT, {"n": 2})
+        assert len(ledger.index.delegations) == 2
+        await ledger.checkpoint()
+    audit = desk.audit()
+    assert audit.faults.found == []
+    assert audit.tree.size == 4
+
+
 async def test_an_error_of_the_night_comes_out_as_itself(desk: Desk) -> None:
     """What the night raises inside is not wrapped, and the ledger is whole all the same."""
     with pytest.raises(ZeroDivisionError):
