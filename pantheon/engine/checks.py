@@ -4,13 +4,15 @@ A flow names the checks it demands (``args.checks`` of its check node), and ``AL
 check that is named runs; a name that does not exist is a failed check, never a skipped one.
 """
 
+import asyncio
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import quote
 
+from pantheon.core.file_checks import find_generated, find_lost_licence, find_unparsable, find_weakened
 from pantheon.core.flow import Flow
 from pantheon.core.gate import CheckReport, CheckResult
 from pantheon.core.hidden import find_hidden
@@ -18,6 +20,7 @@ from pantheon.core.notes.check import check_note_change, check_relinked, links_t
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.core.protected import find_protected
+from pantheon.core.suite import TEST_FILES
 from pantheon.core.visible import visible_line
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
@@ -147,6 +150,31 @@ async def _visible(change: Change) -> CheckResult:
     return CheckResult(name="visible", passed=True)
 
 
+Find = Callable[[str, bytes | None, bytes | None], str]
+"""Path, content before and content after -> what is wrong."""
+
+
+async def _each_file(name: str, find: Find, change: Change) -> CheckResult:
+    """Look at every changed file by itself; a renamed one beside what it was."""
+    came_from = {new: old for old, new in change.renames.items()}
+    for path in change.paths:
+        if path.status == "D" and path.path in change.renames:
+            continue
+        old = came_from.get(path.path)
+        before = None if path.status == "A" and old is None else await change.before(old or path.path)
+        after = None if path.status == "D" else await change.after(path.path)
+        if why := await asyncio.to_thread(find, path.path, before, after):
+            return CheckResult(name=name, passed=False, reason=f"{path.path}: {why}")
+    return CheckResult(name=name, passed=True)
+
+
+async def _tests_kept(change: Change) -> CheckResult:
+    """No test was deleted, emptied or skipped."""
+    suite = change.services.content.gate_policy.tests
+    patterns = TEST_FILES if suite is None else suite.files
+    return await _each_file("tests_kept", partial(find_weakened, patterns=patterns), change)
+
+
 async def _size(change: Change) -> CheckResult:
     """No more than the policy allows; a change that does nothing is none."""
     policy = change.services.content.gate_policy
@@ -238,13 +266,17 @@ async def _each_note(change: Change, name: str) -> CheckResult:
     return CheckResult(name=name, passed=True)
 
 
-ALWAYS = ("kinds", "protected", "visible")
+ALWAYS = ("kinds", "protected", "visible", "parses", "tests_kept", "licence", "generated")
 """Checks that no flow can do without."""
 CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
     "scope": _scope,
     "kinds": _kinds,
     "protected": _protected,
     "visible": _visible,
+    "parses": partial(_each_file, "parses", find_unparsable),
+    "tests_kept": _tests_kept,
+    "licence": partial(_each_file, "licence", find_lost_licence),
+    "generated": partial(_each_file, "generated", find_generated),
     "size": _size,
     "links": _links,
     "front_matter": _front_matter,

@@ -128,3 +128,25 @@ async def test_every_changed_line_counts(removed: list[str], kept: list[str], ad
     assert not (await check("size", repository, head, max_changed_lines=count)).failures
     over = await check("size", repository, head, max_changed_lines=count - 1)
     assert over.failures == (f"size: {count} lines, more than {count - 1}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "before", "after"),
+    [
+        ("parses", "a.json", b"{}", b"{"),
+        ("tests_kept", "tests/test_a.py", b"def test_a():\n    assert f()\n", b"def test_a():\n    pass\n"),
+        ("tests_kept", "tests/test_a.py", b"def test_a():\n    assert f()\n", None),
+        ("licence", "a.txt", b"SPDX-License-Identifier: MIT\nx\n", b"x\n"),
+        ("generated", "package-lock.json", b"{}", b'{"a": 1}'),
+    ],
+)
+async def test_every_flow_looks_at_each_file(
+    name: str, path: str, before: bytes, after: bytes | None
+) -> None:
+    """A flow that names one other check has these as well, and each names the file."""
+    repository = FakeRepository({path: before, "a.md": b"a\n"})
+    files = {"a.md": b"a\n", **({} if after is None else {path: after})}
+    report = await check("size", repository, repository.add(files, (repository.head,), "change\n"))
+    assert any(failure.startswith(f"{name}: {path}: ") for failure in report.failures), report.failures
+    honest = await check("size", repository, repository.add({path: before}, (repository.head,), "change\n"))
+    assert not any(failure.startswith(f"{name}: ") for failure in honest.failures)
