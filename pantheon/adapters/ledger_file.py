@@ -47,6 +47,8 @@ class AppendedFile:
         await run_to_end(lambda: self._append(data))
 
     async def put_checkpoint(self, note: bytes) -> None:
+        if not os.fstat(self._handle).st_nlink:
+            raise ArtifactError(f"{self._path} was deleted while the night was writing it")
         reach(CrashPoint.CHECKPOINT_BEFORE)
         await self._folder.put_night_file(self._night, CHECKPOINT, note)
         reach(CrashPoint.CHECKPOINT_AFTER)

@@ -146,7 +146,7 @@ def _last_checkpoint(
     if opened.checkpoint is not None:
         own.append((opened.checkpoint, "its checkpoint is of"))
     last = None
-    if not index.size and opened.checkpoint is None:
+    if not index.size:
         return None
     for note, who in own:
         point = parse_checkpoint(note_text(note))
@@ -169,14 +169,15 @@ def _last_checkpoint(
 
 
 def _lost(index: LedgerIndex, origin: str, opened: OpenedLedger, notes: Sequence[bytes]) -> Checkpoint | None:
-    """Return the largest checkpoint of a ledger that is gone altogether, with its folder; None when none is.
+    """Return the largest checkpoint of a ledger that is gone altogether; None when none is.
 
     Such a night goes on, for its work is in the store and on the branch. What it has lost is bound by its first
     record, so that whoever verifies it is told; and no change lands any more whose verdicts are gone.
     """
-    if index.size or opened.checkpoint is not None:
+    if index.size:
         return None
-    own = [parse_checkpoint(note_text(note)) for note in notes if _names(note, origin)]
+    beside = () if opened.checkpoint is None else (opened.checkpoint,)
+    own = [parse_checkpoint(note_text(note)) for note in (*notes, *beside) if _names(note, origin)]
     return max(own, key=lambda point: point.size, default=None)
 
 

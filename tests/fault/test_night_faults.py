@@ -121,7 +121,8 @@ async def test_artifacts_deleted_under_a_running_night(
     )
     found = await check_night(night, before)
     assert (found.lost, found.repeated, found.touched) == ((), (), ())
-    assert found.outcomes == ({"accepted": 1, "denied": 1} if node == "merge" else {"accepted": 2})
+    assert sum(found.outcomes.values()) == 2
+    assert set(found.outcomes) <= ({"accepted", "denied"} if node == "merge" else {"accepted"})
     assert any("are gone" in one for one in found.unverifiable)
 
 
