@@ -73,10 +73,8 @@ def writes(text: str) -> str:
 
 async def test_a_suite_that_kills_its_parent(suite: Suite) -> None:
     """A test that kills the runner has no report, whatever it left; the night's process does not notice."""
-    script = (
-        writes(GREEN)
-        + "if not os.fork():\n    os.close(1), os.close(2)\n    os.kill(os.getppid(), 9)\n    time.sleep(5)\ntime.sleep(60)\n"
-    )
+    kill = "    os.close(1), os.close(2)\n    os.kill(os.getppid(), 9)\n    time.sleep(5)\n"
+    script = writes(GREEN) + "if not os.fork():\n" + kill + "time.sleep(60)\n"
     assert suite.outside(script).returncode == -9
     run = await suite.inside(script)
     assert run.report is None and "killed by signal 9" in run.problem
