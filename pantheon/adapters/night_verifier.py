@@ -9,18 +9,16 @@ Invariants:
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
-from pantheon.core.checkpoint import MAX_NOTE_BYTES, note_text, parse_checkpoint
+from pantheon.core.checkpoint import MAX_NOTE_BYTES
 from pantheon.core.dsse import MAX_ENVELOPE_BYTES
-from pantheon.core.errors import VerificationError
-from pantheon.core.verify import Flaw, NightVerdict, read_text
+from pantheon.core.verify import Flaw, NightVerdict
 from pantheon.core.verify_claims import AttestedAttempt
 from pantheon.core.verify_ledger import LedgerAudit
+from pantheon.core.verify_outside import LandedCommit, check_landed, check_witness
 
 LEDGER, CHECKPOINT, ATTESTATION = "ledger.jsonl", "checkpoint", "attestation.json"
 UNSIGNED = frozenset(
@@ -34,14 +32,6 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Progress = Callable[[int, int, str], None]
 """Told how much of how much was looked at, and what is looked at now: bytes of the ledger, then attempts."""
-
-
-class LandedCommit(NamedTuple):
-    """A commit of a night's branch, with what its trailers name."""
-
-    id: str
-    night: str
-    checkpoint: str
 
 
 def verify_night(
@@ -69,10 +59,10 @@ def verify_night(
     files = _check_attempts(folder, audit, progress)
     checked.append("every file of every attempt against its attestation")
     if witness is not None:
-        _check_witness(audit, witness)
+        check_witness(audit, witness)
         checked.append("what the witness remembers")
     if landed is not None:
-        _check_landed(audit, landed)
+        check_landed(audit, landed)
         checked.append("the commits of the night's branch")
     claims, closing = audit.claims, audit.claims.closing
     outcomes = {} if closing is None else closing.predicate.get("outcomes", {})
@@ -268,43 +258,3 @@ def _walk(folder: Path, audit: LedgerAudit) -> Iterator[tuple[str, Sequence[str]
         yield from look(top, ())
     finally:
         os.close(top)
-
-
-def _check_witness(audit: LedgerAudit, notes: Sequence[bytes]) -> None:
-    own = []
-    for note in notes:
-        with suppress(VerificationError):
-            if parse_checkpoint(note_text(note)).origin == audit.origin:
-                own.append(note)
-    for note in own:
-        audit.check_note(note, "witness", Flaw.ROLLED_BACK)
-    if not own:
-        audit.claims.notes.append("the witness remembers nothing of this night")
-
-
-def _check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[LandedCommit] | None]) -> None:
-    closing = audit.claims.closing
-    said: Mapping[str, object] = {} if closing is None else closing.predicate
-    branch, base, head = (read_text(said.get(name)) for name in ("branch", "base", "head"))
-    if not branch:
-        audit.claims.notes.append(
-            "an open night does not say where its branch ends; its commits were not compared"
-        )
-        return
-    commits = landed(branch, base)
-    if commits is None:
-        if head:
-            audit.claims.notes.append(f"the repository has no branch {branch} any more")
-        return
-    if (commits[-1][0] if commits else "") != head:
-        audit.faults.add(Flaw.WRONG_COMMIT, branch, f"it does not end with {head or 'its base'}")
-    for commit, night, point in commits:
-        if commit not in audit.claims.commits or night != audit.night:
-            audit.faults.add(Flaw.WRONG_COMMIT, commit, "no attempt of this night attests it")
-        size, _, root = point.partition(" ")
-        if not size.isdecimal() or len(size) > 15 or int(size) > audit.tree.size:
-            audit.faults.add(
-                Flaw.ROLLED_BACK, commit, f"it names a checkpoint of {size[:20] or 'no'} records"
-            )
-        elif audit.tree.root(int(size)).hex() != root:
-            audit.faults.add(Flaw.ALTERED, commit, f"it names another root of the first {size} records")

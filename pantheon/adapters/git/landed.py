@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pantheon.adapters.git.command import find_git, git_environment
-from pantheon.adapters.night_verifier import LandedCommit
 from pantheon.core.errors import GitError
+from pantheon.core.verify_outside import LandedCommit
 
 TIMEOUT_S = 120
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
