@@ -84,7 +84,7 @@ class Span:
 
 def first_instant(day: date, of_day: time, zone: tzinfo) -> datetime:
     """Return the first instant, in UTC, at which clocks in ``zone`` show ``of_day`` of ``day`` or later."""
-    wanted = datetime.combine(day, of_day)
+    wanted = datetime.combine(day, of_day.replace(fold=0))
     found = wanted.replace(tzinfo=zone).astimezone(UTC)
     if _shown(found, zone) == wanted:
         return found

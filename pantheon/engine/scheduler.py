@@ -78,8 +78,10 @@ class Scheduler:
     _ready: ReadyQueue = field(init=False)
     _held: dict[str, Candidate] = field(init=False, default_factory=dict)
     _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
+    _told: set[str] = field(init=False, default_factory=set)
+    """Running nodes that were told that they are cancelled."""
     _waiting: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
-    _ends: deque[tuple[PlannedNode, NodeEnded | Again]] = field(init=False, default_factory=deque)
+    _ends: deque[tuple[PlannedNode, NodeEnded]] = field(init=False, default_factory=deque)
     _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _orders: deque[Standing] = field(init=False, default_factory=deque)
     _doomed: list[str] = field(init=False, default_factory=list)
@@ -132,7 +134,7 @@ class Scheduler:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._ends:
-                    await self._take_end(group, *self._ends.popleft())
+                    await self._take_end(*self._ends.popleft())
                 while self._orders:
                     await self._apply(self._orders.popleft())
                 await self._cancel(self._doomed)
@@ -156,10 +158,10 @@ class Scheduler:
                 return
             node = self._frontier.node(candidate.key)
             self._open += 1
-            work = group.create_task(self._run_one(node, candidate), name=f"node {node.key}")
+            work = group.create_task(self._run_one(group, node, candidate), name=f"node {node.key}")
             self._running[node.key] = work
 
-    async def _run_one(self, node: PlannedNode, candidate: Candidate) -> None:
+    async def _run_one(self, group: asyncio.TaskGroup, node: PlannedNode, candidate: Candidate) -> None:
         released = False
 
         def release() -> None:
@@ -181,16 +183,17 @@ class Scheduler:
         finally:
             release()
             self._running.pop(node.key, None)
-        self._ends.append((node, ended))
-        self._wake.set()
+            self._told.discard(node.key)
+        if isinstance(ended, Again):
+            # From now on, however long the ends of others take to be recorded.
+            again = group.create_task(self._ready_later(node, ended.after_s), name=f"again {node.key}")
+            self._waiting[node.key] = again
+        else:
+            self._ends.append((node, ended))
         self._open -= 1
         self._wake.set()
 
-    async def _take_end(self, group: asyncio.TaskGroup, node: PlannedNode, ended: NodeEnded | Again) -> None:
-        if isinstance(ended, Again):
-            again = group.create_task(self._ready_later(node, ended.after_s), name=f"again {node.key}")
-            self._waiting[node.key] = again
-            return
+    async def _take_end(self, node: PlannedNode, ended: NodeEnded) -> None:
         self.ended[node.key] = ended
         await self._propagate(node, ended)
 
@@ -255,8 +258,10 @@ class Scheduler:
                 again.cancel()
             if (work := self._running.get(key)) is None:
                 idle.setdefault(self.standing.cancel_cause(self.node(key).task), []).append(key)
-            elif self.node(key).node.gate != "merge":
-                # A merge that has begun is finished: half of it must not stay unsaid.
+            elif self.node(key).node.gate != "merge" and key not in self._told:
+                # A merge that has begun is finished: half of it must not stay unsaid. And nobody is told twice: the
+                # second word would cut the recording of the first.
+                self._told.add(key)
                 work.cancel()
         self._doomed = []
         for cause, ending in idle.items():

@@ -147,9 +147,11 @@ def overtaking(trace: Trace) -> None:
 
 
 def fairness(trace: Trace) -> None:
-    """While two packages both wait, neither gets further ahead than one node's work.
+    """While one package waits, no other gets further ahead of it than two nodes' work beyond where it was.
 
-    Holds for tasks of one node, of equal priority, that need the same slots.
+    One node is what the other may have been behind at first, for a package that comes late starts level with the
+    least served one and not with nothing; one is what any taking of turns costs. Holds for tasks of one node, of equal
+    priority, that need the same slots.
     """
     served: dict[str, float] = {}
     lead: dict[tuple[str, str], float] = {}
@@ -165,7 +167,7 @@ def fairness(trace: Trace) -> None:
         gap = {other: served.get(mine, 0.0) - served.get(other, 0.0) for other in waiting - {mine}}
         served[mine] = served.get(mine, 0.0) + expected_seconds(nodes[start.key].node)
         for other, before in gap.items():
-            allowed = lead.setdefault((mine, other), max(before, 0.0)) + longest
+            allowed = lead.setdefault((mine, other), max(before, 0.0)) + 2 * longest
             ahead = served[mine] - served.get(other, 0.0)
             assert ahead <= allowed + ROUNDING_S, (
                 f"at {start.at} {mine!r} is {ahead} ahead of {other!r}, which waits"

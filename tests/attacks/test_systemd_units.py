@@ -204,6 +204,8 @@ def test_no_service_outside_can_be_asked_to_act_for_the_night() -> None:
         value for _, key, value in directives(SHIPPED / "pantheon.service") if key == "InaccessiblePaths"
     ]
     hidden = {Path(path.removeprefix("-")) for value in found for path in value.split()}
+    if ("Service", "PrivateTmp", "yes") in directives(SHIPPED / "pantheon.service"):
+        hidden.add(Path("/tmp"))
     for path in outside_services(4711):
         assert path in hidden or any(parent in hidden for parent in path.parents), path
 

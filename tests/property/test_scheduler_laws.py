@@ -28,5 +28,5 @@ def test_the_most_urgent_node_is_overtaken_a_bounded_number_of_times(case: Case)
 @settings(max_examples=150)
 @given(rivals())
 def test_packages_that_wait_get_equal_shares(case: Case) -> None:
-    """Whenever two packages both wait, neither gets more than one node's work further ahead."""
+    """While a package waits, no other gets more than two nodes' work further ahead of it."""
     laws.fairness(simulate(case))

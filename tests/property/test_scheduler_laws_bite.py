@@ -85,13 +85,20 @@ def slots_never_come_back(patch: Patch) -> None:
 
 
 def one_attempt_too_few(patch: Patch) -> None:
-    async def take_end(sound: Any, self: Scheduler, group: Any, node: PlannedNode, ended: Any) -> None:
-        if isinstance(ended, Again):
-            ended = NodeEnded(NodeState.FAILED, "as planned")
-            await self.end(ended.state, ended.cause, (node.key,))
-        await sound(self, group, node, ended)
+    def init(sound: Any, self: Scheduler) -> None:
+        sound(self)
+        run = self.run
 
-    wrap(patch, Scheduler, "_take_end", take_end)
+        async def once(node: PlannedNode, release: Any) -> Any:
+            ended = await run(node, release)
+            if isinstance(ended, Again):
+                ended = NodeEnded(NodeState.FAILED, "as planned")
+                await self.end(ended.state, ended.cause, (node.key,))
+            return ended
+
+        self.run = once
+
+    wrap(patch, Scheduler, "__post_init__", init)
 
 
 def another_attempt_without_waiting(patch: Patch) -> None:

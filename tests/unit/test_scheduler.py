@@ -374,3 +374,30 @@ async def test_what_is_requeued_runs_again_with_what_it_had_stopped() -> None:
         await scheduler.run_all()
     assert recorder.started == ["a#n1", "b#n1", "a#n1", "a#n2"]
     assert set(scheduler.ended.values()) == {DONE}
+
+
+async def test_a_second_word_does_not_cut_the_recording_of_a_cancelled_node() -> None:
+    """Orders that come while a cancellation is being recorded leave it alone, and the night comes to its end."""
+    nodes = Recorder(planned("a#n1"))
+    running, recording = asyncio.Event(), asyncio.Event()
+
+    async def run(_: PlannedNode, release: Release) -> NodeEnded:
+        running.set()
+        await asyncio.sleep(3600)
+        return DONE
+
+    async def end(state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
+        recording.set()
+        await asyncio.sleep(0.02)
+        await nodes.end(state, cause, keys)
+
+    nodes.run = run  # type: ignore[method-assign]
+    scheduler = nodes.scheduler()
+    scheduler.end = end
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(scheduler.run_all(), name="night")
+        await running.wait()
+        scheduler.obey(Standing(cancelled_tasks={"a": "wrong"}))
+        await recording.wait()
+        scheduler.obey(Standing(cancelled_tasks={"a": "wrong"}, paused=True))
+    assert nodes.ends == [(NodeState.CANCELLED, ("a#n1",))]
