@@ -195,7 +195,10 @@ def listen(path: Path, uid: int) -> socket.socket:
     try:
         found = folder.stat()
         if found.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(found.st_mode) & forbidden:
-            raise SignatureError(f"others can enter {folder}", hint=f"chmod o-rwx {folder}")
+            raise SignatureError(
+                f"others can enter {folder}",
+                hint="put the socket into a folder that only this user can enter",
+            )
         before = os.umask(0o777 & ~mode)
         try:
             listening.bind(str(path))

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pantheon.core.errors import ConfigError
+
 PREFIX = "PANTHEON_"
 CONTAINED = "PANTHEON_CONTAINED"
 """Set by a night for itself when it moves into a network namespace: inode of the one that it came from."""
@@ -45,6 +47,16 @@ def base_folder(variable: str, fallback: str) -> Path:
     Args:
         variable: ``XDG_CONFIG_HOME`` and its kin; a relative value is ignored, as the specification demands.
         fallback: path under the home folder.
+
+    Raises:
+        ConfigError: neither the variable nor a home folder is there.
     """
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / fallback
+    if value.startswith("/"):
+        return Path(value)
+    try:
+        return Path.home() / fallback
+    except RuntimeError as error:
+        raise ConfigError(
+            "this user has no home folder", hint=f"set HOME, or {variable} to an absolute path"
+        ) from error

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from pantheon.core.records import BatchRecord, NightRecord, NodeRecord, NodeState, TaskOutcome, TaskRecord
+from pantheon.core.records import (
+    BatchRecord,
+    NightRecord,
+    NightState,
+    NodeRecord,
+    NodeState,
+    TaskOutcome,
+    TaskRecord,
+)
 from pantheon.ports.store import Store
 from pantheon.shell.cli.app import run
 from pantheon.shell.config import Project, load_project
@@ -94,6 +102,14 @@ def test_a_reason_is_asked_for(project: Project, verb: str, capsys: pytest.Captu
     assert "--reason" in capsys.readouterr().err
 
 
+def test_a_reason_has_words_in_it(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blanks are no reason; nothing is recorded."""
+    in_store(project, open_night)
+    assert order(project, "pause", "--reason", "  ") == 2
+    assert "say why" in capsys.readouterr().err
+    assert in_store(project, lambda store: store.orders("n1")) == ()
+
+
 def test_held_tasks_wait_until_they_are_released(project: Project) -> None:
     """By day a hold keeps a task out of the next night; the beginning of its name is enough."""
     in_store(project, queue)
@@ -149,3 +165,26 @@ def test_a_failed_task_is_requeued(project: Project, capsys: pytest.CaptureFixtu
     assert f"requeue {ONE}: a" in capsys.readouterr().out
     assert order(project, "requeue", "fm-2", "--reason", "mended") == 2
     assert TWO in capsys.readouterr().err
+
+
+def test_all_that_was_not_accepted_is_requeued_at_once(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--failed`` takes every such task of the last night and no other; said again it finds nothing."""
+
+    async def fail(store: Store) -> None:
+        await open_night(store)
+        await store.end_nodes("n1", [f"{ONE}#a", f"{TWO}#a"], NodeState.CANCELLED, "stop")
+        await store.finish_task("n1", ONE, TaskOutcome.CANCELLED, "stop")
+        await store.finish_task("n1", TWO, TaskOutcome.CANCELLED, "stop")
+        await store.close_night("n1", {})
+
+    in_store(project, fail)
+    assert order(project, "requeue", "--failed", "fm-1", "--reason", "x") == 2
+    assert order(project, "requeue", "--failed", "--reason", "mended", "--dry-run") == 0
+    assert capsys.readouterr().out.count("would requeue") == 2
+    assert order(project, "requeue", "--failed", "--reason", "mended") == 0
+    assert capsys.readouterr().out.count("waits for the next night") == 2
+    assert len(in_store(project, lambda store: store.tasks(pending=True))) == 2
+    assert order(project, "requeue", "--failed", "--reason", "mended", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["orders"] == []

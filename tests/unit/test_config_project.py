@@ -6,6 +6,7 @@ import pytest
 
 from pantheon.core.errors import ConfigError
 from pantheon.shell.config import FILE, Config, find_user_paths, load_project
+from pantheon.shell.environment import base_folder
 from pantheon.shell.settings import dotted_keys, variable_of
 
 TEMPLATE = Path(__file__).parents[2] / "pantheon" / "shell" / "content" / FILE
@@ -116,3 +117,16 @@ def test_every_key_has_its_own_variable() -> None:
     """No two keys share a variable."""
     keys = list(dotted_keys(Config))
     assert len({variable_of(key, "P_") for key in keys}) == len(keys)
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user id that no account has, and no HOME: a sentence, not a traceback."""
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    with pytest.raises(ConfigError, match="no home folder") as caught:
+        base_folder("XDG_CONFIG_HOME", ".config")
+    assert "XDG_CONFIG_HOME" in (caught.value.hint or "")

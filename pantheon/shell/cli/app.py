@@ -54,7 +54,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """Command -> its one line in the help; in the order of a day."""
 
-ORDERS = frozenset({"pause", "resume", "drain", "cancel", "hold", "release", "requeue"})
+ORDERS = frozenset({"pause", "resume", "drain", "cancel", "hold", "release"})
 """Commands that share one module."""
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
