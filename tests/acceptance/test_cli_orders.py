@@ -13,7 +13,6 @@ import pytest
 from pantheon.core.records import (
     BatchRecord,
     NightRecord,
-    NightState,
     NodeRecord,
     NodeState,
     TaskOutcome,
