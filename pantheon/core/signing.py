@@ -11,7 +11,8 @@ Invariants:
 from collections.abc import Sequence
 from datetime import datetime
 
-from pantheon.core.canonical import digest_bytes, digest_value
+from pantheon.core.attestations import parse_review
+from pantheon.core.canonical import digest_bytes
 from pantheon.core.checkpoint import parse_checkpoint
 from pantheon.core.delegation import NIGHT_ROLE, REVIEWER_ROLES, Delegation, read_place
 from pantheon.core.errors import SignatureError
@@ -41,7 +42,8 @@ class SigningRules:
         self._next_seq = next_seq
         self._last = ""
         """Digest of the statement that was signed last."""
-        self._verdicts: dict[tuple[str, str], str] = {}
+        self._verdicts: dict[tuple[str, str, str], str] = {}
+        """(Role, base, head) -> the verdict."""
         before = delegation.previous
         own = before is not None and before.origin == delegation.origin and before.size < next_seq
         self._checkpoint = before if own else None
@@ -109,6 +111,7 @@ class SigningRules:
             raise SignatureError(f"the key of {role} signs its own verdicts only")
         if verdict not in ("pass", "fail"):
             raise SignatureError("a verdict is pass or fail")
-        subject = digest_value([one.model_dump(mode="json") for one in statement.subject])
-        if self._verdicts.setdefault((role, subject), verdict) != verdict:
+        review = parse_review(statement)
+        # Neither the order of the subjects nor a diff or a tree that the night names makes it another change.
+        if self._verdicts.setdefault((role, review.base, review.head), verdict) != verdict:
             raise SignatureError(f"{reviewer} has given another verdict on this change already")

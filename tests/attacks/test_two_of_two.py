@@ -152,9 +152,14 @@ async def test_a_verdict_that_says_more_than_a_verdict_may_is_none(court: Court)
         await court.ledger.enter(
             REVIEW_PREDICATE, subjects, {**predicate, "verdict": "approve"}, role=reviewer_role(B)
         )
-    await court.ledger.enter(
-        REVIEW_PREDICATE, subjects, {**predicate, "override": True}, role=reviewer_role(B)
-    )
+    more = {**predicate, "override": True}
+    with pytest.raises(SignatureError, match="malformed"):
+        await court.ledger.enter(REVIEW_PREDICATE, subjects, more, role=reviewer_role(B))
+    place = {"night": NIGHT, "seq": 9, "at": court.ledger.clock.now().isoformat()}
+    payload = make_statement(subjects, REVIEW_PREDICATE, {**more, "ledger": place})
+    held = court.ledger.signer.held  # type: ignore[attr-defined]
+    signature = held._keys[reviewer_role(B)].sign(pae(PAYLOAD_TYPE, payload))
+    court.plant(seal(payload, [("x", signature)]).to_bytes())
     assert f"{B}: no signed verdict" in court.against()
 
 
@@ -171,6 +176,28 @@ async def test_a_reviewer_does_not_change_its_mind(
     await court.say(first)
     with pytest.raises(SignatureError, match="another verdict"):
         await court.say(second)
+
+
+@pytest.mark.parametrize("how", ["subjects turned round", "another diff", "another tree"])
+async def test_the_same_change_in_other_words_is_the_same_change(court: Court, how: str) -> None:
+    """However the night names a change, its reviewer's key gives one verdict on the commit and its base."""
+    held = court.ledger.signer.held  # type: ignore[attr-defined]
+    await court.say(verdict(B, verdict="fail"))
+    tree, diff = (
+        "f" * 40 if how == "another tree" else CHANGE.tree,
+        "0" * 64 if how == "another diff" else DIFF,
+    )
+
+    def wish(said: str) -> SigningRequest:
+        subjects, predicate = review_claim(verdict(B, verdict=said, tree=tree), diff, whose(2))
+        place = {"night": NIGHT, "seq": 2, "at": court.ledger.clock.now().isoformat()}
+        made = json.loads(make_statement(subjects, REVIEW_PREDICATE, {**predicate, "ledger": place}))
+        if how == "subjects turned round":
+            made["subject"].reverse()
+        return SigningRequest(reviewer_role(B), json.dumps(made).encode())
+
+    assert "another verdict" in held.sign_statements([wish("pass")]).refusal
+    assert held.sign_statements([wish("fail")]).refusal == "", "the control: the same verdict again is signed"
 
 
 async def test_a_later_process_cannot_outvote_an_earlier_verdict(court: Court) -> None:
