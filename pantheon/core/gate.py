@@ -1,12 +1,16 @@
-"""The gate's decision: a pure, monotonic function from evidence to allow or deny.
+"""The gate's decision: a pure, monotonic function from evidence to allow, deny or hold.
+
+Deny stands above hold, and hold above allow: one reason to deny denies whatever else there is, and a change that
+nothing denies is held when a person must look at it. A held change never lands at night.
 
 Invariants (property-tested):
 - the order in which evidence arrived does not matter;
-- taking away what speaks for a change never turns deny into allow, nor does taking away anything where each
-  reviewer spoke once and every check is required;
+- taking away what speaks for a change never turns deny or hold into allow, nor does taking away anything where
+  each reviewer spoke once and every check is required;
 - a verdict that contradicts itself (a pass with a negative margin or with reasons against) denies;
-- a verdict counts only for exactly the base, head and tree it was given for;
-- a check that failed cannot be outvoted.
+- a verdict counts only for exactly the base, head, tree and merged tree it was given for;
+- a check that failed cannot be outvoted;
+- the word of a reviewer who is not qualified is no evidence, neither for nor against: the change is held.
 
 Source: DESIGN.md, section 10.
 """
@@ -27,6 +31,8 @@ class CheckResult(Frozen):
     passed: bool
     reason: str = ""
     """Why not; empty when it passed."""
+    hold: bool = False
+    """It did not pass, and the policy lets a person look at it instead of denying."""
 
 
 class CheckReport(Frozen):
@@ -36,11 +42,20 @@ class CheckReport(Frozen):
     head: str
     tree: str
     checks: tuple[CheckResult, ...]
+    merged: str | None = None
+    """Tree that would land, where it is not the head's own."""
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """``name: reason`` of each failed check."""
-        return tuple(f"{check.name}: {check.reason}" for check in self.checks if not check.passed)
+        """``name: reason`` of each check that did not pass, those that hold included."""
+        return tuple(
+            f"{check.name}: {check.reason}" for check in self.checks if check.hold or not check.passed
+        )
+
+    @property
+    def denials(self) -> tuple[str, ...]:
+        """``name: reason`` of each failed check that no person is asked about."""
+        return tuple(f"{one.name}: {one.reason}" for one in self.checks if not one.passed and not one.hold)
 
 
 class Change(Frozen):
@@ -49,6 +64,14 @@ class Change(Frozen):
     base: str
     head: str
     tree: str
+    """Tree of the head."""
+    merged: str | None = None
+    """Tree that would land, where it is not the head's own."""
+
+    @property
+    def lands(self) -> str:
+        """The tree that would land."""
+        return self.merged or self.tree
 
 
 class Rules(Frozen):
@@ -58,14 +81,16 @@ class Rules(Frozen):
     """Names of the checks that must be present and passed."""
     reviewers: tuple[str, ...] = Field(min_length=2)
     """Names of the reviewers that must all pass the change."""
+    qualified: frozenset[str] | None = None
+    """Names of the reviewers whose word counts; None: of all. What any other one says is no evidence."""
 
 
 class Decision(Frozen):
     """The gate's answer."""
 
-    decision: Literal["allow", "deny"]
+    decision: Literal["allow", "deny", "hold"]
     reasons: tuple[str, ...]
-    """Why it was denied; empty when allowed."""
+    """Why it was denied or held; empty when allowed."""
     explanation: str
     """One sentence for people."""
     change: Change
@@ -87,20 +112,20 @@ def decide(
         rules: what the gate demands.
         objections: what else is against it, such as the want of signatures; each denies.
     """
-    reasons = [
+    against = [
         *_against_checks(change, report, rules),
         *_against_reviews(change, reviews, rules),
-        *objections,
+        *sorted(set(objections)),
     ]
     if len(set(rules.reviewers)) < 2:
-        reasons.append("policy: fewer than two different reviewers are required")
-    if reasons:
-        return Decision(
-            decision="deny",
-            reasons=tuple(reasons),
-            explanation="Denied: " + "; ".join(reasons),
-            change=change,
-        )
+        against.append("policy: fewer than two different reviewers are required")
+    doubts = [*_held_checks(report), *_unqualified(rules)]
+    if against:
+        told = "Denied: " + "; ".join(against)
+        return Decision(decision="deny", reasons=(*against, *doubts), explanation=told, change=change)
+    if doubts:
+        told = "Held, a person must look at it: " + "; ".join(doubts)
+        return Decision(decision="hold", reasons=tuple(doubts), explanation=told, change=change)
     return Decision(
         decision="allow",
         reasons=(),
@@ -112,19 +137,30 @@ def decide(
 def _against_checks(change: Change, report: CheckReport | None, rules: Rules) -> list[str]:
     if report is None:
         return ["checks: missing"]
-    if (report.base, report.head, report.tree) != (change.base, change.head, change.tree):
+    if not _is_about(report, change):
         return ["checks: made for another change"]
-    passed = {check.name for check in report.checks if check.passed}
-    failed = {check.name for check in report.checks if not check.passed}
-    missing = sorted(set(rules.checks) - passed - failed)
-    return [*sorted(report.failures), *(f"{name}: the check is missing" for name in missing)]
+    there = {check.name for check in report.checks}
+    missing = sorted(set(rules.checks) - there)
+    return [*sorted(set(report.denials)), *(f"{name}: the check is missing" for name in missing)]
+
+
+def _held_checks(report: CheckReport | None) -> list[str]:
+    return [] if report is None else sorted(set(report.failures) - set(report.denials))
+
+
+def _unqualified(rules: Rules) -> list[str]:
+    if rules.qualified is None:
+        return []
+    return [f"{name}: is not qualified" for name in sorted(set(rules.reviewers) - rules.qualified)]
 
 
 def _against_reviews(change: Change, reviews: Sequence[Review], rules: Rules) -> list[str]:
     reasons = []
     for name in sorted(set(rules.reviewers)):
+        if rules.qualified is not None and name not in rules.qualified:
+            continue
         own = [review for review in reviews if review.reviewer == name]
-        bound = [r for r in own if (r.base, r.head, r.tree) == (change.base, change.head, change.tree)]
+        bound = [review for review in own if _is_about(review, change)]
         if not own:
             reasons.append(f"{name}: no verdict")
         elif len(bound) != len(own):
@@ -133,6 +169,11 @@ def _against_reviews(change: Change, reviews: Sequence[Review], rules: Rules) ->
             said = sorted({reason for review in bound for reason in review.reasons})
             reasons.append(f"{name}: " + ("; ".join(said) or "did not pass it"))
     return reasons
+
+
+def _is_about(evidence: CheckReport | Review, change: Change) -> bool:
+    same = (evidence.base, evidence.head, evidence.tree) == (change.base, change.head, change.tree)
+    return same and (evidence.merged or evidence.tree) == change.lands
 
 
 def _passes(review: Review) -> bool:

@@ -62,6 +62,8 @@ class Review(Frozen):
     head: str
     tree: str
     questions: tuple[Contrast, ...] = ()
+    merged: str | None = None
+    """Tree that would land, where it is not the head's own."""
 
 
 def question_text(question: Question, first: str, second: str) -> str:

@@ -11,9 +11,12 @@ CHANGE = Change(base="b" * 40, head="c" * 40, tree="d" * 40)
 RULES = Rules(checks=("scope", "body"), reviewers=("review.peerA", "review.peerB"))
 
 
-def report(**passed: bool) -> CheckReport:
-    """A check report on the change."""
-    results = tuple(CheckResult(name=n, passed=p, reason="" if p else "no") for n, p in passed.items())
+def report(**passed: bool | None) -> CheckReport:
+    """A check report on the change; None: a person must look."""
+    results = tuple(
+        CheckResult(name=n, passed=bool(p), hold=p is None, reason="" if p else "no")
+        for n, p in passed.items()
+    )
     return CheckReport(**CHANGE.model_dump(), checks=results)
 
 
@@ -44,11 +47,12 @@ reviews = st.lists(
     | st.sampled_from(GOOD),
     max_size=5,
 )
+outcomes = st.sampled_from([True, False, None])
 reports = (
-    st.none()
-    | st.builds(report, scope=st.booleans(), body=st.booleans())
-    | st.builds(report, scope=st.booleans())
+    st.none() | st.builds(report, scope=outcomes, body=outcomes) | st.builds(report, scope=st.booleans())
 )
+qualified = st.none() | st.frozensets(st.sampled_from(["review.peerA", "review.peerB", "other"]))
+RANK = {"deny": 0, "hold": 1, "allow": 2}
 
 
 def test_full_agreement_allows() -> None:
@@ -74,13 +78,13 @@ def test_taking_support_away_never_allows(checks: CheckReport | None, given_revi
     for gone in given_reviews:
         if speaks_for(gone):
             fewer = [r for r in given_reviews if r is not gone]
-            assert decide(CHANGE, checks, fewer, RULES).decision == "deny"
+            assert decide(CHANGE, checks, fewer, RULES).decision != "allow"
     assert decide(CHANGE, None, given_reviews, RULES).decision == "deny"
     if checks is not None:
         for place in range(len(checks.checks)):
             left = checks.checks[:place] + checks.checks[place + 1 :]
             smaller = checks.model_copy(update={"checks": left})
-            assert decide(CHANGE, smaller, given_reviews, RULES).decision == "deny"
+            assert decide(CHANGE, smaller, given_reviews, RULES).decision != "allow"
 
 
 @given(reports, reviews, st.data())
@@ -92,13 +96,13 @@ def test_silencing_a_reviewer_never_allows(
     if decide(CHANGE, checks, once, RULES).decision == "allow":
         return
     fewer = data.draw(st.lists(st.sampled_from(once), unique_by=id)) if once else []
-    assert decide(CHANGE, checks, fewer, RULES).decision == "deny"
+    assert decide(CHANGE, checks, fewer, RULES).decision != "allow"
 
 
 @given(reports, reviews)
 def test_allow_means_full_agreement(checks: CheckReport | None, given_reviews: list[Review]) -> None:
     """Whatever is allowed has every check passed and only verdicts that pass it, one at least from each reviewer."""
-    if decide(CHANGE, checks, given_reviews, RULES).decision == "deny":
+    if decide(CHANGE, checks, given_reviews, RULES).decision != "allow":
         return
     assert checks is not None
     assert {check.name for check in checks.checks if check.passed} == set(RULES.checks)
@@ -155,6 +159,84 @@ def test_a_check_that_both_passed_and_failed_denies() -> None:
         checks=(*report(scope=True, body=False).checks, CheckResult(name="body", passed=True)),
     )
     assert decide(CHANGE, both, GOOD, RULES).decision == "deny"
+
+
+@given(
+    reports,
+    reviews,
+    qualified,
+    st.lists(st.sampled_from(["no signature", "tests: worse"]), max_size=2),
+    st.data(),
+)
+def test_no_part_of_the_evidence_allows_or_frees_by_its_absence(
+    checks: CheckReport | None,
+    given_reviews: list[Review],
+    who: frozenset[str] | None,
+    objections: list[str],
+    data: st.DataObject,
+) -> None:
+    """Without what one reviewer or one check said, or without the report, a decision never gets better."""
+    rules = RULES.model_copy(update={"qualified": who})
+    before = RANK[decide(CHANGE, checks, given_reviews, rules, objections).decision]
+    silent = data.draw(st.sampled_from(rules.reviewers))
+    fewer = [one for one in given_reviews if one.reviewer != silent]
+    assert RANK[decide(CHANGE, checks, fewer, rules, objections).decision] <= before
+    assert decide(CHANGE, None, given_reviews, rules, objections).decision == "deny"
+    if checks is not None:
+        gone = data.draw(st.sampled_from(rules.checks))
+        left = tuple(one for one in checks.checks if one.name != gone)
+        smaller = checks.model_copy(update={"checks": left})
+        assert decide(CHANGE, smaller, given_reviews, rules, objections).decision == "deny"
+
+
+@given(reviews, qualified)
+def test_the_word_of_the_unqualified_is_no_evidence(
+    given_reviews: list[Review], who: frozenset[str] | None
+) -> None:
+    """Whatever a reviewer says who is not qualified, the decision is the same, and never allow."""
+    rules = RULES.model_copy(update={"qualified": who})
+    good = report(scope=True, body=True)
+    made = decide(CHANGE, good, given_reviews, rules)
+    if who is None or who >= set(RULES.reviewers):
+        assert made == decide(CHANGE, good, given_reviews, RULES)
+        return
+    assert made.decision != "allow"
+    assert made == decide(CHANGE, good, [one for one in given_reviews if one.reviewer in who], rules)
+
+
+def test_what_a_person_must_see_is_held_and_says_so() -> None:
+    """A check that holds and a reviewer who is not qualified hold a change that nothing denies, with the reason."""
+    held = decide(CHANGE, report(scope=True, body=None), GOOD, RULES)
+    assert held.decision == "hold" and held.reasons == ("body: no",) and "person" in held.explanation
+    doubted = decide(
+        CHANGE, report(scope=True, body=True), GOOD, RULES.model_copy(update={"qualified": frozenset()})
+    )
+    assert doubted.decision == "hold" and len(doubted.reasons) == 2
+    assert decide(CHANGE, report(scope=False, body=None), GOOD, RULES).decision == "deny"
+    assert decide(CHANGE, report(scope=True, body=None), GOOD[:1], RULES).decision == "deny"
+
+
+def test_a_check_that_holds_and_says_it_passed_holds() -> None:
+    """A result that contradicts itself is read the worse way."""
+    odd = CheckReport(
+        **CHANGE.model_dump(),
+        checks=(*report(scope=True).checks, CheckResult(name="body", passed=True, hold=True, reason="no")),
+    )
+    assert decide(CHANGE, odd, GOOD, RULES).decision == "hold"
+
+
+def test_evidence_is_bound_to_the_tree_that_would_land() -> None:
+    """Verdicts and checks on the head do not count for a merge that comes to another tree, and the other way round."""
+    good = report(scope=True, body=True)
+    merged = {"merged": "e" * 40}
+    other = CHANGE.model_copy(update=merged)
+    there = [one.model_copy(update=merged) for one in GOOD]
+    assert decide(other, good.model_copy(update=merged), there, RULES).decision == "allow"
+    assert decide(other, good, there, RULES).decision == "deny"
+    assert decide(other, good.model_copy(update=merged), GOOD, RULES).decision == "deny"
+    assert decide(CHANGE, good, there, RULES).decision == "deny"
+    same = CHANGE.model_copy(update={"merged": CHANGE.tree})
+    assert decide(same, good, GOOD, RULES).decision == "allow"
 
 
 def speaks_for(one: Review) -> bool:
