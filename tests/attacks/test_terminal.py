@@ -310,6 +310,12 @@ ASKED: dict[str, list[list[str]]] = {
         ["show", "--json", "note-0002"],
         ["show", EVIL],
     ],
+    "review": [
+        *(["review", "show", f"note-{number:04}"] for number in range(8)),
+        ["review", "show", "--json", "note-0002"],
+        ["review", EVIL],
+        ["review", "show", EVIL],
+    ],
     "report": [["report"], ["report", "--json"], ["report", EVIL]],
     "signer": [["signer", EVIL]],
     "models": [

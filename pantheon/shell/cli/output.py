@@ -48,6 +48,11 @@ def emit(text: str) -> None:
     sys.stdout.write(visible(text) + "\n")
 
 
+def emit_toned(text: str, tone: Tone) -> None:
+    """Write data to stdout, coloured where that is allowed."""
+    sys.stdout.write(paint(visible(text), tone, sys.stdout) + "\n")
+
+
 def emit_line(value: Any) -> None:
     """Write a value to stdout as one line of ASCII JSON."""
     sys.stdout.write(to_json(value) + "\n")

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from pantheon.core.overview import TaskStory, find_task
+from pantheon.core.overview import TaskStory
 from pantheon.core.records import AttemptRecord
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows
 from pantheon.shell.config import Project
-from pantheon.shell.wiring import look_into_store
+from pantheon.shell.judging import read_story
 
 
 @click.command("show")
@@ -28,18 +28,6 @@ def command(session: Session, task: str, as_json: bool) -> None:
         emit_json(_as_data(project, story))
     else:
         _tell(project, story)
-
-
-async def read_story(project: Project, name: str) -> TaskStory:
-    """Read one task with its nodes and attempts. Raises ``ConfigError``, ``StoreError``."""
-    async with look_into_store(project) as store:
-        record = find_task(() if store is None else await store.tasks(), name)
-        if store is None or record.night is None:
-            return TaskStory(task=record, night=None, nodes=(), attempts=())
-        nodes = tuple(node for node in await store.nodes(record.night) if node.task == record.key)
-        keys = {node.key for node in nodes}
-        attempts = tuple(one for one in await store.attempts(record.night) if one.node in keys)
-        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts)
 
 
 def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""A noun with verbs of its own: a group that imports a verb when it is called, not before."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyVerbs(click.Group):
+    """A group of commands, each in a module ``pantheon.shell.cli.NOUN_VERB`` that exposes ``command``.
+
+    Args:
+        verbs: verb -> its one line in the help.
+    """
+
+    def __init__(self, *args: Any, verbs: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
+        if cmd_name not in self._verbs:
+            return None
+        module = importlib.import_module(f"pantheon.shell.cli.{self.name}_{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (as above)
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._verbs.items()))

@@ -1,0 +1,46 @@
+"""Reads what was said of one task's change, for the commands that tell it."""
+
+from collections.abc import Mapping
+
+from pantheon.core.errors import PantheonError
+from pantheon.core.overview import TaskStory, find_task
+from pantheon.report.judgement import Floors, Judgement, read_judgement
+from pantheon.shell.config import Project
+from pantheon.shell.wiring import load_agents, look_into_store, project_evidence
+
+
+async def read_story(project: Project, name: str) -> TaskStory:
+    """Read one task with its nodes and attempts. Raises ``ConfigError``, ``StoreError``."""
+    async with look_into_store(project) as store:
+        record = find_task(() if store is None else await store.tasks(), name)
+        if store is None or record.night is None:
+            return TaskStory(task=record, night=None, nodes=(), attempts=())
+        nodes = tuple(node for node in await store.nodes(record.night) if node.task == record.key)
+        keys = {node.key for node in nodes}
+        attempts = tuple(one for one in await store.attempts(record.night) if one.node in keys)
+        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts)
+
+
+async def judge(project: Project, name: str) -> Judgement:
+    """Read what was said of a task's change. Raises ``ConfigError``, ``StoreError``."""
+    return await read_judgement(
+        await read_story(project, name), project_evidence(project), reviewer_floors(project)
+    )
+
+
+def reviewer_floors(project: Project) -> Mapping[str, Floors]:
+    """Return what the project's reviewers demand now; nothing where they cannot be read any more."""
+    try:
+        agents = load_agents(project)
+    except PantheonError:
+        # What was said is told whatever became of the agents since.
+        return {}
+    return {
+        name: Floors(
+            version=agent.spec.version,
+            questions={question.id: question.floor for question in agent.spec.question},
+            label_mass=agent.spec.label_mass_floor,
+        )
+        for name, agent in agents.items()
+        if agent.spec.role == "reviewer"
+    }
