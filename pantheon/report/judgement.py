@@ -6,7 +6,7 @@ Invariants:
 - every text has passed ``core.visible``; nothing here decides anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -28,6 +28,8 @@ LIMITS = Limits(diff_bytes=400_000)
 class CheckShown(Frozen):
     """One deterministic check."""
 
+    node: str
+    """The node that ran it."""
     name: str
     passed: bool
     reason: str = ""
@@ -67,15 +69,20 @@ class VerdictShown(Frozen):
     """Of its evidence, below the artifacts."""
 
 
+class ChangeShown(Frozen):
+    """The change that was judged."""
+
+    base: str
+    head: str
+    tree: str
+
+
 class DecisionShown(Frozen):
     """What the gate decided."""
 
     decision: str
     explanation: str
     reasons: tuple[str, ...]
-    base: str
-    head: str
-    tree: str
 
 
 class MissingNode(Frozen):
@@ -94,9 +101,9 @@ class Judgement(Frozen):
     outcome: str
     """A task outcome, or ``open``."""
     cause: str
+    change: ChangeShown | None
+    """As the gate, else the checks, were given it; None where neither has looked at one."""
     checks: tuple[CheckShown, ...]
-    checks_left: bool
-    """Whether there is a report of the checks at all."""
     reviews: tuple[VerdictShown, ...]
     decision: DecisionShown | None
     landed: str
@@ -134,27 +141,25 @@ async def read_judgement(
         key: await read_attempt(evidence, one, nodes.get(key), story.task.key, LIMITS)
         for key, one in last.items()
     }
-    outputs = [_output(one) for one in last.values() if not shown[one.node].facts.agent]
+    outputs = {key: _output(one) for key, one in last.items() if not shown[key].facts.agent}
+    decided = next((one for one in outputs.values() if "decision" in one), None)
     diffs = [one.diff for one in shown.values() if one.diff is not None]
-    under_review = next(
-        (shown[key].diff for key, one in last.items() if "checks" in _output(one) and shown[key].diff), None
-    )
+    under_review = next((shown[key].diff for key, one in outputs.items() if "checks" in one), None)
     diff = under_review or (diffs[-1] if diffs else None)
-    checks = next((_checks(one) for one in reversed(outputs) if "checks" in one), None)
     return Judgement(
         task=visible(story.task.key),
         night=story.night,
         outcome=story.task.outcome or "open",
         cause=text(story.task.cause),
-        checks=checks or (),
-        checks_left=checks is not None,
+        change=_change(decided, outputs.values()),
+        checks=tuple(check for key, one in outputs.items() for check in _checks(shown[key].facts.node, one)),
         reviews=tuple(
             _verdict(one.review, one, floors.get(one.review.reviewer), diff)
             for one in shown.values()
             if one.review is not None
         ),
-        decision=next((_decision(one) for one in reversed(outputs) if "decision" in one), None),
-        landed=next((text(one["commit"], 64) for one in reversed(outputs) if "commit" in one), ""),
+        decision=None if decided is None else _decision(decided),
+        landed=next((text(one["commit"], 64) for one in outputs.values() if "commit" in one), ""),
         missing=tuple(
             MissingNode(node=visible(node.node), state=node.state.value, cause=text(node.cause))
             for node in story.nodes
@@ -170,25 +175,30 @@ def _output(attempt: AttemptRecord) -> Mapping[str, Any]:
     return mapping(attempt.result.metrics.get("output")) if attempt.result is not None else {}
 
 
-def _checks(output: Mapping[str, Any]) -> tuple[CheckShown, ...]:
+def _change(decided: Mapping[str, Any] | None, outputs: Iterable[Mapping[str, Any]]) -> ChangeShown | None:
+    said = mapping((decided or {}).get("change")) or next((one for one in outputs if "checks" in one), {})
+    names = [text(said.get(name), 64) for name in ("base", "head", "tree")]
+    return ChangeShown(base=names[0], head=names[1], tree=names[2]) if all(names) else None
+
+
+def _checks(node: str, output: Mapping[str, Any]) -> tuple[CheckShown, ...]:
     found = [mapping(one) for one in items(output.get("checks"))]
     return tuple(
         CheckShown(
-            name=text(one.get("name"), 60), passed=one.get("passed") is True, reason=text(one.get("reason"))
+            node=node,
+            name=text(one.get("name"), 60),
+            passed=one.get("passed") is True,
+            reason=text(one.get("reason")),
         )
         for one in found
     )
 
 
 def _decision(output: Mapping[str, Any]) -> DecisionShown:
-    change = mapping(output.get("change"))
     return DecisionShown(
         decision=text(output.get("decision"), 20),
         explanation=text(output.get("explanation")),
         reasons=tuple(text(one) for one in items(output.get("reasons"))),
-        base=text(change.get("base"), 64),
-        head=text(change.get("head"), 64),
-        tree=text(change.get("tree"), 64),
     )
 
 
@@ -222,9 +232,3 @@ def _places(diff: DiffShown | None, proposal: str) -> tuple[str, ...]:
     if diff is None:
         return ()
     return tuple(f"{visible(place.path)}:{place.line}" for place in find_places(diff.excerpt.text, proposal))
-
-
-def first_words(places: Sequence[str], limit: int = 3) -> str:
-    """Return the first places in words."""
-    more = len(places) - limit
-    return ", ".join(places[:limit]) + (f" and {more} more" if more > 0 else "")

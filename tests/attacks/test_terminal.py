@@ -310,6 +310,12 @@ ASKED: dict[str, list[list[str]]] = {
         ["show", "--json", "note-0002"],
         ["show", EVIL],
     ],
+    "gate": [
+        *(["gate", "explain", f"note-{number:04}"] for number in range(8)),
+        ["gate", "explain", "--json", "note-0002"],
+        ["gate", EVIL],
+        ["gate", "explain", EVIL],
+    ],
     "review": [
         *(["review", "show", f"note-{number:04}"] for number in range(8)),
         ["review", "show", "--json", "note-0002"],

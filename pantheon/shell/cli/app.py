@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "Tell what is queued, what runs, and how the last night ended.",
         "capacity": "Tell whether tonight's queue fits into the window, and what it may land.",
         "show": "Tell what became of one task, and why.",
+        "gate": "Tell why a change was accepted, denied or held.",
         "review": "Look at what the reviewers said of a change.",
         "report": "Write and name the morning report.",
         "verify": "Verify what a night left, with nothing but its folder and a public key.",
