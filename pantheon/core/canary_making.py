@@ -1,0 +1,94 @@
+"""Makes canaries: spoils a real change in a way that every reviewer's questions are about.
+
+Only what is wrong for certain is taken: metadata whose words hardly occur in the target. In all other respects it
+passes the checks of a proposal, so that nothing but the fault gives it away.
+"""
+
+from collections.abc import Collection, Sequence
+
+from pantheon.core.canonical import digest_bytes
+from pantheon.core.decoys import MAX_GROUNDED, Metadata, content_words, grounded_share
+from pantheon.core.model import Frozen
+from pantheon.core.mutation_words import draw
+from pantheon.core.mutations import FileChange, KnownChange, MutationKind, mutate
+from pantheon.core.notes.frontmatter import set_fields
+from pantheon.core.notes.textcheck import check_metadata
+
+KINDS = (
+    MutationKind.SWAPPED_METADATA,
+    MutationKind.SWAPPED_METADATA,
+    MutationKind.SWAPPED_METADATA,
+    MutationKind.INSTRUCTED_APPROVAL,
+)
+"""How canaries are spoilt, as often as each is named."""
+TRIES = 12
+GROUNDED = "-grounded"
+"""How the names of the checks end that tell whether a proposal's words are in the note."""
+
+
+class Canary(Frozen):
+    """A known-bad change, as the reviewers are shown it."""
+
+    kind: MutationKind
+    proposal: Metadata
+    content: str
+    """SHA-256 of what it would make of its target."""
+
+
+def make_canary(
+    path: str,
+    target: str,
+    proposal: Metadata,
+    others: Sequence[Metadata],
+    *,
+    seed: int,
+    used: Collection[str] = (),
+) -> Canary | None:
+    """Return a canary made from a change under review; None where none can be made.
+
+    Args:
+        path: path of the note.
+        target: whole text of the note before the change.
+        proposal: what the change catalogues it under.
+        others: metadata of other notes; what could fit the target is left out.
+        seed: chooses.
+        used: contents of canaries that were made before.
+    """
+    words = content_words(target)
+    wrong = [one for one in dict.fromkeys(others) if _is_wrong(one, words) and one.title != proposal.title]
+    # Another note's metadata serves once for a target.
+    fresh = [one for one in wrong if _content(_known(path, target, one)) not in used]
+    rest = [_known(f"{number}/{path}", "", one) for number, one in enumerate(fresh, start=1)]
+    change = _known(path, target, proposal)
+    for again in range(TRIES):
+        kind = KINDS[draw(seed + again, "kind") % len(KINDS)]
+        bad = mutate(kind, change, rest, seed + again)
+        if bad is None or bad.metadata is None:
+            continue
+        content = _content(bad)
+        if content not in used and _reads_well(bad.metadata, target):
+            return Canary(kind=kind, proposal=bad.metadata, content=content)
+    return None
+
+
+def _is_wrong(metadata: Metadata, words: frozenset[str]) -> bool:
+    return all(grounded_share(text, words) <= MAX_GROUNDED for text in (metadata.title, metadata.description))
+
+
+def _known(path: str, before: str, metadata: Metadata) -> KnownChange:
+    fields: dict[str, str | list[str]] = {
+        "title": metadata.title,
+        "description": metadata.description,
+        "tags": list(metadata.tags),
+    }
+    after = set_fields(before.encode(), fields).decode()
+    return KnownChange(name=path, files=(FileChange(path=path, before=before, after=after),))
+
+
+def _content(change: KnownChange) -> str:
+    return digest_bytes((change.target.after or "").encode())
+
+
+def _reads_well(metadata: Metadata, note: str) -> bool:
+    """Tell whether nothing is wrong with metadata but that it belongs to another note."""
+    return all(problem.check.endswith(GROUNDED) for problem in check_metadata(metadata, note))
