@@ -40,7 +40,7 @@ async def signer_child(
             process = await _start(folder / "s.sock", key, outside, log, environment)
             try:
                 await _wait_ready(process, log)
-                signer = await SocketSigner.connect(folder / "s.sock")
+                signer = await SocketSigner.connect(folder / "s.sock", pid=process.pid)
                 try:
                     yield signer
                 finally:

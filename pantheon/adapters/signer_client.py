@@ -1,11 +1,16 @@
-"""The night's side of the signer's socket."""
+"""The night's side of the signer's socket.
+
+Invariant: whose socket it is, is asked of the kernel before a byte is sent.
+"""
 
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from pantheon.adapters.signer_peer import peer_of
 from pantheon.adapters.signer_wire import (
     LENGTH_BYTES,
     MAX_MESSAGE_BYTES,
@@ -46,11 +51,18 @@ class SocketSigner:
         self._public_key = public_key
 
     @classmethod
-    async def connect(cls, path: Path) -> "SocketSigner":
+    async def connect(
+        cls, path: Path, *, uids: Collection[int] | None = None, pid: int | None = None
+    ) -> "SocketSigner":
         """Connect to a signer that runs.
 
+        Args:
+            path: its socket.
+            uids: the users that it may run as; None for this one alone.
+            pid: the only process that it may be; None for any of theirs.
+
         Raises:
-            SignatureError: nobody answers there.
+            SignatureError: nobody answers there, or somebody else.
         """
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -59,6 +71,7 @@ class SocketSigner:
             raise SignatureError(f"no signer answers at {path}: {error}") from error
         signer = cls(reader, writer)
         try:
+            _check_server(path, writer, {os.geteuid()} if uids is None else uids, pid)
             answer = await signer._ask(Hello())
             signer._public_key = bytes.fromhex(answer.public_key)
         except ValueError as error:
@@ -117,6 +130,18 @@ class SocketSigner:
         if answer.refusal and not partly:
             raise SignatureError(f"the signer refuses: {answer.refusal}")
         return answer
+
+
+def _check_server(path: Path, writer: asyncio.StreamWriter, uids: Collection[int], pid: int | None) -> None:
+    peer = peer_of(writer.get_extra_info("socket"))
+    if peer.uid not in uids:
+        named = " or ".join(map(str, sorted(uids)))
+        raise SignatureError(
+            f"process {peer.pid}, which listens at {path}, is of user {peer.uid}; the signer is of user {named}",
+            hint="Look who made that socket; night.signer and night.signer_user in pantheon.toml name the signer's.",
+        )
+    if pid is not None and peer.pid != pid:
+        raise SignatureError(f"process {peer.pid} listens at {path}, not the signer, which is {pid}")
 
 
 def _batches(requests: Sequence[SigningRequest]) -> list[list[SigningRequest]]:

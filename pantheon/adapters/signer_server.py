@@ -11,12 +11,12 @@ import asyncio
 import os
 import socket
 import stat
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pantheon.adapters.night_keys import HeldKeys
+from pantheon.adapters.signer_peer import Peer, peer_of
 from pantheon.adapters.signer_wire import (
     MAX_MESSAGE_BYTES,
     Answer,
@@ -38,14 +38,6 @@ STRANGER_S = 10.0
 """Seconds that a connection without keys may stay silent."""
 MAX_TOLD = 1_000
 """Refusals that are told of one by one."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """The process at the other end, as the kernel tells it."""
-
-    pid: int
-    uid: int
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ class SignerServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
-            peer = _peer_of(writer.get_extra_info("socket"))
+            peer = peer_of(writer.get_extra_info("socket"))
             if why := self._admission.refusal(peer):
                 self._refuse(why)
             elif self._open > MAX_CONNECTIONS:
@@ -212,9 +204,3 @@ def listen(path: Path, uid: int) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-def _peer_of(connection: socket.socket) -> Peer:
-    size = struct.calcsize("3i")
-    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return Peer(pid, uid)

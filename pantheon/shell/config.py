@@ -85,6 +85,8 @@ class NightConfig(Frozen):
     """The night's branch is this plus the night's id."""
     signer: str = Field(default="", max_length=100)
     """Unix socket of a signer that runs as a service; empty starts one for the night."""
+    signer_user: str = Field(default="pantheon-signer", pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+    """The user that such a service runs as; root and the night's own user may run it as well."""
 
     @field_validator("slots", mode="before")
     @classmethod
@@ -135,6 +137,8 @@ class UserPaths:
     """Folder of the verified model files."""
     witness: Path
     """Folder of the files that remember the checkpoints of nights; outside every repository."""
+    machine_key: Path = Path("/etc/pantheon/night.ed25519.pub.pem")
+    """Public key that the machine's administrator trusts, for nights whose user has no key of its own."""
 
     @property
     def signing_key(self) -> Path:

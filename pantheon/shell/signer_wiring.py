@@ -1,11 +1,15 @@
 """The signer's half of the wiring: its process, and the ledger of a night that it signs."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import pwd
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pantheon.core.dsse import key_id
+from pantheon.core.errors import SignatureError
 from pantheon.ports.signer import NightSigner
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.environment import environment
@@ -70,14 +74,17 @@ async def open_signer(project: Project, user: UserPaths, clock: "Clock") -> Asyn
     """Connect to the signer that the configuration names, else run one for the length of a ``with``.
 
     Raises:
-        SignatureError: none answers, or none can be started.
+        SignatureError: none answers, none can be started, or the one that answers is not the user's.
     """
     from pantheon.adapters.signer_child import signer_child
     from pantheon.adapters.signer_client import SocketSigner
 
     if path := project.config.night.signer:
-        signer = await SocketSigner.connect(Path(path))
+        trusted = await asyncio.to_thread(_trusted_keys, user)
+        uids = await asyncio.to_thread(_signer_uids, project.config.night.signer_user)
+        signer = await SocketSigner.connect(Path(path), uids=uids)
         try:
+            _refuse_stranger(signer.public_key, path, trusted)
             yield signer
         finally:
             await signer.aclose()
@@ -119,6 +126,37 @@ async def open_night_ledger(
         clock=clock,
     ) as ledger:
         yield ledger
+
+
+def _trusted_keys(user: UserPaths) -> dict[Path, bytes]:
+    """Return the public keys that a service may hold the private half of: none of them lies in the repository."""
+    from pantheon.adapters.keys import public_pem_path, read_public_key
+
+    places = (public_pem_path(user.signing_key), user.machine_key)
+    found = {place: read_public_key(place) for place in places if os.path.lexists(place)}
+    if not found:
+        raise SignatureError(
+            "night.signer names a service, and no public key says whose it must be",
+            hint=f"Copy the public half of the key it holds to {places[0]}, or as root to {places[1]}.",
+        )
+    return found
+
+
+def _signer_uids(name: str) -> set[int]:
+    uids = {0, os.geteuid()}
+    with suppress(KeyError):
+        uids.add(pwd.getpwnam(name).pw_uid)
+    return uids
+
+
+def _refuse_stranger(key: bytes, path: str, trusted: Mapping[Path, bytes]) -> None:
+    """Refuse a signer of another key: what it signs would count for whoever put that socket there."""
+    if key not in trusted.values():
+        named = ", ".join(f"{place} is {key_id(own)}" for place, own in trusted.items())
+        raise SignatureError(
+            f"the signer at {path} holds the key {key_id(key)}; {named}",
+            hint="Mend night.signer in pantheon.toml. If the key was changed on purpose, put its public half there.",
+        )
 
 
 def witness_path(project: Project, user: UserPaths) -> Path:
