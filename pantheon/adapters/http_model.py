@@ -5,7 +5,8 @@ Invariants:
 - every call has a deadline; transient faults (no connection, a broken one, 429, 5xx) are tried again inside
   it, everything else is an error at once;
 - answers are streamed, so that the time to the first token is measured and a cancelled call stops the server;
-- what the server may send is bounded in bytes;
+- a server that says when to come back is not asked again by the same call: to wait is the night's decision;
+- what the server may send is bounded in bytes, by how much was asked for;
 - once the served model is known, every answer must name it, and the server is asked again from time to time.
 """
 
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pantheon.adapters.chat_stream import StreamedReply
 from pantheon.adapters.http_pool import read_piece
@@ -25,19 +26,25 @@ from pantheon.adapters.local_http import local_client
 from pantheon.adapters.server_identity import ServedModel, ask_identity
 from pantheon.core.chat import ChatReply, ChatRequest
 from pantheon.core.errors import (
+    ModelChangedError,
     ModelError,
     ModelLostError,
     ModelOutputError,
     ModelOverloadedError,
+    ModelRefusedError,
     ModelTimeoutError,
 )
 from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_LINE_BYTES = 1_000_000
 MAX_REPLY_BYTES = 16_000_000
-MAX_TRIES = 6
+REPLY_BYTES, TOKEN_BYTES, ALTERNATIVE_BYTES = 65_536, 2_048, 256
+"""Room for an answer around its tokens, for each token, and for each alternative of each token."""
+MAX_TRIES = 4
 FIRST_WAIT_S = 0.1
 """Before the second try; later ones wait longer, and at random."""
+NOT_OURS = frozenset({401, 403, 404, 405, 501})
+"""What a server answers that does not know the path, the model, or us."""
 ASK_AGAIN_S = 60.0
 """Seconds after which the server is asked again what it serves, before the next call."""
 
@@ -77,7 +84,9 @@ class HttpModelClient:
             async with asyncio.timeout(deadline_s):
                 try:
                     return await self._chat_once(request)
-                except (ModelLostError, ModelOverloadedError):
+                except (ModelLostError, ModelOverloadedError) as error:
+                    if not _is_transient(error):
+                        raise
                     await asyncio.sleep(FIRST_WAIT_S)
                 return await self._chat_again(request)
         except TimeoutError as error:
@@ -91,7 +100,7 @@ class HttpModelClient:
         retrying = AsyncRetrying(
             stop=stop_after_attempt(MAX_TRIES - 1),
             wait=wait_random_exponential(multiplier=0.4, max=8),
-            retry=retry_if_exception_type((ModelLostError, ModelOverloadedError)),
+            retry=retry_if_exception(_is_transient),
             reraise=True,
         )
         reply: ChatReply = await retrying(self._chat_once, request)
@@ -144,8 +153,8 @@ class HttpModelClient:
             response = await self._http.send(self._request(body), stream=True)
             try:
                 if response.status_code != 200:
-                    self._refuse_status(response.status_code, await _read_some(response))
-                await _feed(reply, response, self._name)
+                    self._refuse_status(response, await _read_some(response))
+                await _feed(reply, response, self._name, _ceiling(request))
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
@@ -182,24 +191,29 @@ class HttpModelClient:
             body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         return body
 
-    def _refuse_status(self, status: int, content: bytes) -> None:
-        if status == 200:
-            return
-        said = content[:300].decode("utf-8", "replace")
+    def _refuse_status(self, response: httpx.Response, content: bytes) -> None:
+        status, said = response.status_code, content[:300].decode("utf-8", "replace")
         if 300 <= status < 400:
             raise ModelOutputError(
                 f"endpoint {self._name} answered with a redirect ({status})",
                 hint="A local server has no reason to send requests elsewhere; nothing was sent there.",
             )
         if status in (429, 503):
-            raise ModelOverloadedError(f"endpoint {self._name} is overloaded ({status}): {said}")
+            raise ModelOverloadedError(
+                f"endpoint {self._name} is overloaded ({status}): {said}", **_asked_wait(response.headers)
+            )
         if status >= 500:
             raise ModelLostError(f"endpoint {self._name} failed ({status}): {said}")
-        raise ModelOutputError(f"endpoint {self._name} refused the request ({status}): {said}")
+        if status in NOT_OURS:
+            raise ModelChangedError(
+                f"endpoint {self._name} is not the server it was, or has not the model ({status}): {said}",
+                hint="Serve the model that the night began with, without a key.",
+            )
+        raise ModelRefusedError(f"endpoint {self._name} refused the request ({status}): {said}")
 
-    def _changed(self, now: str) -> ModelOutputError:
+    def _changed(self, now: str) -> ModelChangedError:
         was = self._served.name if self._served is not None else ""
-        return ModelOutputError(
+        return ModelChangedError(
             f"endpoint {self._name} serves another model than at the start of the night: {now!r}, not {was!r}",
             hint="Serve the model that the night began with.",
         )
@@ -215,13 +229,30 @@ async def _read_some(response: httpx.Response) -> bytes:
     return found
 
 
-async def _feed(reply: StreamedReply, response: httpx.Response, name: str) -> None:
+def _is_transient(error: BaseException) -> bool:
+    """Whether the same call may be made again at once."""
+    return isinstance(error, ModelLostError | ModelOverloadedError) and "retry_after_s" not in error.details
+
+
+def _asked_wait(headers: httpx.Headers) -> dict[str, Any]:
+    """Return the wait that a server asks for, where it says one in seconds."""
+    said = headers.get("retry-after", "").strip()
+    return {"retry_after_s": float(said)} if said.isascii() and said.isdigit() and len(said) < 7 else {}
+
+
+def _ceiling(request: ChatRequest) -> int:
+    """Return how many bytes the answer to a request may have."""
+    per_token = TOKEN_BYTES + ALTERNATIVE_BYTES * request.top_logprobs
+    return min(REPLY_BYTES + request.sampling.max_tokens * per_token, MAX_REPLY_BYTES)
+
+
+async def _feed(reply: StreamedReply, response: httpx.Response, name: str, ceiling: int) -> None:
     """Hand the lines of a response to a reply, until it is complete; raise when a line or the whole is too long."""
     pending, total, over = b"", 0, False
     while not over and (piece := await read_piece(response)):
         total += len(piece)
         *lines, pending = (pending + piece).split(b"\n")
-        if total > MAX_REPLY_BYTES or len(pending) > MAX_LINE_BYTES:
+        if total > ceiling or len(pending) > MAX_LINE_BYTES:
             raise ModelOutputError(f"endpoint {name} sent more than any answer can be long")
         now = time.monotonic()
         for line in lines:

@@ -116,10 +116,28 @@ class ModelLostError(ModelError):
     code = "model_lost"
 
 
+class ModelGoneError(ModelLostError):
+    """A server that Pantheon runs itself has ended and was started again as often as it may be."""
+
+    code = "model_gone"
+
+
 class ModelOutputError(ModelError):
-    """The server answered something that is not its protocol."""
+    """The server answered something that is no answer, such as what is not its protocol."""
 
     code = "model_output"
+
+
+class ModelRefusedError(ModelOutputError):
+    """The server is well and refused this one request; sent again, it would be refused again."""
+
+    code = "model_refused"
+
+
+class ModelChangedError(ModelOutputError):
+    """What answers is not the model, or not the server, that the night began with."""
+
+    code = "model_changed"
 
 
 class SandboxError(PantheonError):

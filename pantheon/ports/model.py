@@ -22,8 +22,11 @@ class ModelClient(Protocol):
 
         Raises:
             ModelTimeoutError: the deadline passed.
-            ModelOverloadedError: the server refused for load until the deadline.
+            ModelOverloadedError: the server refused for load until the deadline; ``details["retry_after_s"]`` is the
+                wait it asks for, where it says one.
             ModelLostError: the server cannot be reached or broke off.
+            ModelRefusedError: the server refused this request, and would again.
+            ModelChangedError: another model, or another server, answers than before.
             ModelOutputError: the answer is not the protocol.
 
         Cancellation:

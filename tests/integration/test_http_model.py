@@ -12,6 +12,7 @@ import pytest
 from pantheon.adapters.http_model import MAX_REPLY_BYTES, HttpModelClient
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.errors import (
+    ModelChangedError,
     ModelLostError,
     ModelOutputError,
     ModelOverloadedError,
@@ -191,3 +192,37 @@ async def test_cancelled_call_closes_its_connection(tmp_path: Path) -> None:
             async with asyncio.timeout(0.2):
                 await client.chat(REQUEST, deadline_s=60)
         assert (await client.chat(REQUEST, deadline_s=5)).text == "ok"
+
+
+async def test_a_wait_that_the_server_asks_for_is_handed_on(tmp_path: Path) -> None:
+    """A 429 with Retry-After is not tried again by the same call; the wait comes with the error."""
+    busy = Answer(429, b"busy", headers={"Retry-After": "30"})
+    async with connected(lambda _: busy, tmp_path) as (client, server):
+        with pytest.raises(ModelOverloadedError) as caught:
+            await client.chat(REQUEST, deadline_s=5)
+    assert caught.value.details == {"retry_after_s": 30.0}
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("said", ["-1", "soon", "1e9", "99999999", "", "\xb2"])
+async def test_a_strange_wait_is_none(said: str, tmp_path: Path) -> None:
+    """What is no number of seconds within reason is not believed: the call is tried again as without it."""
+    answers: list[Reply] = [Answer(503, headers={"Retry-After": said}), Say("ok")]
+    async with connected(lambda _: answers.pop(0), tmp_path) as (client, _):
+        assert (await client.chat(REQUEST, deadline_s=5)).text == "ok"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_server_that_does_not_know_us_is_another_server(status: int, tmp_path: Path) -> None:
+    """Such an answer is about the server, not about the request."""
+    async with connected(lambda _: Answer(status, b"no such model"), tmp_path) as (client, _):
+        with pytest.raises(ModelChangedError, match="no such model"):
+            await client.chat(REQUEST, deadline_s=5)
+
+
+async def test_more_than_was_asked_for_is_cut_early(tmp_path: Path) -> None:
+    """A stream without an end is given up by what was asked for, long before the ceiling of all answers."""
+    piece = b"data: " + json.dumps({"choices": [{"delta": {"content": "x" * 500}}]}).encode() + b"\n\n"
+    async with connected(lambda _: Raw(piece * 400, hang=True), tmp_path) as (client, _):
+        with pytest.raises(ModelOutputError, match="more than"):
+            await client.chat(REQUEST, deadline_s=5)
