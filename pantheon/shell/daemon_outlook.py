@@ -144,6 +144,8 @@ class Outlook:
     async def look(self, now: datetime) -> Work:
         """Find out what work there is, and remember it."""
         self._look_at = None
+        # Before the look: what comes while it lasts is found by the next one.
+        self._stamp = await self._stamped()
         try:
             async with asyncio.timeout(CALL_S):
                 self.work = await self._nights.look()
@@ -151,8 +153,6 @@ class Outlook:
             self._say("trouble", f"the queue cannot be read: {error or 'no answer in time'}")
             self.work, self._look_at = Work(), now + timedelta(seconds=LOOK_AGAIN_S)
         self.rest = wait_for_operator(self.rest, self.work, now=now, span=self.span(now))
-        # After the look, which itself may touch the store's files.
-        self._stamp = await self._stamped()
         return self.work
 
     async def judge(self, code: int, found: Work, *, now: datetime, asked: bool) -> Work:

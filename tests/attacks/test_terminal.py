@@ -393,8 +393,9 @@ def test_on_a_terminal_only_our_own_colours_act(project: Project, words: list[st
     """The same on a real terminal, where colour is allowed."""
     ours, theirs = pty.openpty()
     code = f"import sys; from pantheon.shell.cli.app import run; sys.exit(run({['-C', str(project.root), *words]!r}))"
+    colourful = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL
+        [sys.executable, "-c", code], stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=colourful
     ) as child:
         os.close(theirs)
         shown = b""

@@ -84,6 +84,7 @@ class World:
     changes: int = 0
     reports: int = 0
     broken: bool = False
+    arriving: int = 0
 
     async def start(self, last_start: datetime | None) -> Child:
         self.started.append(self.clock.now())
@@ -102,7 +103,11 @@ class World:
         self.looks += 1
         if self.broken:
             raise StoreError("the database is damaged")
-        return self.work
+        found = self.work
+        if self.arriving:
+            self.enqueue(self.arriving)
+            self.arriving = 0
+        return found
 
     async def stamp(self) -> Hashable:
         return self.changes
@@ -196,6 +201,13 @@ async def test_idle_it_looks_only_when_a_file_changed(bench: Bench) -> None:
     await bench.run(at(7, day=21))
     assert bench.world.started == []
     assert bench.world.looks == 1
+
+
+async def test_work_that_arrives_during_a_look_is_found(bench: Bench) -> None:
+    """A batch written while the daemon reads the store is not taken for one that it has seen."""
+    bench.world.arriving = 1
+    await bench.run(at(23))
+    assert len(bench.world.started) == 1
 
 
 async def test_a_second_batch_in_the_same_window_is_another_night(bench: Bench) -> None:
