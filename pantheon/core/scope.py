@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.errors import ConfigError
 from pantheon.core.task import Task, check_relative_path
+from pantheon.core.task_text import task_objections, unreadable
 from pantheon.core.validation import explain
 
 GOALS = {
@@ -53,7 +54,7 @@ def why_unfit(path: str) -> str | None:
         return "its name is not UTF-8"
     except ValueError as error:
         return str(error)
-    return None
+    return unreadable(path)
 
 
 def scope_tasks(
@@ -86,9 +87,11 @@ def scope_tasks(
         if accept:
             line["accept"] = list(accept)
         try:
-            Task.model_validate(line)
+            task = Task.model_validate(line)
         except ValidationError as error:
             raise ConfigError("; ".join(explain(error))) from error
+        if wrong := [f"{field}: {why}" for field, why in task_objections(task)]:
+            raise ConfigError("; ".join(wrong))
         lines.append(line)
     return tuple(lines)
 

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from pantheon.core.needs import count_levels, find_circles
 from pantheon.core.strict_json import scan_json
 from pantheon.core.task import Task
+from pantheon.core.task_text import task_objections
 from pantheon.core.validation import Location, dotted, faults
 from pantheon.core.visible import visible_line
 
@@ -184,13 +185,17 @@ class TaskFileReader:
     def _salvage(self, value: Mapping[str, Any], wrong: Set[str]) -> None:
         """Hear the objections to what is right about a wrong line, so that its author hears them now."""
         known = {key: item for key, item in value.items() if key in Task.model_fields and key not in wrong}
+        routable = any(known.get(key) is not None for key in ("kind", "flow"))
         try:
-            self._object(Task.model_validate({"goal": "any", **known}))
+            task = Task.model_validate({"goal": "any", **({} if routable else {"kind": "any"}), **known})
         except ValidationError:
             return
+        self._object(task, routable=routable)
 
-    def _object(self, task: Task) -> None:
-        for where, why in self.object_to(task):
+    def _object(self, task: Task, *, routable: bool = True) -> None:
+        for where, why in task_objections(task):
+            self._report(where, why)
+        for where, why in self.object_to(task) if routable else ():
             self._report(where, why)
 
     def _unknown_needs(self) -> Iterator[tuple[str, int, str]]:

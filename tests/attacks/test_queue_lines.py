@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pantheon.adapters.task_input import split_lines
 from pantheon.core.task import Task
+from pantheon.core.task_text import unreadable
 from pantheon.core.taskfile import MAX_LINE_BYTES, TaskFileReader
 from pantheon.shell.cli.app import run
 from pantheon.shell.config import load_project
@@ -145,21 +146,22 @@ def test_a_smuggled_line_freezes_nothing(root: Path, case: str, capsys: pytest.C
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
 def test_a_character_that_ends_a_line_elsewhere_ends_none_here(root: Path, separator: str) -> None:
-    """One line stays one task; ``str.splitlines`` makes two of it (the control)."""
+    """One line stays one task; ``str.splitlines`` makes two of it (the control). In the goal it is named."""
     inner = '"}\n'.replace("\n", "") + separator + '{"kind":"docops","goal":"smuggled"}'
     goal = json.dumps(inner, ensure_ascii=False)
     raw = separator if separator in ("\u2028", "\u2029", "\x85") else json.dumps(separator)[1:-1]
-    line = f'{{"kind":"docops","goal":{goal.replace(json.dumps(separator)[1:-1], raw)}}}'.encode()
+    text = goal.replace(json.dumps(separator)[1:-1], raw)
+    line = f'{{"kind":"docops","goal":"g","inputs":{{"text":{text}}}}}'.encode()
     assert len(f"a{separator}b".splitlines()) == 2, "the control"
     tasks, problems = read(line)
-    assert problems == () and len(tasks) == 1 and separator in tasks[0].goal
+    assert problems == () and len(tasks) == 1 and separator in str(tasks[0].inputs["text"])
     assert enqueue(root, line) == 0
     assert len(list((root / "queue").glob("*.jsonl"))) == 1
+    _, problems = read(f'{{"kind":"docops","goal":{text}}}'.encode())
+    assert len(problems) == 1 and problems[0].startswith(f"f:1: goal: U+{ord(separator):04X}")
 
 
-GOALS = st.text(min_size=1, max_size=40).filter(
-    lambda text: not any("\ud800" <= char <= "\udfff" for char in text)
-)
+GOALS = st.text(min_size=1, max_size=40).filter(lambda text: unreadable(text) is None)
 
 
 @given(

@@ -11,6 +11,7 @@ from pantheon.core.canonical import canonical_bytes
 from pantheon.core.needs import count_levels, find_circles
 from pantheon.core.strict_json import MAX_SAFE_INTEGER, parse_json, scan_json
 from pantheon.core.task import Task
+from pantheon.core.task_text import unreadable
 from pantheon.core.taskfile import TaskFileReader
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
@@ -23,14 +24,18 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
+READABLE = TEXT.filter(lambda text: unreadable(text) is None)
+PACKAGES = st.from_regex(r"[a-z@][a-z0-9._-]{0,8}(/[a-z]{1,8}){0,2}", fullmatch=True)
 TASKS = st.fixed_dictionaries(
-    {"kind": st.from_regex(r"[a-z][a-z0-9._-]{0,20}", fullmatch=True), "goal": TEXT},
+    {"kind": st.from_regex(r"[a-z][a-z0-9._-]{0,20}", fullmatch=True), "goal": READABLE},
     optional={
-        "package": TEXT,
-        "targets": st.lists(st.from_regex(r"[a-zé漢]{1,8}/[a-z\u2028]{1,8}\.md", fullmatch=True), max_size=3),
+        "package": PACKAGES,
+        "targets": st.lists(
+            st.from_regex(r"[a-zé漢]{1,8}/[a-z\u00e9 ]{1,8}\.md", fullmatch=True), max_size=3
+        ),
         "inputs": st.dictionaries(TEXT, VALUES, max_size=4),
         "priority": st.integers(-1000, 1000),
-        "accept": st.lists(TEXT, max_size=3),
+        "accept": st.lists(READABLE, max_size=3),
         "budget": st.fixed_dictionaries({}, optional={"max_steps": st.integers(1, 100)}),
     },
 )
