@@ -6,6 +6,7 @@ purpose.
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
@@ -15,6 +16,10 @@ from pantheon.core.model import Frozen
 from pantheon.core.statement import BATCH_PREDICATE, Statement, make_statement
 
 MAX_LABEL_CHARS = 100
+_SHOWN = MappingProxyType(
+    {"flows": "flows/", "agents": "agents/", "policies": "policies/", "settings": "pantheon.toml: "}
+)
+"""Field of the pins -> what stands before a name in messages."""
 
 
 class Pins(Frozen):
@@ -23,20 +28,22 @@ class Pins(Frozen):
     flows: Mapping[str, str] = Field(default_factory=dict)
     agents: Mapping[str, str] = Field(default_factory=dict)
     policies: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, str] = Field(default_factory=dict)
+    """Section of ``pantheon.toml`` -> digest of what it says about whom and what to trust."""
     model: str = ""
     """SHA-256 of the embedded model's file; for another server ``name:`` and what it calls the model, or empty."""
 
     def drift(self, now: "Pins") -> tuple[str, ...]:
         """Return what differs between these pins and ``now``, as short sentences."""
         changes = []
-        for room in ("flows", "agents", "policies"):
+        for room, shown in _SHOWN.items():
             before, after = getattr(self, room), getattr(now, room)
             for name in sorted(set(before) | set(after)):
                 if before.get(name) != after.get(name):
                     state = (
                         "is gone" if name not in after else "is new" if name not in before else "has changed"
                     )
-                    changes.append(f"{room}/{name} {state}")
+                    changes.append(f"{shown}{name} {state}")
         if self.model != now.model:
             changes.append("the model is another one")
         return tuple(changes)

@@ -120,6 +120,8 @@ class Project:
     queue: Path
     artifacts: Path
     state: Path
+    written: Config
+    """What the file alone says, without variables and flags."""
 
     @property
     def database(self) -> Path:
@@ -193,7 +195,8 @@ def load_project(
     variables = environment() if env is None else env
     config = merge_settings(Config, FILE, data, variables, overrides or {}, prefix=PREFIX)
     places = {name: _inside(root, name, path) for name, path in config.folders.model_dump().items()}
-    return Project(root=root, config=config, **places)
+    written = merge_settings(Config, FILE, data, {}, {}, prefix=PREFIX)
+    return Project(root=root, config=config, written=written, **places)
 
 
 def _inside(root: Path, name: str, path: str) -> Path:

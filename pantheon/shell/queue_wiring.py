@@ -3,17 +3,30 @@
 Everything is imported when it is used, as in ``shell.wiring``.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from threading import Event
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pantheon import __version__
 from pantheon.core.batch import BatchClaim, Pins
+from pantheon.core.canonical import digest_value
 from pantheon.core.flow import route_task
 from pantheon.ports.queue import QueueFolder
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.wiring import open_project_store, project_signer, read_catalogue
+
+TUNING: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "endpoint": frozenset({"context_tokens", "slots"}),
+        "night": frozenset({"dispatch", "lease_s", "slots"}),
+        "server": frozenset({"cache_ram_mib", "context_tokens", "slots", "threads"}),
+    }
+)
+"""Section -> settings that say how fast a night goes, not whom it trusts."""
+PINNED_ELSEWHERE = frozenset({"model"})
+"""Pinned as the digest of what the name stands for."""
 
 if TYPE_CHECKING:
     from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
@@ -39,8 +52,23 @@ def pins_in_force(project: Project, content: "Content") -> Pins:
         flows=content.digests["flows"],
         agents=content.digests["agents"],
         policies=content.digests["policies"],
+        settings=_pinned_settings(project),
         model=model,
     )
+
+
+def _pinned_settings(project: Project) -> Mapping[str, str]:
+    """Return the digest of each section of ``pantheon.toml`` without what only tunes a night.
+
+    Variables and flags are the operator's own word and are no drift; a setting that is new is pinned until it is
+    named as one that tunes.
+    """
+    found = {}
+    for section, value in project.written.model_dump(mode="json").items():
+        kept = {k: v for k, v in value.items() if k not in TUNING[section]} if section in TUNING else value
+        if kept and section not in PINNED_ELSEWHERE:
+            found[section] = digest_value(kept)
+    return MappingProxyType(found)
 
 
 async def find_claims(

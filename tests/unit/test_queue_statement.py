@@ -92,9 +92,10 @@ def test_a_label_that_cannot_be_shown_is_refused(label: str) -> None:
 
 def test_drift_names_what_has_changed() -> None:
     """Every change is named; no change is silence."""
-    before = Pins(flows={"a": "1", "b": "2"}, agents={"x": "1"}, model="m")
-    after = Pins(flows={"a": "1", "b": "3"}, policies={"p": "1"}, model="n")
+    before = Pins(flows={"a": "1", "b": "2"}, agents={"x": "1"}, settings={"endpoint": "1"}, model="m")
+    after = Pins(flows={"a": "1", "b": "3"}, policies={"p": "1"}, settings={"endpoint": "2"}, model="n")
     assert before.drift(before) == ()
     assert before.drift(after) == (
-        "flows/b has changed", "agents/x is gone", "policies/p is new", "the model is another one",
+        "flows/b has changed", "agents/x is gone", "policies/p is new",
+        "pantheon.toml: endpoint has changed", "the model is another one",
     )  # fmt: skip
