@@ -41,7 +41,7 @@ class Candidate:
     resources: Resources = ()
     """Slots it needs."""
     warms: bool = False
-    """Whether its start makes its task a begun one."""
+    """Whether it asks the model, so that its start makes its task a begun one."""
 
 
 @dataclass(slots=True)
@@ -94,6 +94,10 @@ class ReadyQueue:
     def of_task(self, task: str) -> tuple[str, ...]:
         """Return the keys of a task's ready nodes."""
         return tuple(self._of_task.get(task, ()))
+
+    def warming(self) -> tuple[str, ...]:
+        """Return the keys of the ready nodes that ask the model."""
+        return tuple(key for key, candidate in self._waiting.items() if candidate.warms)
 
     def take(self) -> Candidate | None:
         """Return the node to start now, with its slots taken; None when nothing may start."""

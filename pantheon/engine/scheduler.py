@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask, expected_seconds
-from pantheon.core.dispatch import Candidate, ReadyQueue
+from pantheon.core.dispatch import Candidate
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
 from pantheon.engine.frontier import Frontier
+from pantheon.engine.ready_room import ReadyRoom
 from pantheon.engine.to_end import take_back_cancellation
 
 AT_ONCE = 128
@@ -73,10 +74,8 @@ class Scheduler:
     ended: dict[str, NodeEnded] = field(default_factory=dict)
     by_level: bool = False
     at_once: int = AT_ONCE
-    standing: Standing = field(default_factory=Standing)
     _frontier: Frontier = field(init=False)
-    _ready: ReadyQueue = field(init=False)
-    _held: dict[str, Candidate] = field(init=False, default_factory=dict)
+    _ready: ReadyRoom = field(init=False)
     _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
     _told: set[str] = field(init=False, default_factory=set)
     """Running nodes that were told that they are cancelled."""
@@ -91,7 +90,16 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self._frontier = Frontier(self.plan.nodes, by_level=self.by_level)
-        self._ready = ReadyQueue(self.slots)
+        self._ready = ReadyRoom(self.slots, self.tasks)
+
+    @property
+    def standing(self) -> Standing:
+        """Where the operator's orders leave the night."""
+        return self._ready.standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._ready.follow(standing)
 
     def stop(self) -> None:
         """Start nothing more; what runs is finished. Stopping twice changes nothing."""
@@ -101,6 +109,11 @@ class Scheduler:
     def obey(self, standing: Standing) -> None:
         """Take over what the operator has ordered so far."""
         self._orders.append(standing)
+        self._wake.set()
+
+    def hold_for_server(self, lost: bool) -> None:
+        """Start no node that asks the model while its server is lost; the others go on."""
+        self._ready.hold_for_server(lost)
         self._wake.set()
 
     def reopen(self, keys: Iterable[str]) -> None:
@@ -148,11 +161,12 @@ class Scheduler:
             return True
         if self._stopping:
             return False
-        # A paused night waits for the word to go on; one that only held tasks are left of is over.
-        return bool(self._waiting) or (self.standing.paused and len(self._ready) > 0)
+        # A paused night waits for the word to go on, one without a server for the server; one that only held tasks
+        # are left of is over.
+        return bool(self._waiting) or self._ready.waits_for_a_word
 
     def _start(self, group: asyncio.TaskGroup) -> None:
-        while not self._stopping and not self.standing.paused and self._open < self.at_once:
+        while not self._stopping and self._open < self.at_once:
             candidate = self._ready.take()
             if candidate is None:
                 return
@@ -224,7 +238,6 @@ class Scheduler:
         self._ready.remove(keys)
         for key in keys:
             self.ended[key] = ended
-            self._held.pop(key, None)
         ready = [node for key in keys for node in self._frontier.end(key, succeeded=False)]
         await self.end(ended.state, ended.cause, keys)
         for node in ready:
@@ -233,19 +246,10 @@ class Scheduler:
 
     async def _apply(self, standing: Standing) -> None:
         """Carry out what the operator ordered: cancel, hold, release; pausing is looked at before each start."""
-        self.standing = standing
+        self._ready.follow(standing)
         if standing.cancels_any:
             cancelled = [task for task in self.tasks if standing.cancel_cause(task)]
             await self._cancel([key for task in cancelled for key in self._frontier.of_task(task)])
-        for key, candidate in list(self._held.items()):
-            if not standing.hold_cause(candidate.task):
-                del self._held[key]
-                self._ready.add(candidate)
-        if standing.holds_any:
-            for task in self.tasks:
-                if standing.hold_cause(task):
-                    for candidate in self._ready.remove(self._ready.of_task(task)):
-                        self._held[candidate.key] = candidate
 
     async def _cancel(self, keys: list[str]) -> None:
         """End nodes of cancelled tasks: those that run are told, the others end here."""
@@ -275,18 +279,16 @@ class Scheduler:
             self._wake.set()
             return
         task = self.tasks[node.task]
-        candidate = Candidate(
-            key=node.key,
-            task=node.task,
-            package=task.package,
-            priority=task.priority,
-            rank=node.rank,
-            order=self._frontier.place(node.key),
-            work_s=expected_seconds(node.node),
-            resources=tuple(sorted(node.node.resources.items())),
-            warms=node.node.agent is not None,
+        self._ready.add(
+            Candidate(
+                key=node.key,
+                task=node.task,
+                package=task.package,
+                priority=task.priority,
+                rank=node.rank,
+                order=self._frontier.place(node.key),
+                work_s=expected_seconds(node.node),
+                resources=tuple(sorted(node.node.resources.items())),
+                warms=node.node.agent is not None,
+            )
         )
-        if self.standing.hold_cause(node.task):
-            self._held[node.key] = candidate
-        else:
-            self._ready.add(candidate)

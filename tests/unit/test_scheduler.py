@@ -401,3 +401,54 @@ async def test_a_second_word_does_not_cut_the_recording_of_a_cancelled_node() ->
         await recording.wait()
         scheduler.obey(Standing(cancelled_tasks={"a": "wrong"}, paused=True))
     assert nodes.ends == [(NodeState.CANCELLED, ("a#n1",))]
+
+
+async def test_only_nodes_that_ask_the_model_wait_for_its_server() -> None:
+    """While the server is lost the others go on, and the night waits; once it is back everything runs."""
+    recorder = Recorder(planned("a#n1", agent=True), planned("b#n1"), planned("b#n2", "b#n1", agent=True))
+    scheduler = recorder.scheduler()
+    scheduler.hold_for_server(True)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(scheduler.run_all(), name="night")
+        await asyncio.sleep(0.05)
+        assert set(scheduler.ended) == {"b#n1"}
+        assert not running.done()
+        scheduler.hold_for_server(False)
+    assert set(scheduler.ended) == {"a#n1", "b#n1", "b#n2"}
+
+
+async def test_a_night_that_waits_for_its_server_can_be_stopped() -> None:
+    """The end of the window does not wait for the server."""
+    recorder = Recorder(planned("a#n1", agent=True))
+    scheduler = recorder.scheduler()
+    scheduler.hold_for_server(True)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(scheduler.run_all(), name="night")
+        await asyncio.sleep(0.02)
+        assert not running.done()
+        scheduler.stop()
+    assert scheduler.ended == {}
+
+
+async def test_holds_and_the_server_keep_a_node_together() -> None:
+    """A node that is held and asks a lost server starts when both let it go, in whichever order."""
+    for first in (True, False):
+        recorder = Recorder(planned("a#n1", agent=True), planned("b#n1", agent=True))
+        scheduler = recorder.scheduler()
+        scheduler.hold_for_server(True)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(scheduler.run_all(), name="night")
+            scheduler.obey(Standing(held_tasks={"a": "wait"}))
+            await asyncio.sleep(0.02)
+            if first:
+                scheduler.obey(Standing())
+                await asyncio.sleep(0.02)
+                assert recorder.started == []
+                scheduler.hold_for_server(False)
+            else:
+                scheduler.standing = Standing(paused=True, held_tasks={"a": "wait"})
+                scheduler.hold_for_server(False)
+                await asyncio.sleep(0.02)
+                assert recorder.started == []
+                scheduler.obey(Standing())
+        assert sorted(recorder.started) == ["a#n1", "b#n1"]

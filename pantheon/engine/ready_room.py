@@ -1,0 +1,84 @@
+"""Where ready nodes wait for their start: for slots, for the operator's word, or for the model server.
+
+Invariant: a node is in one place at a time: in the queue for slots, held with its task, or held for the server.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pantheon.core.dag import PlannedTask
+from pantheon.core.dispatch import Candidate, ReadyQueue, Resources
+from pantheon.core.orders import Standing
+
+
+class ReadyRoom:
+    """Ready nodes, and what keeps them from starting.
+
+    Args:
+        slots: resource -> slots; resources that are not named are unlimited.
+        tasks: every task key of the night.
+    """
+
+    def __init__(self, slots: Mapping[str, int], tasks: Mapping[str, PlannedTask]) -> None:
+        self.standing = Standing()
+        """Where the operator's orders leave the night."""
+        self._tasks = tasks
+        self._queue = ReadyQueue(slots)
+        self._held: dict[str, Candidate] = {}
+        self._for_server: dict[str, Candidate] = {}
+        self._server_lost = False
+
+    @property
+    def waits_for_a_word(self) -> bool:
+        """Whether something is here that starts once the night is resumed or the server is back."""
+        return (self.standing.paused and len(self._queue) > 0) or bool(self._for_server)
+
+    def add(self, candidate: Candidate) -> None:
+        """Add a ready node."""
+        if self.standing.hold_cause(candidate.task):
+            self._held[candidate.key] = candidate
+        elif self._server_lost and candidate.warms:
+            self._for_server[candidate.key] = candidate
+        else:
+            self._queue.add(candidate)
+
+    def take(self) -> Candidate | None:
+        """Return the node to start now, with its slots taken; None when nothing may start."""
+        return None if self.standing.paused else self._queue.take()
+
+    def give_back(self, resources: Resources) -> None:
+        """Free the slots of a node."""
+        self._queue.give_back(resources)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Take nodes out unstarted, wherever they wait."""
+        for key in keys:
+            self._held.pop(key, None)
+            self._for_server.pop(key, None)
+            self._queue.remove((key,))
+
+    def follow(self, standing: Standing) -> None:
+        """Take over the operator's orders: hold what is held, and let go of what is released."""
+        self.standing = standing
+        self._let_go(self._held)
+        if standing.holds_any:
+            for task in self._tasks:
+                if standing.hold_cause(task):
+                    self._set_aside(self._queue.of_task(task))
+
+    def hold_for_server(self, lost: bool) -> None:
+        """Keep nodes that ask the model from starting while its server is lost."""
+        self._server_lost = lost
+        if lost:
+            self._set_aside(self._queue.warming())
+        else:
+            self._let_go(self._for_server)
+
+    def _set_aside(self, keys: Iterable[str]) -> None:
+        for candidate in self._queue.remove(keys):
+            self.add(candidate)
+
+    def _let_go(self, kept: dict[str, Candidate]) -> None:
+        waiting = list(kept.values())
+        kept.clear()
+        for candidate in waiting:
+            self.add(candidate)
