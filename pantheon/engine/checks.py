@@ -20,6 +20,7 @@ from pantheon.core.notes.check import check_note_change, check_relinked, links_t
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.core.protected import find_protected
+from pantheon.core.secret_lines import ChangedText, find_secret
 from pantheon.core.suite import TEST_FILES
 from pantheon.core.visible import visible_line
 from pantheon.engine.services import NodeContext, Services
@@ -175,6 +176,21 @@ async def _tests_kept(change: Change) -> CheckResult:
     return await _each_file("tests_kept", partial(find_weakened, patterns=patterns), change)
 
 
+async def _secrets(change: Change) -> CheckResult:
+    """No added line holds a key, a token or a password; one that is only moved was there before."""
+    texts = [
+        ChangedText(
+            path=path.path,
+            before=(await change.before(path.path)).decode("utf-8", "replace"),
+            after=(await change.after(path.path)).decode("utf-8", "replace"),
+        )
+        for path in change.paths
+    ]
+    limit = change.services.content.gate_policy.max_diff_bytes
+    reason = await asyncio.to_thread(find_secret, texts, max_added=limit)
+    return CheckResult(name="secrets", passed=not reason, reason=reason)
+
+
 async def _size(change: Change) -> CheckResult:
     """No more than the policy allows; a change that does nothing is none."""
     policy = change.services.content.gate_policy
@@ -266,7 +282,7 @@ async def _each_note(change: Change, name: str) -> CheckResult:
     return CheckResult(name=name, passed=True)
 
 
-ALWAYS = ("kinds", "protected", "visible", "parses", "tests_kept", "licence", "generated")
+ALWAYS = ("kinds", "protected", "visible", "parses", "tests_kept", "licence", "generated", "secrets")
 """Checks that no flow can do without."""
 CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
     "scope": _scope,
@@ -277,6 +293,7 @@ CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
     "tests_kept": _tests_kept,
     "licence": partial(_each_file, "licence", find_lost_licence),
     "generated": partial(_each_file, "generated", find_generated),
+    "secrets": _secrets,
     "size": _size,
     "links": _links,
     "front_matter": _front_matter,

@@ -138,6 +138,7 @@ async def test_every_changed_line_counts(removed: list[str], kept: list[str], ad
         ("tests_kept", "tests/test_a.py", b"def test_a():\n    assert f()\n", None),
         ("licence", "a.txt", b"SPDX-License-Identifier: MIT\nx\n", b"x\n"),
         ("generated", "package-lock.json", b"{}", b'{"a": 1}'),
+        ("secrets", "b.py", b"x = 1\n", b"x = 1\npassword = " + b"'hunter2xyz'\n"),
     ],
 )
 async def test_every_flow_looks_at_each_file(
