@@ -55,6 +55,13 @@ def verify_night(
     audit = LedgerAudit(user_key)
     checked = ["signatures and places of all records", "the tree over them against the signed checkpoint"]
     _read_ledger(folder, audit, progress)
+    if (foreign := audit.foreign) is not None:
+        return NightVerdict(
+            night="",
+            records=audit.tree.size,
+            notes=("nothing else was looked at",),
+            defects=(foreign,),
+        )
     point = audit.finish(_read_note(folder, audit))
     files = _check_attempts(folder, audit, progress)
     checked.append("every file of every attempt against its attestation")

@@ -106,7 +106,7 @@ def check_chain(verdicts: Sequence[NightVerdict], witness: Sequence[bytes]) -> t
         verdicts: of nights of one repository, the oldest first; one alone is returned as it is.
         witness: signed notes that were remembered elsewhere.
     """
-    if len(verdicts) < 2:
+    if len(verdicts) < 2 or not any(one.origin for one in verdicts):
         return tuple(verdicts)
     known = {one.origin: one for one in verdicts}
     found = []

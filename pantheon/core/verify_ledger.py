@@ -14,7 +14,7 @@ from pantheon.core.dsse import Envelope, key_id, parse_envelope, peek_payload
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.statement import DELEGATION_PREDICATE, REVIEW_PREDICATE, Statement, parse_statement
-from pantheon.core.verify import Faults, Flaw, read_text
+from pantheon.core.verify import Defect, Faults, Flaw, read_text
 from pantheon.core.verify_claims import NightClaims, Record
 
 MAX_GAP = 1_000_000
@@ -32,9 +32,16 @@ class LedgerAudit:
         self.tree = MerkleTree()
         self.claims = NightClaims(self.tree, self.faults)
         self._user_key = user_key
+        self._other_key = ""
+        """Id of another key that a delegation claims to be signed by."""
         self._next = 0
         self._gaps: set[int] = set()
         self._lines: dict[int, str] = {}
+
+    @property
+    def user_key(self) -> bytes:
+        """The public key that everything stands on."""
+        return self._user_key
 
     @property
     def night(self) -> str:
@@ -45,6 +52,14 @@ class LedgerAudit:
     def origin(self) -> str:
         """The name of the night's log."""
         return self.claims.origin
+
+    @property
+    def foreign(self) -> Defect | None:
+        """The one defect of a night that stands on another key altogether; None when the given key began it."""
+        if self.claims.delegations or not self._other_key:
+            return None
+        told = f"the night says that the key {self._other_key} signed it; the one given is {key_id(self._user_key)}"
+        return Defect(flaw=Flaw.WRONG_KEY, where="ledger.jsonl", what=told)
 
     def take(self, line: bytes) -> None:
         """Verify the next record.
@@ -121,7 +136,11 @@ class LedgerAudit:
     def _verifies(self, where: str, envelope: Envelope, statement: Statement, place: Place) -> bool:
         kind = statement.predicate_type
         if kind == DELEGATION_PREDICATE:
-            return self._signed_by(where, envelope, self._user_key, "the user's key", place, None)
+            good = self._signed_by(where, envelope, self._user_key, "the user's key", place, None)
+            claimed = envelope.signatures[0].keyid
+            if not good and not self._other_key and claimed != key_id(self._user_key):
+                self._other_key = claimed
+            return good
         if not self.claims.delegations:
             self.faults.add(Flaw.WRONG_KEY, where, "it stands before any delegation")
             return False

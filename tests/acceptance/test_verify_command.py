@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.keys import read_public_key
+from pantheon.core.dsse import key_id
 from pantheon.testing.evidence_night import make_night
 
 
@@ -87,8 +89,8 @@ def defects(*words: str | Path, cwd: Path) -> list[dict[str, str]]:
     return [defect for one in told["nights"] for defect in one["defects"]]
 
 
-def test_a_night_by_somebody_else(copy: Path, tmp_path: Path) -> None:
-    """With another key than the one it stands on, nothing of it counts."""
+def test_a_night_by_somebody_else(nights: Path, copy: Path, tmp_path: Path) -> None:
+    """With another key than the one it stands on, nothing of it counts: one sentence names both, and no more."""
     key = tmp_path / "mine.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
     public = subprocess.run(
@@ -97,7 +99,15 @@ def test_a_night_by_somebody_else(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.pub.pem").write_bytes(public)
     words = (copy / "n1", "--key", tmp_path / "mine.pub.pem")
     assert verify(*words, cwd=tmp_path).returncode == 1
-    assert {one["flaw"] for one in defects(*words, cwd=tmp_path)} >= {"wrong_key"}
+    theirs = json.loads((copy / "n1" / "ledger.jsonl").read_bytes().split(b"\n")[0])["signatures"][0]["keyid"]
+    (told,) = defects(*words, cwd=tmp_path)
+    assert told["flaw"] == "wrong_key"
+    assert theirs in told["what"]
+    assert key_id(read_public_key(tmp_path / "mine.pub.pem")) in told["what"]
+    all_nights = defects(
+        copy, *words[1:], "--witness", nights / "witness" / "checkpoints.jsonl", cwd=tmp_path
+    )
+    assert [one["flaw"] for one in all_nights] == ["wrong_key"] * 2
 
 
 @pytest.mark.parametrize(
