@@ -15,6 +15,7 @@ from pantheon.core.delegation import Delegation, Place, keys_at, read_place, rev
 from pantheon.core.dsse import Envelope, open_envelope, parse_envelope, peek_payload
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.gate import Change, CheckReport, Decision
+from pantheon.core.merge_queue import Merge
 from pantheon.core.model import Frozen
 from pantheon.core.records import NightRecord
 from pantheon.core.review import Review
@@ -133,6 +134,20 @@ def decision_claim(
         "verifiedLevels": [],
         "slsaVersion": "1.0",
         "reasons": list(decision.reasons),
+        **whose.model_dump(),
+    }
+
+
+def merge_claim(merge: Merge, diff: str, whose: Whose) -> Claim:
+    """Return what the gatekeeper attests before it moves the branch over a commit.
+
+    Args:
+        merge: the commit, the change that it lands, and what was passed again.
+        diff: SHA-256 of the diff between the commit and its parent.
+        whose: the attempt.
+    """
+    return change_subjects(merge.commit, merge.merged, diff), {
+        **merge.model_dump(mode="json"),
         **whose.model_dump(),
     }
 

@@ -11,6 +11,17 @@ Source: ADR 0018.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from pydantic import Field
+
+from pantheon.core.model import Frozen
+
+
+class MergePolicy(Frozen):
+    """``[merge]`` of ``policies/gate.toml``."""
+
+    batch: int = Field(default=1, ge=1, le=64)
+    """Allowed changes that are put together and tested once; where that fails, bisection finds the one to blame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retest:
@@ -69,3 +80,23 @@ class Bisection:
     def learn(self, length: int, *, passed: bool) -> "Bisection":
         """Return the search after the prefix of this length was tested."""
         return replace(self, passing=length) if passed else replace(self, failing=length)
+
+
+class Merge(Frozen):
+    """A change on its way onto the night's branch: what was reviewed, and what lands."""
+
+    base: str
+    head: str
+    tree: str
+    """Tree of the head, for which the verdicts were given."""
+    parent: str
+    """Commit of the branch that it lands on."""
+    commit: str
+    merged: str
+    """Tree that lands."""
+    checks: bool
+    """Whether the deterministic checks were passed again, on the merged tree."""
+    tests: bool
+    """Whether the repository's tests were passed again, on a tree that holds the merged one's change."""
+    shared: tuple[str, ...]
+    """Files that both the change and the branch have touched."""

@@ -16,6 +16,7 @@ from pantheon.core.bubblewrap import parse_reads
 from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.locality import check_local_network
+from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.model import Frozen
 from pantheon.core.protected import PROTECTED, check_patterns
 from pantheon.core.sandbox import SandboxKind
@@ -112,6 +113,8 @@ class GatePolicy(Frozen):
     """Paths that no change may touch, as in ``.gitignore``; a change that does is for a person."""
     tests: SuitePolicy | None = None
     """How the repository's own tests are run; None: no flow may have a test node."""
+    merge: MergePolicy = Field(default_factory=MergePolicy)
+    """How what was allowed lands."""
 
 
 class SloPolicy(Frozen):

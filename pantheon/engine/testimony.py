@@ -13,6 +13,7 @@ from pantheon.core.attestations import (
     against_signatures,
     check_claim,
     decision_claim,
+    merge_claim,
     night_claim,
     read_verdict,
     review_claim,
@@ -22,11 +23,13 @@ from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.delegation import reviewer_role
 from pantheon.core.errors import SignatureError
 from pantheon.core.gate import Change, CheckReport, Decision
+from pantheon.core.merge_queue import Merge
 from pantheon.core.policy import GATE_FILE
 from pantheon.core.records import AttemptOutcome, AttemptRecord, NightRecord
 from pantheon.core.review import Review
 from pantheon.core.statement import (
     DECISION_PREDICATE,
+    MERGE_PREDICATE,
     NIGHT_PREDICATE,
     RECOVERY_PREDICATE,
     REVIEW_PREDICATE,
@@ -103,6 +106,15 @@ async def attest_decision(
     at = services.clock.now()
     claim = decision_claim(decision, weighed.diff, weighed.used, policy, at, whose(context))
     await services.ledger.state(DECISION_PREDICATE, *claim)
+
+
+async def attest_merge(services: Services, context: NodeContext, merge: Merge, diff: bytes) -> None:
+    """Enter a merge that is about to be made, before the branch moves. Raises as ``NightLedger.state``.
+
+    A night that dies between the two has attested a commit that is on no branch.
+    """
+    claim = merge_claim(merge, await _digest(diff), whose(context))
+    await services.ledger.state(MERGE_PREDICATE, *claim)
 
 
 async def attest_interrupted(

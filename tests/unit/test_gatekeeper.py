@@ -16,7 +16,8 @@ from pantheon.core.review import Review
 from pantheon.core.task import Task
 from pantheon.engine.checks import ALWAYS
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.gatekeeper import SWAP_TRIES, Gatekeeper
+from pantheon.engine.gatekeeper import Gatekeeper
+from pantheon.engine.merge_queue import SWAP_TRIES
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import Content, NightContext, NodeContext, Services
 from pantheon.engine.testimony import attest_review
