@@ -47,6 +47,8 @@ class Contrast(Frozen):
     """The smaller of the two masses."""
     fits: bool
     """Whether the proposal was preferred clearly enough."""
+    floor: float = 0.0
+    """The least mean margin that the question demands, before calibration."""
 
 
 class Review(Frozen):
@@ -57,6 +59,10 @@ class Review(Frozen):
     verdict: Literal["pass", "fail"]
     margin: float | None
     """The smallest margin of all contrasts; None when nothing could be asked."""
+    strength: float | None = None
+    """How far the weakest contrast lay above its question's floor; None unless every one was answered."""
+    confident: float = 0.0
+    """The calibrated strength that a pass needed."""
     reasons: tuple[str, ...]
     base: str
     head: str
@@ -99,7 +105,13 @@ def read_letter(token: TokenAlternatives) -> Reading | None:
 
 
 def contrast(
-    question: Question, proposal: str, decoy: str, forward: Reading, backward: Reading, mass_floor: float
+    question: Question,
+    proposal: str,
+    decoy: str,
+    forward: Reading,
+    backward: Reading,
+    mass_floor: float,
+    confident: float = 0.0,
 ) -> Contrast:
     """Combine the two orders of one comparison.
 
@@ -110,6 +122,7 @@ def contrast(
         forward: the reading with the proposal as A.
         backward: the reading with the proposal as B.
         mass_floor: the least mass on the labels that counts as an answer.
+        confident: how far above its floor the margin must be, by calibration.
     """
     margins = (forward.margin, -backward.margin)
     mean = (margins[0] + margins[1]) / 2
@@ -121,7 +134,8 @@ def contrast(
         margins=margins,
         margin=mean,
         label_mass=mass,
-        fits=mean >= question.floor and mass >= mass_floor,
+        fits=mean >= question.floor + confident and mass >= mass_floor,
+        floor=question.floor,
     )
 
 
@@ -136,6 +150,7 @@ def conclude(
     expected: int,
     mass_floor: float,
     unanswered: Sequence[str] = (),
+    confident: float = 0.0,
 ) -> Review:
     """Return the verdict: pass only when every expected contrast was answered and favours the proposal.
 
@@ -149,6 +164,7 @@ def conclude(
         expected: number of comparisons that had to be made.
         mass_floor: for the wording of the reasons.
         unanswered: reasons of comparisons that could not be made.
+        confident: the calibrated strength that the contrasts were held to.
     """
     reasons = list(unanswered)
     for one in contrasts:
@@ -163,11 +179,15 @@ def conclude(
     passed = not reasons and expected > 0
     if expected == 0:
         reasons.append("there was nothing to compare with")
+    whole = len(contrasts) == expected and not unanswered
+    answered = whole and all(one.label_mass >= mass_floor for one in contrasts)
     return Review(
         reviewer=reviewer,
         version=version,
         verdict="pass" if passed else "fail",
         margin=min((one.margin for one in contrasts), default=None),
+        strength=min((one.margin - one.floor for one in contrasts), default=None) if answered else None,
+        confident=confident,
         reasons=tuple(reasons),
         base=base,
         head=head,

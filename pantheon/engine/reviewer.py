@@ -47,6 +47,7 @@ class Reviewer:
         task: the task, for the template.
         client: the model.
         evidence: where calls are recorded.
+        confident: the calibrated strength that a pass needs.
     """
 
     agent: Agent
@@ -55,6 +56,7 @@ class Reviewer:
     task: Task
     client: ModelClient
     evidence: Evidence
+    confident: float = 0.0
 
     async def run(self, change: UnderReview) -> Review:
         """Ask every question and return the verdict.
@@ -89,6 +91,7 @@ class Reviewer:
             expected=expected,
             mass_floor=spec.label_mass_floor,
             unanswered=unanswered,
+            confident=self.confident,
         )
 
     def _decoys(self, question: Question, proposal: str, change: UnderReview) -> tuple[str, ...]:
@@ -119,7 +122,8 @@ class Reviewer:
             if reading is None:
                 return None
             readings.append(reading)
-        return contrast(question, proposal, decoy, readings[0], readings[1], self.agent.spec.label_mass_floor)
+        floor = self.agent.spec.label_mass_floor
+        return contrast(question, proposal, decoy, readings[0], readings[1], floor, self.confident)
 
     async def _read(self, messages: Sequence[Message], purpose: str) -> Reading | None:
         spec = self.agent.spec
