@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from urllib.parse import quote
 
-from pantheon.core.file_checks import find_generated, find_lost_licence, find_unparsable, find_weakened
+from pantheon.core.file_checks import find_generated, find_lost_licence
 from pantheon.core.flow import Flow
 from pantheon.core.gate import CheckReport, CheckResult
 from pantheon.core.hidden import find_hidden
+from pantheon.core.kept_tests import find_weakened, holds_tests
 from pantheon.core.notes.check import check_note_change, check_relinked, links_to_renamed
 from pantheon.core.notes.links import broken_links
 from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
 from pantheon.core.protected import find_protected
 from pantheon.core.secret_lines import ChangedText, find_secret
 from pantheon.core.suite import TEST_FILES
+from pantheon.core.syntax import find_unparsable
 from pantheon.core.visible import visible_line
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.worktree import ChangedPath, Repository
@@ -173,6 +175,9 @@ async def _tests_kept(change: Change) -> CheckResult:
     """No test was deleted, emptied or skipped."""
     suite = change.services.content.gate_policy.tests
     patterns = TEST_FILES if suite is None else suite.files
+    for old, new in change.renames.items():
+        if holds_tests(old, patterns) and not holds_tests(new, patterns):
+            return CheckResult(name="tests_kept", passed=False, reason=f"{old}: is no file of tests as {new}")
     return await _each_file("tests_kept", partial(find_weakened, patterns=patterns), change)
 
 

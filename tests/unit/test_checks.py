@@ -35,7 +35,7 @@ class Modes(FakeRepository):
         return self.paths
 
 
-async def check(name: str, repository: FakeRepository, head: str, **policy: int) -> CheckReport:
+async def check(name: str, repository: FakeRepository, head: str, **policy: object) -> CheckReport:
     """Run one check on the change from the first commit to ``head``."""
     flow = Flow.model_validate(
         {
@@ -53,7 +53,11 @@ async def check(name: str, repository: FakeRepository, head: str, **policy: int)
         model=FakeModel(lambda _: Spoken("{}")),
         tools=Registry(NOTE_TOOLS),
         content=Content(
-            agents={}, flows={}, gate_policy=GatePolicy(**policy), night_policy=NightPolicy(), digests={}
+            agents={},
+            flows={},
+            gate_policy=GatePolicy.model_validate(policy),
+            night_policy=NightPolicy(),
+            digests={},
         ),
     )
     context = NodeContext(
@@ -151,3 +155,13 @@ async def test_every_flow_looks_at_each_file(
     assert any(failure.startswith(f"{name}: {path}: ") for failure in report.failures), report.failures
     honest = await check("size", repository, repository.add({path: before}, (repository.head,), "change\n"))
     assert not any(failure.startswith(f"{name}: ") for failure in honest.failures)
+
+
+async def test_a_file_of_tests_is_not_renamed_away() -> None:
+    """Under a name that no runner looks for, its tests are as good as deleted."""
+    repository = FakeRepository({"a.md": b"x\n"})
+    policy = {"tests": {"command": ["t"], "report": "tap", "files": ["a.md"]}}
+    head = repository.add({"b.md": b"x\n"}, (repository.head,), operation_message("change", [RENAME]))
+    report = await check("tests_kept", repository, head, **policy)
+    assert "tests_kept: a.md: is no file of tests as b.md" in report.failures
+    assert not [one for one in (await check("tests_kept", repository, head)).failures if "tests_kept" in one]

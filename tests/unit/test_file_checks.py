@@ -4,13 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.file_checks import find_generated, find_lost_licence, find_unparsable, find_weakened
+from pantheon.core.file_checks import find_generated, find_lost_licence
+from pantheon.core.kept_tests import find_weakened
 from pantheon.core.suite import TEST_FILES
+from pantheon.core.syntax import MAX_SCRIPT_BYTES, find_unparsable
 
 
 @pytest.mark.parametrize(
     ("path", "good", "bad"),
     [
+        ("a.js", b"#!/usr/bin/env node\nconst a = b?.c ?? 1\n", b"const a = ;\n"),
+        ("a.mjs", b"import a from 'a'\nexport default await a()\n", b"function f( {\n"),
+        ("a.cjs", b"module.exports = {a: 1}\n", b"module.exports = {a: 1\n"),
+        ("a.jsx", b"export const A = () => <b>{1}</b>\n", b"export const A = () => <b>{1}<b>\n"),
+        ("a.js", b"class A { static #x = 1 }\n", b"`${a\n"),
+        ("a.js", b"x()\n", b"x(" * 50_000),
         ("a.json", b'{"a": 1}', b'{"a": 1'),
         ("a.toml", b"a = 1\n", b"a = \n"),
         ("a.yaml", b"a: [1, 2]\n", b"a: [1, 2\n"),
@@ -23,10 +31,34 @@ from pantheon.core.suite import TEST_FILES
 )
 def test_a_file_must_go_on_parsing(path: str, good: bytes, bad: bytes) -> None:
     """What parsed before must parse now; a new file must parse; what never did need not."""
-    assert find_unparsable(path, good, bad).startswith("does not parse")
-    assert find_unparsable(path, None, bad).startswith("does not parse")
+    assert "does not parse" in find_unparsable(path, good, bad)
+    assert "does not parse" in find_unparsable(path, None, bad)
     assert find_unparsable(path, bad, good) == find_unparsable(path, bad, bad) == ""
     assert find_unparsable(path, good, None) == find_unparsable("a.txt", good, bad) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "bad"),
+    [
+        ("a.json", b'{\n"a": 1,\n]'),
+        ("a.toml", b"a = 1\n\nb = \n"),
+        ("a.toml", b"a = 1\nb = 2\nc = ["),
+        ("a.yaml", b"a: 1\nb: 2\nc: d: e\n"),
+        ("a.py", b"a = 1\n\ndef f(:\n"),
+        ("a.js", b"a = 1\n\nb = ;\n"),
+        ("a.json", b"[\n1,\n\xff]"),
+    ],
+)
+def test_the_line_is_named_where_it_does_not_parse(path: str, bad: bytes) -> None:
+    """The reader finds the place without a parser of his own."""
+    assert find_unparsable(path, None, bad).startswith("line 3: does not parse: ")
+
+
+@pytest.mark.parametrize("part", [b"a<b ", b"[a,{b:[", b"(a=(b=(c=", b"async (x) "])
+def test_an_ambiguous_script_is_refused_before_it_takes_long(part: bytes) -> None:
+    """What is too large to be parsed in seconds is not parsed at all."""
+    found = find_unparsable("a.js", b"x()", part * (MAX_SCRIPT_BYTES // len(part) + 1))
+    assert found == f"does not parse: larger than {MAX_SCRIPT_BYTES} bytes"
 
 
 def test_aliases_are_not_expanded() -> None:
@@ -51,6 +83,15 @@ SCRIPT = b"test('a', t => {\n  t.is(f(), 1)\n  expect(f(2)).toBe(2)\n})\n"
         ("tests/a.py", PYTHON, PYTHON.replace(b"def test_a", b"@pytest.mark.skip\ndef test_a")),
         ("tests/a.py", PYTHON, PYTHON.replace(b"def test_a", b"@pytest.mark.xfail()\ndef test_a")),
         ("tests/a.py", PYTHON, PYTHON.replace(b"def test_a", b"def not_a_test")),
+        ("tests/a.py", PYTHON, PYTHON.replace(b"assert f() == 1", b"assert f() == 1 or True")),
+        ("tests/a.py", PYTHON, PYTHON.replace(b"assert f() == 1", b"assert (f(), 1)")),
+        ("tests/a.py", PYTHON, PYTHON.replace(b"assert f() == 1", b"pass  # assert f() == 1")),
+        ("src/a.test.js", SCRIPT, SCRIPT.replace(b"  t.is(", b"  // t.is(")),
+        ("src/a.test.js", SCRIPT, SCRIPT.replace(b"t.is(f(), 1)", b"'t.is(f(), 1)'")),
+        ("src/a.test.js", SCRIPT, SCRIPT.replace(b"test('a'", b"describe('a'")),
+        ("src/a.test.js", SCRIPT, SCRIPT.replace(b"test('a',", b"test('a', {skip: true},")),
+        ("src/a.test.js", SCRIPT, SCRIPT.replace(b"test('a'", b"xtest('a'")),
+        ("src/a.test.ts", SCRIPT, SCRIPT.replace(b"  t.is(f(), 1)\n", b"")),
         ("src/a.test.js", SCRIPT, SCRIPT.replace(b"  t.is(f(), 1)\n", b"")),
         ("src/a.test.js", SCRIPT, SCRIPT.replace(b"test('a'", b"test.skip('a'")),
         ("src/a.test.js", SCRIPT, SCRIPT.replace(b"test('a'", b"test.only('a'")),
@@ -63,11 +104,24 @@ def test_a_weakened_test_is_found(path: str, before: bytes, after: bytes | None)
     assert not find_weakened("src/code.txt", before, after, TEST_FILES)
 
 
+def test_the_line_of_a_weakened_test_is_named() -> None:
+    """Of what is gone as it was before, of a skip as it is now."""
+    gone = find_weakened("tests/a.py", PYTHON, PYTHON.replace(b"    assert f() == 1\n", b""), TEST_FILES)
+    assert gone == "line 4 before: 2 assertions have become 1"
+    skipped = PYTHON.replace(b"def test_a", b"@pytest.mark.skip\ndef test_a")
+    assert (
+        find_weakened("tests/a.py", PYTHON, skipped, TEST_FILES) == "line 3: a test is skipped that was not"
+    )
+    script = find_weakened("a.test.js", SCRIPT, SCRIPT.replace(b"expect(f(2))", b"(f(2))"), TEST_FILES)
+    assert script.startswith("line 3 before: ")
+
+
 def test_a_licence_header_stays() -> None:
     """A line that names licence or holder may not go; the rest of the file may."""
     head = b"# SPDX-License-Identifier: MIT\n# Copyright (c) 2020 Somebody\n\nx = 1\n"
     assert find_lost_licence("a.py", head, head.replace(b"x = 1", b"x = 2")) == ""
     assert "SPDX" in find_lost_licence("a.py", head, head.replace(b"MIT", b"Apache-2.0"))
+    assert find_lost_licence("a.py", head, b"x = 1\n").startswith("line 1 before: ")
     assert "Copyright" in find_lost_licence(
         "a.py", head, head.replace(b"# Copyright (c) 2020 Somebody\n", b"")
     )
@@ -84,7 +138,8 @@ def test_generated_names_are_found(path: str) -> None:
 
 def test_a_file_that_says_so_is_generated() -> None:
     """The mark counts where it was before; words about generating, further down, do not."""
-    assert find_generated("a.go", b"// Code generated by x. DO NOT EDIT.\n", b"// by hand\n")
+    found = find_generated("a.go", b"package a\n// Code generated by x. DO NOT EDIT.\n", b"// by hand\n")
+    assert found.startswith("line 2: ")
     assert not find_generated("a.md", b"\n" * 9 + b"This is automatically generated.\n", b"y")
 
 
