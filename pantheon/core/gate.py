@@ -83,6 +83,8 @@ class Rules(Frozen):
     """Names of the reviewers that must all pass the change."""
     qualified: frozenset[str] | None = None
     """Names of the reviewers whose word counts; None: of all. What any other one says is no evidence."""
+    discounted: dict[str, str] = Field(default_factory=dict)
+    """Reviewer -> why its word of this night does not count, whether it is qualified or not."""
 
 
 class Decision(Frozen):
@@ -149,15 +151,18 @@ def _held_checks(report: CheckReport | None) -> list[str]:
 
 
 def _unqualified(rules: Rules) -> list[str]:
-    if rules.qualified is None:
-        return []
-    return [f"{name}: is not qualified" for name in sorted(set(rules.reviewers) - rules.qualified)]
+    names = sorted(set(rules.reviewers))
+    unknown = [] if rules.qualified is None else [name for name in names if name not in rules.qualified]
+    return [
+        *(f"{name}: is not qualified" for name in unknown),
+        *(f"{name}: {rules.discounted[name]}" for name in names if name in rules.discounted),
+    ]
 
 
 def _against_reviews(change: Change, reviews: Sequence[Review], rules: Rules) -> list[str]:
     reasons = []
     for name in sorted(set(rules.reviewers)):
-        if rules.qualified is not None and name not in rules.qualified:
+        if name in rules.discounted or (rules.qualified is not None and name not in rules.qualified):
             continue
         own = [review for review in reviews if review.reviewer == name]
         bound = [review for review in own if _is_about(review, change)]

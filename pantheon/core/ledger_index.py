@@ -10,6 +10,7 @@ from pantheon.core.dsse import Envelope, open_envelope, parse_envelope, peek_pay
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.statement import (
+    CANARY_PREDICATE,
     DELEGATION_PREDICATE,
     NIGHT_PREDICATE,
     REVIEW_PREDICATE,
@@ -36,6 +37,7 @@ class LedgerIndex:
         self._user_key = user_key
         self._delegations: list[Delegation] = []
         self._evidence: dict[str, list[tuple[str, bytes]]] = {}
+        self._canaries: list[bytes] = []
         self.closed = False
         """Whether the last record closes the night."""
 
@@ -52,6 +54,11 @@ class LedgerIndex:
     def evidence_of(self, commit: str) -> Sequence[tuple[str, bytes]]:
         """Return (URI of the predicate, line) of all verdicts and checks on a commit, unverified, the oldest first."""
         return self._evidence.get(commit, ())
+
+    @property
+    def canaries(self) -> Sequence[bytes]:
+        """The lines of all canaries, unverified, the oldest first."""
+        return self._canaries
 
     def take(self, line: bytes) -> bool:
         """Take a line that was found in the file; False when it is no whole record.
@@ -79,7 +86,7 @@ class LedgerIndex:
             kind: URI of the statement's predicate.
             payload: the statement.
         """
-        if kind in (DELEGATION_PREDICATE, *EVIDENCE):
+        if kind in (DELEGATION_PREDICATE, CANARY_PREDICATE, *EVIDENCE):
             self._note(line, parse_statement(payload), parse_envelope(line))
         self.closed = kind == NIGHT_PREDICATE
         self.tree.append(line)
@@ -95,6 +102,8 @@ class LedgerIndex:
         if kind == DELEGATION_PREDICATE:
             open_envelope(envelope, [self._user_key])
             self._delegations.append(read_delegation(statement))
+        elif kind == CANARY_PREDICATE:
+            self._canaries.append(line)
         elif kind in EVIDENCE:
             for subject in statement.subject:
                 if commit := subject.digest.get("gitCommit"):

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from pantheon.core.bubblewrap import parse_reads
+from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.locality import check_local_network
@@ -115,6 +116,8 @@ class GatePolicy(Frozen):
     """How the repository's own tests are run; None: no flow may have a test node."""
     merge: MergePolicy = Field(default_factory=MergePolicy)
     """How what was allowed lands."""
+    canaries: CanaryPolicy = Field(default_factory=CanaryPolicy)
+    """Known-bad changes that are put before the reviewers among the real ones (docs/canaries.md)."""
 
 
 class SloPolicy(Frozen):

@@ -26,6 +26,7 @@ DELEGATION_PREDICATE = f"{_BASE}/delegation/v1"
 RECOVERY_PREDICATE = f"{_BASE}/recovery/v1"
 NIGHT_PREDICATE = f"{_BASE}/night/v1"
 MERGE_PREDICATE = f"{_BASE}/merge/v1"
+CANARY_PREDICATE = f"{_BASE}/canary/v1"
 TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 DECISION_PREDICATE = "https://slsa.dev/verification_summary/v1"
 

@@ -34,6 +34,8 @@ class Tally:
     first_token_s: float = 0.0
     tool_calls: int = 0
     tool_errors: list[dict[str, str]] = field(default_factory=list)
+    canaries: list[dict[str, Any]] = field(default_factory=list)
+    """What became of the canaries of a review, those of earlier attempts included."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as JSON-ready data."""
@@ -49,6 +51,7 @@ class Tally:
             "first_token_s": round(self.first_token_s, 3),
             "tool_calls": self.tool_calls,
             "tool_errors": self.tool_errors,
+            **({"canaries": self.canaries} if self.canaries else {}),
         }
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pantheon.core.flow import FlowNode
 from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
 from pantheon.core.review import Review
+from pantheon.engine.canaries import Canaries
 from pantheon.engine.checks import demanded_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.merge_queue import MergeQueue
@@ -25,9 +26,11 @@ class Gatekeeper:
 
     Args:
         services: ports and content.
+        canaries: says whose verdicts count; None where none are planted.
     """
 
     services: Services
+    canaries: Canaries | None = None
     _queue: MergeQueue = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,11 +60,12 @@ class Gatekeeper:
         if _read_decision(context, change) != "allow":
             return failed("no decision allows this change")
         # What the store says was decided is believed only as far as the signed verdicts bear it out.
-        weighed = await weigh_evidence(
-            self.services, context, await self._change(context), self._rules(context).reviewers
-        )
-        if weighed.reasons:
-            return failed("; ".join(weighed.reasons))
+        rules = self._rules(context)
+        weighed = await weigh_evidence(self.services, context, await self._change(context), rules.reviewers)
+        # A reviewer may have been disqualified since the decision.
+        discounted = tuple(f"{name}: {why}" for name, why in rules.discounted.items())
+        if weighed.reasons or discounted:
+            return failed("; ".join((*weighed.reasons, *discounted)))
         return await self._queue.land(context, change, evidence)
 
     async def _change(self, context: NodeContext) -> Change:
@@ -100,6 +104,7 @@ class Gatekeeper:
         return Rules(
             checks=demanded_checks(context.flow) or ("checks",),
             reviewers=(*reviewers, *(f"reviewer {n + 1} more" for n in range(max(missing, 0)))),
+            discounted={} if self.canaries is None else self.canaries.against(reviewers),
         )
 
 

@@ -17,13 +17,14 @@ from pantheon.core.spending import spent_by
 from pantheon.core.trial_schedule import Tried, try_orders
 from pantheon.engine.attempt import AttemptRunner, Execute
 from pantheon.engine.attempt_record import Attest, attest_attempt
+from pantheon.engine.canaries import Canaries
 from pantheon.engine.control import Halt, NightControl
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.lease_keeper import LeaseKeeper
 from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.node import NodeExecutor
-from pantheon.engine.scheduler import AT_ONCE, Scheduler
+from pantheon.engine.scheduler import AT_ONCE, NodeEnded, Scheduler
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint
 from pantheon.engine.testimony import attest_interrupted, attest_night
@@ -168,7 +169,9 @@ class Night:
             lease_s=self.lease_s,
         )
         state = NightState(tasks)
-        execute = self.execute or NodeExecutor(services, Gatekeeper(services))
+        ended: dict[str, NodeEnded] = {}
+        canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
+        execute = self.execute or NodeExecutor(services, Gatekeeper(services, canaries), canaries)
         leases = LeaseKeeper(services.store, services.clock, self.lease_s)
         run = NightRun(
             store=services.store,
@@ -187,6 +190,7 @@ class Night:
             run=run.run_node,
             end=run.end_nodes,
             sleep=services.clock.sleep,
+            ended=ended,
             by_level=self.by_level,
             at_once=self.at_once,
         )

@@ -18,7 +18,9 @@ from pantheon.core.operation import TRAILER, Operation, follow_path, operation_m
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.references import resolve_args
 from pantheon.core.retry import FailureKind
+from pantheon.core.review import Review
 from pantheon.engine.agent_loop import AgentLoop
+from pantheon.engine.canaries import Canaries
 from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
@@ -48,10 +50,12 @@ class NodeExecutor:
     Args:
         services: ports and content.
         gatekeeper: shared by all nodes of a night, because merges go one at a time.
+        canaries: plants known-bad changes among the reviews; None where none are planted.
     """
 
     services: Services
     gatekeeper: Gatekeeper
+    canaries: Canaries | None = None
 
     async def __call__(self, context: NodeContext, evidence: Evidence) -> NodeResult:
         """Execute one attempt of a node."""
@@ -139,16 +143,23 @@ class NodeExecutor:
         change = await self._under_review(context, evidence, opening, agent.label)
         if isinstance(change, NodeResult):
             return change
-        reviewer = Reviewer(
-            agent=agent,
-            opening=opening,
-            cards=[self.services.tools.card(name) for name in opening.spec.tools],
-            task=context.task,
-            client=self.services.model,
-            evidence=evidence,
-        )
+
+        async def judge(one: UnderReview, evidence: Evidence) -> Review:
+            reviewer = Reviewer(
+                agent=agent,
+                opening=opening,
+                cards=[self.services.tools.card(name) for name in opening.spec.tools],
+                task=context.task,
+                client=self.services.model,
+                evidence=evidence,
+            )
+            return await reviewer.run(one)
+
         try:
-            review = await reviewer.run(change)
+            if self.canaries is None:
+                review = await judge(change, evidence)
+            else:
+                review = await self.canaries.review(context, agent, change, judge, evidence)
         except ModelError as error:
             await evidence.log_error(error.message)
             return NodeResult(
