@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from threading import Event, Thread
 
 import pytest
 
+from pantheon.adapters import task_input
 from pantheon.adapters.queue_files import FileQueue
 from pantheon.adapters.targets import TargetCheck
 from pantheon.adapters.task_input import open_task_file
@@ -204,6 +206,55 @@ def test_a_silent_pipe_can_be_left(tmp_path: Path) -> None:
     os.close(writer)
     assert not thread.is_alive()
     assert got == [b"one", b"tw"]
+
+
+def test_a_pipe_that_nobody_writes_to_is_empty(tmp_path: Path) -> None:
+    """Opening it does not wait for a writer who never comes."""
+    os.mkfifo(tmp_path / "pipe")
+    with open_task_file(str(tmp_path / "pipe"), max_line_bytes=10, stop=Event()) as lines:
+        assert list(lines) == []
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/dev/tty", "/"])
+def test_what_is_neither_file_nor_pipe_is_refused(name: str) -> None:
+    """A device would never end; it is refused before a byte is read."""
+    with (
+        pytest.raises(ConfigError, match="cannot be read"),
+        open_task_file(name, max_line_bytes=10, stop=Event()) as lines,
+    ):
+        next(lines)
+
+
+def test_a_socket_by_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listening socket is no file."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("s.sock")
+        with (
+            pytest.raises(ConfigError, match="cannot be read"),
+            open_task_file("s.sock", max_line_bytes=10, stop=Event()),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("name", "ceiling", "words"), [("MAX_FILE_BYTES", 9, "9 bytes"), ("MAX_LINES", 3, "3 lines")]
+)
+def test_what_goes_on_and_on_ends_at_a_ceiling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, ceiling: int, words: str
+) -> None:
+    """Bytes and lines are counted while they are read; up to the ceiling is fine."""
+    monkeypatch.setattr(task_input, name, ceiling)
+    file = tmp_path / "tasks.jsonl"
+    file.write_bytes(b"aaa\nbb\nc\n")
+    with open_task_file(str(file), max_line_bytes=100, stop=Event()) as lines:
+        assert list(lines) == [b"aaa", b"bb", b"c"]
+    file.write_bytes(b"aaa\nbb\nc\nd")
+    with (
+        pytest.raises(ConfigError, match=words),
+        open_task_file(str(file), max_line_bytes=100, stop=Event()) as lines,
+    ):
+        list(lines)
 
 
 def test_an_envelope_that_vanishes_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
