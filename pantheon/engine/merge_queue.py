@@ -86,6 +86,8 @@ class MergeQueue:
     async def _work_off(self, own: Request) -> None:
         """Work off batches until the request whose turn it is has come to something."""
         moved = 0
+        # Whoever is about to join is let in first.
+        await asyncio.sleep(0)
         while own.open:
             others = [one for one in self._waiting if one.open and one is not own]
             batch = [own, *others][: self.services.content.gate_policy.merge.batch]
