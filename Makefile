@@ -6,11 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SMALL_MODEL := qwen2.5-coder-0.5b
+VLLM := .vllm
+VLLM_MODEL := smollm2-135m
 WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-dev models night clean-night test check format lint fuzz chaos bench bench-setup clean distclean
+.PHONY: help system setup setup-dev models night clean-night test check format lint vllm-setup test-vllm fuzz chaos bench bench-setup clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
@@ -68,6 +70,20 @@ lint: setup-dev ## ruff, mypy --strict, import direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+vllm-setup: setup-dev $(VLLM)/.ready ## install vLLM for CPUs into an environment of its own and prepare a very small model
+
+$(VLLM)/.ready: tests/vllm/requirements.txt tests/vllm/convert_model.py
+	@"$(PYTHON)" -m venv $(VLLM)/venv
+	@echo "Installing vLLM; this takes some minutes and 3 GiB." >&2
+	@$(VLLM)/venv/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/vllm/requirements.txt
+	@# Their wheels are built for CUDA and break the import of vLLM; it does not need them for text.
+	@$(VLLM)/venv/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
+	@HF_HUB_OFFLINE=1 $(VLLM)/venv/bin/python tests/vllm/convert_model.py "$$($(BIN)/pantheon models pull $(VLLM_MODEL) | cut -f 2)" $(VLLM)/$(VLLM_MODEL)
+	@touch $@
+
+test-vllm: vllm-setup ## the contract, a real night and vLLM's own features against a real vLLM on this machine's CPU
+	$(BIN)/python -m pytest -m vllm tests/vllm
 
 fuzz: setup-dev ## damage every format at random, many times (EXAMPLES=)
 	PANTHEON_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q tests/attacks/test_fuzz_formats.py

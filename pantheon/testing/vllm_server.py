@@ -1,0 +1,141 @@
+"""A real vLLM on CPU over a Unix socket, for ``make test-vllm`` and the throughput benchmark."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+START_S = 300.0
+STOP_S = 30.0
+NAME = "smollm2-135m"
+PREPARED = Path(__file__).parents[2] / ".vllm"
+"""Where ``make vllm-setup`` puts vLLM's environment, the model and its adapter."""
+VARIABLES = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+}
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """A server that answers.
+
+    Args:
+        socket: its Unix socket.
+        log: everything that it printed.
+    """
+
+    socket: Path
+    log: Path
+
+    def http(self) -> httpx.Client:
+        """Return a plain client, for what Pantheon's own does not ask."""
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost", timeout=120
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``make vllm-setup`` made."""
+
+    folder: Path = PREPARED
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "venv" / "bin" / "python"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / NAME
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / f"{NAME}-lora"
+
+    def check(self) -> None:
+        """Raise ``FileNotFoundError`` with what to do when something is missing."""
+        for path in (self.python, self.model / "model.safetensors", self.adapter / "adapter_config.json"):
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
+
+
+def command(prepared: Prepared, socket: Path, *, sequences: int) -> list[str]:
+    """Return the command of the server.
+
+    Args:
+        prepared: environment and model.
+        socket: where it shall listen.
+        sequences: requests that it decodes at once.
+    """
+    return [
+        str(prepared.python), "-m", "vllm.entrypoints.openai.api_server",
+        "--model", str(prepared.model), "--served-model-name", NAME,
+        "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
+        "--max-num-seqs", str(sequences), "--uds", str(socket),
+        "--enable-prefix-caching", "--enable-prompt-tokens-details", "--max-logprobs", "20",
+        "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+        "--enable-lora", "--max-lora-rank", "8",
+    ]  # fmt: skip
+
+
+@contextmanager
+def run_vllm(prepared: Prepared | None = None, *, sequences: int = 16) -> Iterator[Vllm]:
+    """Start the server, wait until it is ready, and end it with everything that it started.
+
+    Args:
+        prepared: what ``make vllm-setup`` made.
+        sequences: requests that it decodes at once.
+
+    Raises:
+        FileNotFoundError: nothing was prepared.
+        RuntimeError: it ended, or was not ready in time; the message ends with its last lines.
+    """
+    prepared = prepared or Prepared()
+    prepared.check()
+    folder = Path(tempfile.mkdtemp(prefix="vllm-"))
+    server = Vllm(folder / "s.sock", folder / "server.log")
+    inherited = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    with server.log.open("wb") as log:
+        process = subprocess.Popen(
+            command(prepared, server.socket, sequences=sequences),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=inherited | VARIABLES, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_until_ready(process, server)
+            yield server
+        finally:
+            _end(process)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Vllm) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with server.http() as http:
+                if http.get("/health").status_code == httpx.codes.OK:
+                    return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    said = server.log.read_text(errors="replace")[-2_000:]
+    raise RuntimeError(f"vLLM was not ready within {START_S:.0f} s or ended; it said: {said}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

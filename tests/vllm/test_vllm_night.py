@@ -1,0 +1,88 @@
+"""A whole night against the real vLLM: enqueued, worked under containment, verified, reported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon.testing.vllm_server import Vllm
+
+pytestmark = pytest.mark.vllm
+
+ROOT = Path(__file__).parents[2]
+ENDED = {0, 1, 5, 6}
+"""Exit codes of a night that came to its end; this model is too small for all to be accepted."""
+CONFIGURATION = """
+[endpoint]
+kind = "openai"
+uds = "{socket}"
+context_tokens = 4096
+slots = 8
+
+[night]
+slots = {{ model = 8, cpu = 2, git = 1 }}
+"""
+
+
+def pantheon(
+    repository: Path, *words: str, allowed: frozenset[int] = frozenset({0})
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command of Pantheon in the repository, as a person would."""
+    named = ("HOME", "LANG", "PATH", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    environment = {name: os.environ[name] for name in named if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "pantheon", *words],
+        cwd=repository, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=1_800,
+    )  # fmt: skip
+    assert done.returncode in allowed, done.stderr[-3_000:]
+    return done
+
+
+def test_a_night_of_the_sample_notes(
+    vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fifteen notes end each with an outcome, nothing is lost, the evidence verifies, and the calls were counted."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    repository = tmp_path / "repository"
+    subprocess.run([ROOT / "samples" / "make_repository.sh", repository], check=True, capture_output=True)
+    pantheon(repository, "init")
+    (repository / "pantheon.toml").write_text(CONFIGURATION.format(socket=vllm.socket))
+    tasks = pantheon(repository, "scope", "docops", "docs/**/*.md").stdout
+    (repository / "tasks.jsonl").write_text(tasks)
+    pantheon(repository, "enqueue", "tasks.jsonl")
+    pantheon(repository, "night", allowed=frozenset(ENDED))
+    status = json.loads(pantheon(repository, "status", "--json").stdout)
+    outcomes: dict[str, int] = status["night"]["outcomes"]
+    assert sum(outcomes.values()) == len(tasks.splitlines()) >= 12
+    [night] = (repository / "artifacts").glob("*/report.html")
+    [key] = (tmp_path / "config" / "pantheon" / "keys").glob("*.pub.pem")
+    pantheon(repository, "verify", str(night.parent), "--key", str(key))
+    _print_figures(capsys, outcomes, _calls(night.parent))
+
+
+def _calls(night: Path) -> list[dict[str, Any]]:
+    files = sorted(night.rglob("llm_calls.jsonl"))
+    calls = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert calls
+    return calls
+
+
+def _print_figures(
+    capsys: pytest.CaptureFixture[str], outcomes: dict[str, int], calls: list[dict[str, Any]]
+) -> None:
+    answered = [call["usage"] for call in calls if call.get("usage")]
+    figures = {
+        "outcomes": outcomes,
+        "calls": len(calls),
+        "prompt_tokens": sum(usage["prompt_tokens"] for usage in answered),
+        "cached_tokens": sum(usage["cached_tokens"] for usage in answered),
+        "completion_tokens": sum(usage["completion_tokens"] for usage in answered),
+    }
+    with capsys.disabled():
+        print("\n" + json.dumps(figures))
