@@ -190,7 +190,11 @@ class Store(Protocol):
 
     async def attempts(self, night: str) -> tuple[AttemptRecord, ...]: ...
 
-    async def events(self, night: str, *, after: int = 0, limit: int = 1000) -> tuple[EventRecord, ...]: ...
+    async def events(
+        self, night: str, *, after: int = 0, limit: int = 1000, name: str | None = None
+    ) -> tuple[EventRecord, ...]:
+        """Return a night's events in order, those of one name only where it is given."""
+        ...
 
     async def aclose(self) -> None:
         """Finish the writes that were accepted and close the database."""

@@ -220,6 +220,9 @@ class StoreContract:
         assert tuple(pages) == await store.events(NIGHT)
         assert pages[-1].details == {"place": 4}
         assert await store.events(NIGHT, limit=0) == ()
+        assert [event.details["place"] for event in await store.events(NIGHT, name="note")] == list(range(5))
+        assert [event.details["place"] for event in await store.events(NIGHT, name="note", limit=2)] == [0, 1]
+        assert await store.events(NIGHT, name="other") == ()
 
     async def test_hostile_text_is_kept_or_refused(self, store: Store, clock: FakeClock) -> None:
         """A cause that UTF-8 cannot hold is made storable; what is not JSON is refused with nothing changed."""

@@ -80,9 +80,15 @@ class Memory:
             self._attempts[of, node][number - 1] for of, node, number in self._started if of == night
         )
 
-    async def events(self, night: str, *, after: int = 0, limit: int = 1000) -> tuple[EventRecord, ...]:
+    async def events(
+        self, night: str, *, after: int = 0, limit: int = 1000, name: str | None = None
+    ) -> tuple[EventRecord, ...]:
         self._check()
-        found = (event for event in self._events if event.night == night and event.seq > after)
+        found = (
+            event
+            for event in self._events
+            if event.night == night and event.seq > after and name in (None, event.name)
+        )
         return tuple(found)[: max(limit, 0)]
 
     async def orders(self, night: str, *, after: int = 0) -> tuple[Order, ...]:

@@ -79,9 +79,11 @@ class Reader:
         """Return a night's attempts in the order they were claimed."""
         return await self._fetch(rows.read_attempt, rows.ATTEMPT, night)
 
-    async def events(self, night: str, after: int, limit: int) -> tuple[EventRecord, ...]:
-        """Return a night's events in order."""
-        return await self._fetch(rows.read_event, rows.EVENT, night, after, max(limit, 0))
+    async def events(
+        self, night: str, after: int, limit: int, name: str | None = None
+    ) -> tuple[EventRecord, ...]:
+        """Return a night's events in order, those of one name only where it is given."""
+        return await self._fetch(rows.read_event, rows.EVENT, night, after, name, max(limit, 0))
 
     async def _fetch(
         self, read: Callable[[rows.Row], rows.Record], sql: str, *parameters: Any

@@ -82,7 +82,10 @@ ATTEMPT = (
     " attempts.cause, attempts.output_commit, artifacts, metrics"
     " FROM attempts JOIN nodes ON nodes.id = attempts.node_id WHERE nodes.night = ? ORDER BY token"
 )
-EVENT = "SELECT seq, at, night, subject, name, details FROM events WHERE night = ? AND seq > ? ORDER BY seq LIMIT ?"
+EVENT = (
+    "SELECT seq, at, night, subject, name, details FROM events"
+    " WHERE night = ? AND seq > ? AND name = coalesce(?, name) ORDER BY seq LIMIT ?"
+)
 ORDER = (
     "SELECT seq, at, verb, night, batch, task, reason, by FROM orders"
     " WHERE seq > ? AND (night = ? OR verb IN ('hold', 'release')) ORDER BY seq"

@@ -219,8 +219,10 @@ class SqliteStore:
     async def attempts(self, night: str) -> tuple[AttemptRecord, ...]:
         return await self._open_reader().attempts(night)
 
-    async def events(self, night: str, *, after: int = 0, limit: int = 1000) -> tuple[EventRecord, ...]:
-        return await self._open_reader().events(night, after, limit)
+    async def events(
+        self, night: str, *, after: int = 0, limit: int = 1000, name: str | None = None
+    ) -> tuple[EventRecord, ...]:
+        return await self._open_reader().events(night, after, limit, name)
 
     async def check(self) -> None:
         """Read the whole database. Raises ``StoreError`` when it is damaged; nothing is repaired."""
