@@ -1,8 +1,9 @@
-"""Looks at the disk for what a task's target must not be: a symbolic link, or something behind a link or a mount."""
+"""Tells what a task's target must not be: Pantheon's own, a symbolic link, or something behind a link or a mount."""
 
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from pantheon.adapters import beneath
@@ -15,10 +16,12 @@ class TargetCheck:
 
     Args:
         root: the repository's top folder.
+        own: relative paths of files and folders that no task may touch, with all that is in them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, own: Iterable[str] = ()) -> None:
         self._root = root
+        self._own = tuple(own)
 
     def __call__(self, target: str) -> str | None:
         """Return what is wrong with a target, None when nothing is; one that does not exist yet is fine.
@@ -29,6 +32,9 @@ class TargetCheck:
         Raises:
             SandboxError: the kernel has no ``openat2``.
         """
+        for own in self._own:
+            if f"{target}/".startswith(f"{own}/"):
+                return f"{target} is Pantheon's own ({own}); what decides over a change is not for a change to edit"
         try:
             top = os.open(self._root, beneath.FOLDER)
         except OSError as error:

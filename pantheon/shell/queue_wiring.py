@@ -14,7 +14,7 @@ from pantheon.core.batch import BatchClaim, Pins
 from pantheon.core.canonical import digest_value
 from pantheon.core.flow import route_task
 from pantheon.ports.queue import QueueFolder
-from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.config import FILE, Project, UserPaths
 from pantheon.shell.wiring import open_project_store, project_signer, read_catalogue
 
 TUNING: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -119,7 +119,9 @@ def enqueue_request(
             pins=pins_in_force(project, content),
             version=__version__,
             route=lambda task: route_task(task, flows).name,
-            target_problem=TargetCheck(project.root),
+            target_problem=TargetCheck(
+                project.root, own=(FILE, *project.config.folders.model_dump().values())
+            ),
             stop=stop,
         )
 

@@ -230,3 +230,57 @@ def test_a_hundred_thousand_lines_need_little_memory(repo: Repo) -> None:
         status, kib, seconds = done.stdout.splitlines()[-1].split()
         assert status == "0", done.stderr
         assert int(kib) / 1024 < limit, f"{int(kib) / 1024:.0f} MiB in {seconds} s"
+
+
+FORBIDDEN = (
+    ("goal", " \t"), ("goal", "a\0b"), ("package", "../../x"), ("package", "a\x1b[2J"),
+    ("targets.0", "docs/a\u202eb.md"), ("targets.0", ".pantheon/pantheon.db"), ("targets.0", "queue/x.jsonl"),
+    ("targets.0", "policies/gate.toml"), ("targets.0", "agents/docops/prompt.md"), ("targets.0", "flows/new.toml"),
+    ("targets.0", "artifacts/x"), ("targets.0", ".git/config"), ("targets.0", "pantheon.toml"),
+)  # fmt: skip
+
+
+def test_what_no_task_may_say_is_named(repo: Repo) -> None:
+    """File, line and field, exit code 2, and nothing is queued; the same line without it is taken (the control)."""
+    task = {"kind": "docops", "goal": "Give the note a title", "targets": ["docs/a.md"], "package": "docs"}
+    assert repo("enqueue", "-", "--dry-run", text=json.dumps(task)).returncode == 0
+    lines = []
+    for number, (field, value) in enumerate(FORBIDDEN):
+        key = field.partition(".")[0]
+        lines.append(json.dumps({**task, "id": f"t{number}", key: [value] if key == "targets" else value}))
+    done = repo("enqueue", "-", text="\n".join(lines))
+    assert done.returncode == 2, done.stderr
+    for number, (field, _) in enumerate(FORBIDDEN, 1):
+        assert f"stdin:{number}: {field}: " in done.stderr
+    assert f"{len(FORBIDDEN)} problems" in done.stderr
+    assert not any(hidden in done.stderr for hidden in ("\0", "\u202e", "\x1b[2J"))
+    assert repo.queued() == []
+
+
+def test_folders_with_other_names_are_own_too(repo: Repo) -> None:
+    """What ``[folders]`` calls them counts; the usual names are then ordinary."""
+    (repo.root / "inbox").mkdir()
+    task = json.dumps({"kind": "docops", "goal": "g", "targets": ["inbox/x", "queue/x"]})
+    done = repo("--set", "folders.queue=inbox", "enqueue", "-", text=task)
+    assert done.returncode == 2
+    assert "targets.0: inbox/x is Pantheon's own" in done.stderr
+    assert "targets.1" not in done.stderr
+
+
+@pytest.mark.parametrize("source", ["/dev/zero", "/dev/urandom", "docs"])
+def test_what_never_ends_is_refused_at_once(repo: Repo, source: str) -> None:
+    """A device or a folder as the file: exit code 2 and what to give instead."""
+    done = repo("enqueue", source)
+    assert done.returncode == 2
+    assert f"{source}: cannot be read: it is a" in done.stderr and "pipe" in done.stderr
+
+
+def test_a_device_as_standard_input_is_refused_at_once(repo: Repo) -> None:
+    """The same through standard input."""
+    with open("/dev/zero", "rb") as device:
+        done = subprocess.run(
+            [*PANTHEON, "enqueue", "-"], stdin=device, capture_output=True, check=False, timeout=60,
+            cwd=repo.root, env=repo.env,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert b"stdin: cannot be read: it is a device" in done.stderr
