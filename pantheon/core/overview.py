@@ -23,6 +23,7 @@ from pantheon.core.records import (
     TaskOutcome,
     TaskRecord,
 )
+from pantheon.core.taken_back import TakenBack
 
 MAX_NAMED = 10
 
@@ -60,6 +61,8 @@ class NightOverview(Frozen):
     """Node state -> nodes."""
     running: tuple[str, ...] = ()
     """Keys of the nodes that run now."""
+    taken_back: int = 0
+    """Accepted tasks whose change was taken back since."""
     standing: tuple[str, ...] = ()
     """What the operator has ordered: ``paused``, ``draining``, ``tasks held``."""
     objectives: tuple[Objective, ...] = ()
@@ -86,6 +89,8 @@ class TaskStory(Frozen):
     night: str | None
     nodes: tuple[NodeRecord, ...]
     attempts: tuple[AttemptRecord, ...]
+    taken_back: TakenBack | None = None
+    """How its change was taken back after it had landed."""
 
 
 def summarise_pending(batches: Sequence[BatchRecord], counts: Counts) -> tuple[PendingBatch, ...]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pantheon.core.checkpoint import note_text, parse_checkpoint
 from pantheon.core.errors import VerificationError
+from pantheon.core.undo import read_undo, why_no_undo
 from pantheon.core.verify import Flaw, read_text
 from pantheon.core.verify_ledger import LedgerAudit
 
@@ -16,6 +17,12 @@ class LandedCommit(NamedTuple):
     id: str
     night: str
     checkpoint: str
+    parent: str = ""
+    tree: str = ""
+    undoes: str = ""
+    """The commit that it says it takes back; empty where it says nothing of the kind."""
+    undo: str = ""
+    """The signed statement about that."""
 
 
 def check_witness(audit: LedgerAudit, notes: Sequence[bytes]) -> None:
@@ -51,9 +58,12 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
         if head:
             audit.claims.notes.append(f"the repository has no branch {branch} any more")
         return
-    if (commits[-1][0] if commits else "") != head:
+    undone = _check_undone(audit, commits)
+    places = [place for place, one in enumerate(commits) if one.id == head]
+    behind = commits[places[0] + 1 :] if places else commits
+    if (head and not places) or any(one.id not in undone for one in behind):
         audit.faults.add(Flaw.WRONG_COMMIT, branch, f"it does not end with {head or 'its base'}")
-    for commit, night, point in commits:
+    for commit, night, point in (one[:3] for one in commits if not one.undoes):
         if commit not in audit.claims.commits or night != audit.night:
             audit.faults.add(Flaw.WRONG_COMMIT, commit, "no attempt of this night attests it")
         size, _, root = point.partition(" ")
@@ -63,3 +73,28 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
             )
         elif audit.tree.root(int(size)).hex() != root:
             audit.faults.add(Flaw.ALTERED, commit, f"it names another root of the first {size} records")
+
+
+def _check_undone(audit: LedgerAudit, commits: Sequence[LandedCommit]) -> set[str]:
+    """Return the commits that take back another with the user's word for it, and tell of those."""
+    good: set[str] = set()
+    for place, one in enumerate(commits):
+        if not one.undoes:
+            continue
+        why = why_no_undo(
+            one.undo,
+            audit.user_key,
+            night=audit.night,
+            undone=one.undoes,
+            parent=one.parent,
+            tree=one.tree,
+        )
+        if not why and one.undoes not in {before.id for before in commits[:place]}:
+            why = "it takes back a commit that is not on this branch before it"
+        if why:
+            audit.faults.add(Flaw.WRONG_COMMIT, one.id, why)
+        else:
+            good.add(one.id)
+            said = read_undo(one.undo, audit.user_key)
+            audit.claims.notes.append(f"{said.task} was taken back by {one.id}, by {said.by}: {said.reason}")
+    return good

@@ -15,6 +15,7 @@ from pantheon.core.model import Frozen
 from pantheon.core.overview import TaskStory
 from pantheon.core.places import find_places
 from pantheon.core.records import AttemptRecord, NodeState
+from pantheon.core.taken_back import TakenBack
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.report.evidence import read_attempt
@@ -108,6 +109,8 @@ class Judgement(Frozen):
     decision: DecisionShown | None
     landed: str
     """The commit on the night's branch; empty where nothing landed."""
+    taken_back: TakenBack | None
+    """How it was taken back after it had landed."""
     missing: tuple[MissingNode, ...]
     diff: DiffShown | None = Field(default=None, exclude=True)
     diff_from: str = ""
@@ -160,6 +163,7 @@ async def read_judgement(
         ),
         decision=None if decided is None else _decision(decided),
         landed=next((text(one["commit"], 64) for one in outputs.values() if "commit" in one), ""),
+        taken_back=story.taken_back,
         missing=tuple(
             MissingNode(node=visible(node.node), state=node.state.value, cause=text(node.cause))
             for node in story.nodes

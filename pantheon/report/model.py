@@ -59,6 +59,8 @@ class Change(Frozen):
     id: str
     title: str
     commit: str
+    undone: str = ""
+    """The commit that took it back since, and why; empty where none did."""
     diff: DiffShown | None = None
 
 

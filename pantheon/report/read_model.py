@@ -15,6 +15,7 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.figures import count_tool_errors, rate_agents, sum_model_use, time_nodes
 from pantheon.core.records import AttemptRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
 from pantheon.core.sandbox import SandboxKind
+from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
@@ -23,6 +24,7 @@ from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
 from pantheon.report.needs import rank_needs
 from pantheon.report.stories import Worked, land_changes, show_task
+from pantheon.report.taken_back import tell_taken_back
 
 MAX_PROBLEMS = 50
 READERS = 4
@@ -72,7 +74,8 @@ async def build_report(
     report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
     checkpoint = await read_checkpoint(evidence, night.id)
     facts = report.night.model_copy(update={"checkpoint": checkpoint, "sandbox": sandbox})
-    return report.model_copy(update={"night": facts})
+    back = taken_back(await store.events(night.id, name=UNDO_EVENT))
+    return tell_taken_back(report.model_copy(update={"night": facts}), back)
 
 
 async def _read_attempts(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pantheon.core.errors import PantheonError
 from pantheon.core.overview import TaskStory, find_task
+from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.report.judgement import Floors, Judgement, read_judgement
 from pantheon.shell.config import Project
 from pantheon.shell.wiring import load_agents, look_into_store, project_evidence
@@ -18,7 +19,8 @@ async def read_story(project: Project, name: str) -> TaskStory:
         nodes = tuple(node for node in await store.nodes(record.night) if node.task == record.key)
         keys = {node.key for node in nodes}
         attempts = tuple(one for one in await store.attempts(record.night) if one.node in keys)
-        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts)
+        back = taken_back(await store.events(record.night, name=UNDO_EVENT)).get(record.key)
+        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts, taken_back=back)
 
 
 async def judge(project: Project, name: str) -> Judgement:

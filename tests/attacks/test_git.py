@@ -15,6 +15,7 @@ import pytest
 import pantheon.adapters.git
 from pantheon.adapters.git import landed, listing
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.history import open_history
 from pantheon.adapters.git.pooled_tree import PooledTree
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError, MergeConflictError
@@ -283,10 +284,26 @@ async def whole_night(user: User, planted: Callable[[Path], None] = lambda folde
             await repository.find_landed(NIGHT, "5" * 40, "Pantheon-Task", "t")
         assert [one.path for one in await repository.changed_paths(base, second)]
         diff = await repository.diff(base, second)
+    await the_day_after(user, base, top)
     await killed_in_a_lease(user, base)
     async with opened(user) as repository:
         assert await repository.branch(NIGHT) == top
     return diff
+
+
+async def the_day_after(user: User, base: str, top: str) -> None:
+    """Make every call of git that commands of the day make."""
+    async with open_history(user.root, user.state, FakeClock()) as history:
+        assert await history.head() == "refs/heads/main"
+        assert f"refs/heads/{NIGHT}" in [one.name for one in await history.branches()]
+        assert [one.id for one in await history.commits(f"refs/heads/{NIGHT}", without=(base,))] == [top]
+        assert await history.contains(top) == (f"refs/heads/{NIGHT}",)
+        assert "a.md" in await history.paths(base, top)
+        made = await history.commit(await history.pick(base, top, base), base, "Picked\n")
+        await history.move("pantheon/published", made, old=None, base=base)
+        await history.write_bundle(user.state / "x.bundle", [("pantheon/published", made)], base)
+        assert [name for name, _ in await history.patches(base, made)] == ["0001-Picked.patch"]
+    user.plain("-c", "core.hooksPath=/dev/null", "update-ref", "-d", "refs/heads/pantheon/published")
 
 
 async def killed_in_a_lease(user: User, base: str) -> None:

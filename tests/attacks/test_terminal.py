@@ -316,6 +316,12 @@ ASKED: dict[str, list[list[str]]] = {
         ["gate", EVIL],
         ["gate", "explain", EVIL],
     ],
+    "undo": [
+        ["undo", "note-0000", "--reason", EVIL],
+        ["undo", "note-0000", "--reason", EVIL, "--dry-run", "--json"],
+        ["undo", EVIL, "--reason", EVIL],
+        ["undo", EVIL],
+    ],
     "review": [
         *(["review", "show", f"note-{number:04}"] for number in range(8)),
         ["review", "show", "--json", "note-0002"],

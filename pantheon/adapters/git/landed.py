@@ -13,7 +13,8 @@ TIMEOUT_S = 120
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,250}")
 _TRAILER = "%(trailers:key={},valueonly,separator=%x20)"
-_FORMAT = f"%H%x00{_TRAILER.format('Pantheon-Night')}%x00{_TRAILER.format('Pantheon-Checkpoint')}"
+_TRAILERS = ("Pantheon-Night", "Pantheon-Checkpoint", "Pantheon-Undo", "Pantheon-Undo-Attestation")
+_FORMAT = "%x00".join(("%H", "%P", "%T", *map(_TRAILER.format, _TRAILERS)))
 
 
 def read_landed(root: Path, branch: str, base: str) -> Sequence[LandedCommit] | None:
@@ -40,8 +41,8 @@ def read_landed(root: Path, branch: str, base: str) -> Sequence[LandedCommit] | 
     found = []
     # A trailer may hold what ends a line elsewhere, so lines are split where git ends them.
     for line in filter(None, out.decode("utf-8", "replace").split("\n")):
-        commit, night, checkpoint = line.split("\0")
-        found.append(LandedCommit(commit, night, checkpoint))
+        commit, parent, tree, night, checkpoint, undoes, undo = line.split("\0")
+        found.append(LandedCommit(commit, night, checkpoint, parent, tree, undoes, undo))
     return found
 
 

@@ -5,7 +5,7 @@ import click
 from pantheon.report.judgement import Judgement
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_marked, emit_toned
-from pantheon.shell.cli.review_show import tell_verdict
+from pantheon.shell.cli.review_show import say_taken_back, tell_verdict
 from pantheon.shell.judging import judge
 
 _DECISIONS = {"allow": "The gate allowed it.", "deny": "The gate denied it.", "hold": "The gate holds it."}
@@ -36,6 +36,8 @@ def _tell(found: Judgement) -> None:
         emit(f"  base {found.change.base}  head {found.change.head}  tree {found.change.tree}")
     if found.landed:
         emit(f"  landed as {found.landed}")
+    if found.taken_back is not None:
+        emit(f"  {say_taken_back(found.taken_back)}")
     emit("")
     for check in found.checks:
         emit_marked(

@@ -2,6 +2,7 @@
 
 import click
 
+from pantheon.core.taken_back import TakenBack
 from pantheon.report.judgement import Judgement, VerdictShown
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import Tone, emit, emit_json, emit_rows, emit_toned
@@ -31,6 +32,8 @@ def command(session: Session, task: str, no_diff: bool, as_json: bool) -> None:
     if not no_diff:
         _tell_diff(found)
     emit(f"{found.task}: {found.outcome}")
+    if found.taken_back is not None:
+        emit(f"  {say_taken_back(found.taken_back)}")
     for one in found.reviews:
         emit("")
         tell_verdict(one)
@@ -38,6 +41,11 @@ def command(session: Session, task: str, no_diff: bool, as_json: bool) -> None:
         emit("  no reviewer has given a verdict")
     for problem in found.problems:
         emit(f"  evidence: {problem}")
+
+
+def say_taken_back(back: TakenBack) -> str:
+    """Return in words how a change was taken back."""
+    return f"taken back by {back.undo[:12]} ({back.by}): {' '.join(back.reason.split())}"
 
 
 def tell_verdict(one: VerdictShown) -> None:

@@ -9,6 +9,7 @@ from pantheon.core.overview import TaskStory
 from pantheon.core.records import AttemptRecord
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows
+from pantheon.shell.cli.review_show import say_taken_back
 from pantheon.shell.config import Project
 from pantheon.shell.judging import read_story
 
@@ -36,6 +37,7 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
         "night": story.night,
         "outcome": story.task.outcome,
         "cause": story.task.cause,
+        "taken_back": story.taken_back,
         "task": json.loads(story.task.line),
         "nodes": [node.model_dump(mode="json", exclude={"night", "task"}) for node in story.nodes],
         "attempts": [
@@ -60,6 +62,8 @@ def _tell(project: Project, story: TaskStory) -> None:
     ):
         if text:
             emit(f"  {label}: {text}")
+    if story.taken_back is not None:
+        emit(f"  {say_taken_back(story.taken_back)}")
     if story.nodes:
         emit("")
         emit_rows(

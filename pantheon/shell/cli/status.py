@@ -8,6 +8,7 @@ from pantheon.core.orders import Standing, fold_orders
 from pantheon.core.overview import NightOverview, Overview, summarise_night, summarise_pending
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import AttemptFigures, Counts, NightRecord
+from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.ports.store import Store
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
@@ -56,7 +57,9 @@ async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: Slo
         kept = night.summary.get("attempts")
         # A night of an earlier version has not kept its figures.
         attempts = AttemptFigures(**kept) if kept else await store.measure_attempts(night.id)
-    return summarise_night(night, counts, attempts, standing, slo)
+    back = taken_back(await store.events(night.id, name=UNDO_EVENT))
+    told = summarise_night(night, counts, attempts, standing, slo)
+    return told.model_copy(update={"taken_back": len(back)})
 
 
 def _tell(overview: Overview) -> None:
@@ -87,7 +90,8 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
     else:
         minutes = (night.closed_at - night.started_at).total_seconds() / 60
         emit(f"Night {night.id} ended {night.closed_at:%Y-%m-%d %H:%M} UTC after {minutes:.1f} minutes.")
-    emit(f"Tasks: {_counts(night.outcomes)}")
+    back = f"; {night.taken_back} taken back since" if night.taken_back else ""
+    emit(f"Tasks: {_counts(night.outcomes)}{back}")
     for one in night.objectives:
         if one.met is False:
             emit(f"Objective missed: {one.name} is {one.measured:.3g}, wanted {one.wanted:.3g}")

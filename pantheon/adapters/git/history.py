@@ -1,0 +1,168 @@
+"""``ports.history.History``: a repository by day, and a git directory for the length of one command.
+
+What is made is made in a directory of our own that borrows the user's objects; it is gone when the command ends. Only
+``move`` writes to the user's repository: objects through a pack, then one compare-and-swap of one branch.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pantheon.adapters.git.branch_ref import move_branch
+from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.commit_stream import message_bytes
+from pantheon.adapters.git.own_directory import open_own
+from pantheon.adapters.git.pooled_tree import identity
+from pantheon.adapters.threads import run_to_end
+from pantheon.core.errors import GitError, MergeConflictError
+from pantheon.core.history import Commit
+from pantheon.ports.clock import Clock
+from pantheon.ports.history import Branch
+
+_FORMAT = "--format=%x00%H%x1f%P%x1f%T%x1f%ct%x1f%B"
+_NAME = re.compile(r"[0-9A-Za-z._-]{1,100}")
+
+
+class DayHistory:
+    """One repository for one command. Make it with ``open_history``."""
+
+    def __init__(self, checkout: GitRunner, user: GitRunner, own: GitRunner, clock: Clock) -> None:
+        self._checkout = checkout
+        self._user = user
+        self._own = own
+        self._clock = clock
+
+    async def branches(self) -> tuple[Branch, ...]:
+        said = await self._user.text(
+            "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/remotes"
+        )
+        found = (line.rpartition(" ") for line in said.split("\n") if line)
+        return tuple(Branch(name, commit) for name, _, commit in found if not name.endswith("/HEAD"))
+
+    async def head(self) -> str:
+        status, out = await self._checkout.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))
+        return out.decode("utf-8", "surrogateescape").strip() if status == 0 else ""
+
+    async def commits(self, until: str, *, without: Sequence[str] = ()) -> tuple[Commit, ...]:
+        said = await self._own_or_user(
+            "log",
+            "--reverse",
+            "--topo-order",
+            _FORMAT,
+            "--end-of-options",
+            until,
+            *(f"^{one}" for one in without),
+            "--",
+        )
+        return tuple(_read_commit(part) for part in said.split("\0")[1:])
+
+    async def contains(self, commit: str) -> tuple[str, ...]:
+        said = await self._user.text(
+            "for-each-ref", f"--contains={commit}", "--format=%(refname)", "refs/heads", "refs/remotes"
+        )
+        return tuple(line for line in said.split("\n") if line and not line.endswith("/HEAD"))
+
+    async def paths(self, base: str, head: str) -> tuple[str, ...]:
+        _, out = await self._own.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, head)
+        return tuple(one for one in out.decode("utf-8", "surrogateescape").split("\0") if one)
+
+    async def pick(self, before: str, after: str, onto: str) -> str:
+        # git takes the base of a merge from the commits themselves, so three are made that have the right one.
+        base = await self._bare_commit(before)
+        ours, theirs = [await self._bare_commit(one, base) for one in (onto, after)]
+        status, out = await self._own.run(
+            "merge-tree", "--write-tree", "--name-only", "--no-messages", ours, theirs, ok=(0, 1)
+        )
+        tree, _, rest = out.decode("utf-8", "surrogateescape").partition("\n")
+        if status == 1:
+            raise MergeConflictError(f"it conflicts in {', '.join(rest.split()[:10])}")
+        return tree.strip()
+
+    async def _bare_commit(self, commit: str, *parents: str) -> str:
+        named = [part for parent in parents for part in ("-p", parent)]
+        return await self._own.text(
+            "commit-tree", f"{commit}^{{tree}}", *named, stdin=b"x\n", env=identity(self._clock)
+        )
+
+    async def commit(self, tree: str, parent: str, message: str) -> str:
+        return await self._own.text(
+            "commit-tree", tree, "-p", parent, stdin=message_bytes(message), env=identity(self._clock)
+        )
+
+    async def move(self, branch: str, new: str, *, old: str | None, base: str) -> None:
+        ref = f"refs/heads/{branch}"
+        if used := await self._user.text("for-each-ref", "--format=%(worktreepath)", ref):
+            raise GitError(
+                f"the branch {branch} is checked out in {used}",
+                hint="Check out another branch there; Pantheon never moves a branch somebody works on.",
+            )
+        wanted = f"{new}\n^{old or base}\n".encode()
+        _, pack = await self._own.run("pack-objects", "--revs", "--stdout", "-q", stdin=wanted)
+        await self._user.run("unpack-objects", "-q", stdin=pack)
+        await move_branch(self._user, ref, new, old, self._clock)
+
+    async def write_bundle(self, file: Path, branches: Sequence[tuple[str, str]], base: str) -> None:
+        names = []
+        for branch, commit in branches:
+            await self._own.run("update-ref", f"refs/heads/{branch}", commit)
+            names.append(f"refs/heads/{branch}")
+        await self._own.run("bundle", "create", "--quiet", str(file), *names, f"^{base}")
+
+    async def patches(self, base: str, head: str) -> tuple[tuple[str, bytes], ...]:
+        found = []
+        for number, one in enumerate(await self.commits(head, without=(base,)), start=1):
+            _, patch = await self._own.run(
+                "format-patch", "-1", "--stdout", "--no-signature", "--text", one.id
+            )
+            words = "-".join(_NAME.findall(one.subject))[:60].strip(".-") or "change"
+            found.append((f"{number:04}-{words}.patch", patch))
+        return tuple(found)
+
+    async def _own_or_user(self, *args: str) -> str:
+        """Ask the user's repository for its names; what nothing points to yet is in our own alone."""
+        try:
+            return await self._user.text(*args)
+        except GitError:
+            return await self._own.text(*args)
+
+
+@asynccontextmanager
+async def open_history(root: Path, state: Path, clock: Clock) -> AsyncIterator[DayHistory]:
+    """Open the repository at ``root`` for the length of a ``with``.
+
+    Args:
+        root: the user's work tree.
+        state: folder for what is Pantheon's own.
+        clock: for the time in commits.
+
+    Raises:
+        GitError: ``root`` is no git repository.
+    """
+    checkout = GitRunner(root / ".git")
+    try:
+        common = await checkout.text("rev-parse", "--path-format=absolute", "--git-common-dir")
+    except GitError as error:
+        raise GitError(f"{root} is not a git repository", hint=f"git -C {root} init") from error
+    form = await checkout.text("rev-parse", "--show-object-format")
+    await run_to_end(lambda: state.mkdir(parents=True, exist_ok=True))
+    folder = Path(await run_to_end(lambda: tempfile.mkdtemp(prefix="day-", dir=state)))
+    try:
+        own = await open_own(folder / "git", Path(common), object_format=form, clock=clock)
+        yield DayHistory(checkout, GitRunner(Path(common)), own, clock)
+    finally:
+        await run_to_end(lambda: shutil.rmtree(folder))
+
+
+def _read_commit(text: str) -> Commit:
+    commit, parents, tree, at, message = text.split("\x1f", 4)
+    return Commit(
+        id=commit,
+        parents=tuple(parents.split()),
+        tree=tree,
+        at=datetime.fromtimestamp(int(at), UTC),
+        message=message.strip("\n"),
+    )

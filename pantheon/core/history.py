@@ -1,0 +1,63 @@
+"""Commits as a person's day looks at them: what a night landed, what was taken back, and what stands.
+
+Invariant: a commit says what it is by its ``Pantheon-`` lines alone; they count wherever they stand in a message, for
+who squashes commits keeps the lines and moves them.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pantheon.core.operation import TASK_TRAILER
+
+NIGHT_TRAILER = "Pantheon-Night"
+UNDO_TRAILER = "Pantheon-Undo"
+_LINE = re.compile(r"^(Pantheon-[A-Za-z-]{1,60}): (.*)$", re.M)
+_REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{40,64})\b")
+
+
+class Commit(NamedTuple):
+    """One commit."""
+
+    id: str
+    parents: tuple[str, ...]
+    tree: str
+    at: datetime
+    """When it was committed."""
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """The first line of its message."""
+        return self.message.partition("\n")[0]
+
+    def said(self, name: str) -> tuple[str, ...]:
+        """Return the values of its lines of this name."""
+        return tuple(value for key, value in _LINE.findall(self.message) if key == name)
+
+    @property
+    def landed(self) -> tuple[tuple[str, str], ...]:
+        """(night, task key) of every change that it brings; several where changes were squashed."""
+        return tuple(zip(self.said(NIGHT_TRAILER), self.said(TASK_TRAILER), strict=False))
+
+    @property
+    def takes_back(self) -> tuple[str, ...]:
+        """The commits that it takes back, by its own word."""
+        return (*self.said(UNDO_TRAILER), *_REVERTS.findall(self.message))
+
+
+def standing(commits: Sequence[Commit]) -> tuple[Commit, ...]:
+    """Return a branch's commits without those that were taken back and those that took them back.
+
+    Args:
+        commits: oldest first. What takes back a commit that is not among them, or was taken back already, stands.
+    """
+    left: dict[str, Commit] = {}
+    for one in commits:
+        back = one.takes_back
+        if len(back) == 1 and back[0] in left:
+            del left[back[0]]
+        else:
+            left[one.id] = one
+    return tuple(left.values())

@@ -1,0 +1,83 @@
+"""The morning after: a user's repository with a closed night in it, for commands of the day."""
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pantheon.core.task import Task
+from pantheon.testing.evidence_night import NOTES, PROPOSALS
+from pantheon.testing.night import BATCH, NoteScript, opened
+from pantheon.testing.user_repository import git, make_repository
+
+NIGHT = "n1"
+BRANCH = f"pantheon/night-{NIGHT}"
+PACKAGES = {"docs/2026.01.01.md": "alpha", "docs/2026.01.02.md": "beta"}
+
+
+@dataclass(frozen=True)
+class Morning:
+    """What a night left, where the command line finds it."""
+
+    root: Path
+    config: Path
+    """``XDG_CONFIG_HOME``, with the user's key."""
+    state_home: Path
+    """``XDG_STATE_HOME``."""
+    keys: tuple[str, ...]
+    """Task keys, in queue order."""
+
+    @property
+    def artifacts(self) -> Path:
+        """The night's folder."""
+        return self.root / "artifacts" / NIGHT
+
+    def git(self, *args: str) -> str:
+        """Run git as the user, without the last line's end."""
+        return git(self.root, *args).rstrip("\n")
+
+
+def make_morning(
+    top: Path,
+    *,
+    packages: Mapping[str, str] = PACKAGES,
+    notes: Mapping[str, bytes] = NOTES,
+    against: Sequence[str] = (),
+) -> Morning:
+    """Run a night over one note each and lay its leavings out as a project has them.
+
+    Args:
+        top: an empty folder.
+        packages: note -> package of its task.
+        notes: note -> content.
+        against: first words of the notes whose proposals the reviewers do not prefer.
+    """
+    root = make_repository(top / "user", notes)
+    night = top / "night"
+    script = NoteScript(PROPOSALS, prefers=lambda asked: not any(one in asked for one in against))
+
+    async def run() -> None:
+        async with opened(root, night, script) as bench:
+            tasks = [
+                Task(
+                    id=Path(note).stem,
+                    kind="docops",
+                    goal="Catalogue the note",
+                    targets=(note,),
+                    package=package,
+                )
+                for note, package in packages.items()
+            ]
+            await bench.work(tasks, night=NIGHT)
+
+    asyncio.run(run())
+    config = top / "config"
+    (config / "pantheon" / "keys").mkdir(parents=True, mode=0o700)
+    for suffix in ("", ".pub.pem"):
+        shutil.move(
+            night / "keys" / f"night{suffix}", config / "pantheon" / "keys" / f"night.ed25519{suffix}"
+        )
+    shutil.move(night / "state", root / ".pantheon")
+    shutil.move(night / "artifacts", root / "artifacts")
+    return Morning(root, config, top / "state", tuple(f"{BATCH}/{Path(note).stem}" for note in packages))
