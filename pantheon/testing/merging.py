@@ -205,16 +205,25 @@ class MergeBench:
 
     async def land(self, context: NodeContext) -> NodeResult:
         """Land one change; its artifacts are under its task's id."""
-        sink = self.sinks[context.task.id] = FakeSink("attempt")
-        head = context.input_commit
-        change = Change(base=context.base_commit, head=head, tree=await self.repository.tree_of(head))
-        return await self.queue.land(context, change, Evidence(sink))
+        return await self._land(context, await self._allowed(context))
 
     async def land_all(self, contexts: Sequence[NodeContext]) -> list[NodeResult]:
         """Land changes that all wait at once, in this order."""
+        allowed = [await self._allowed(one) for one in contexts]
         async with asyncio.TaskGroup() as group:
-            landing = [group.create_task(self.land(one), name=f"land {one.task.id}") for one in contexts]
+            landing = [
+                group.create_task(self._land(one, change), name=f"land {one.task.id}")
+                for one, change in zip(contexts, allowed, strict=True)
+            ]
         return [one.result() for one in landing]
+
+    async def _allowed(self, context: NodeContext) -> Change:
+        head = context.input_commit
+        return Change(base=context.base_commit, head=head, tree=await self.repository.tree_of(head))
+
+    async def _land(self, context: NodeContext, change: Change) -> NodeResult:
+        sink = self.sinks[context.task.id] = FakeSink("attempt")
+        return await self.queue.land(context, change, Evidence(sink))
 
     async def landed(self) -> tuple[str, ...]:
         """Return the keys of the tasks on the branch, the oldest first."""
