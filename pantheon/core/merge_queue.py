@@ -8,7 +8,7 @@ Invariants (property-tested):
 Source: ADR 0018.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import Field
@@ -21,6 +21,16 @@ class MergePolicy(Frozen):
 
     batch: int = Field(default=1, ge=1, le=64)
     """Allowed changes that are put together and tested once; where that fails, bisection finds the one to blame."""
+
+
+def widen_slots(slots: Mapping[str, int], policy: MergePolicy) -> Mapping[str, int]:
+    """Return a night's slots with room for a whole batch of merges to wait together.
+
+    Args:
+        slots: resource -> slots; ``git`` is what merges hold.
+        policy: how what was allowed lands.
+    """
+    return {**slots, "git": max(slots["git"], policy.batch)} if "git" in slots else slots
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pantheon.core.dag import Expect, Plan, PlannedTask, build_plan
 from pantheon.core.estimates import learn_durations
+from pantheon.core.merge_queue import widen_slots
 from pantheon.core.night_plan import plan_tasks
 from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
 from pantheon.core.spending import spent_by
@@ -186,7 +187,7 @@ class Night:
         scheduler = Scheduler(
             plan=plan,
             tasks=tasks,
-            slots=self.slots,
+            slots=widen_slots(self.slots, services.content.gate_policy.merge),
             run=run.run_node,
             end=run.end_nodes,
             sleep=services.clock.sleep,

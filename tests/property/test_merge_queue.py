@@ -6,7 +6,7 @@ from math import ceil, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.merge_queue import Bisection, decide_retest
+from pantheon.core.merge_queue import Bisection, MergePolicy, decide_retest, widen_slots
 
 PATHS = st.frozensets(st.sampled_from("abcdef"))
 
@@ -118,3 +118,11 @@ def test_more_movement_never_asks_for_less(
     less, much = (decide_retest(own, paths, tested=True) for paths in (moved, moved | more))
     assert (less.checks, less.tests) <= (much.checks, much.tests)
     assert set(less.shared) <= set(much.shared)
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_a_batch_can_wait_together(git: int, batch: int) -> None:
+    """There is room for as many merges as a batch holds, never less than was configured, and nothing else changes."""
+    slots = widen_slots({"model": 1, "git": git}, MergePolicy(batch=batch))
+    assert slots == {"model": 1, "git": max(git, batch)}
+    assert widen_slots({"model": 1}, MergePolicy(batch=batch)) == {"model": 1}
