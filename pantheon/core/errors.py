@@ -96,12 +96,15 @@ class ModelError(PantheonError):
     """A model server did not give a usable answer."""
 
     code = "model"
+    by_server: ClassVar[bool] = True
+    """Whether it is the server's fault, so that whoever asked may ask again once the server is well."""
 
 
 class ModelTimeoutError(ModelError):
     """The deadline of a model call passed."""
 
     code = "model_timeout"
+    by_server = False
 
 
 class ModelOverloadedError(ModelError):
@@ -132,6 +135,7 @@ class ModelRefusedError(ModelOutputError):
     """The server is well and refused this one request; sent again, it would be refused again."""
 
     code = "model_refused"
+    by_server = False
 
 
 class ModelChangedError(ModelOutputError):

@@ -18,7 +18,7 @@ class NodeEnd:
     """Whether no other node of the flow needs it."""
     cause: str = ""
     inherited: bool = False
-    """Whether its end only follows from another node's or another task's."""
+    """Whether its end only follows from another node's, another task's, or the machine's."""
 
 
 def conclude_task(nodes: Sequence[NodeEnd]) -> tuple[TaskOutcome, str]:
@@ -38,6 +38,9 @@ def conclude_task(nodes: Sequence[NodeEnd]) -> tuple[TaskOutcome, str]:
             return TaskOutcome.SKIPPED, node.cause
         if node.state is NodeState.CANCELLED:
             return TaskOutcome.CANCELLED, node.cause
+    for node in nodes:
+        if node.inherited and node.state is NodeState.CANCELLED:
+            return TaskOutcome.NOT_REACHED, f"{node.node}: {node.cause}"
     for node in nodes:
         if node.inherited and node.state is NodeState.SKIPPED:
             return TaskOutcome.BLOCKED, node.cause

@@ -15,6 +15,8 @@ BASE_S = 1.0
 CEILING_S = 60.0
 """Longest wait of all, in seconds."""
 MAX_DOUBLINGS = 32
+MAX_LOSSES = 6
+"""A node under which the model server broke so often is left to the day: it may be what breaks it."""
 
 
 class FailureKind(StrEnum):
@@ -26,6 +28,8 @@ class FailureKind(StrEnum):
     """The model's answer did not fit; another sampling may."""
     INFRASTRUCTURE = "infrastructure"
     """The machine broke, not the work."""
+    SERVER = "server"
+    """The model server broke: goes back without using up an attempt; see ``decide_after_loss``."""
     NEVER = "never"
     """The same input will fail the same way."""
 
@@ -79,5 +83,21 @@ def decide_retry(
         return Stop(cause=f"{limit} {'attempt' if limit == 1 else 'attempts'} used up ({kind})")
     if kind is FailureKind.SCHEMA or outcome is AttemptOutcome.INTERRUPTED:
         return Retry(after_s=0.0)
-    longest_s = min(CEILING_S, BASE_S * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
+    return _back_off(attempt, rng_fraction)
+
+
+def decide_after_loss(losses: int, rng_fraction: float) -> Retry | Stop:
+    """Decide what follows an attempt under which the model server broke; it is none of the node's attempts.
+
+    Args:
+        losses: how often the server broke under the node, this time included.
+        rng_fraction: random number in [0, 1) that spreads the wait.
+    """
+    if losses >= MAX_LOSSES:
+        return Stop(cause=f"the model server broke down under it {losses} times")
+    return _back_off(losses, rng_fraction)
+
+
+def _back_off(number: int, rng_fraction: float) -> Retry:
+    longest_s = min(CEILING_S, BASE_S * 2.0 ** min(number - 1, MAX_DOUBLINGS))
     return Retry(after_s=longest_s * (0.5 + 0.5 * rng_fraction))

@@ -15,7 +15,7 @@ from pantheon.core.chat import ChatRequest, Sampling
 from pantheon.core.errors import (
     ConfigError,
     ModelError,
-    ModelOutputError,
+    ModelRefusedError,
     ModelTimeoutError,
     ToolError,
 )
@@ -202,7 +202,7 @@ class AgentLoop:
                 purpose=f"step {self.evidence.tally.steps}",
                 deadline_s=min(float(spec.limits.call_timeout_s), left_s),
             )
-        except ModelOutputError as error:
+        except ModelRefusedError as error:
             self._cause = error.message
             return Stopped(outcome=LoopOutcome.REFUSED)
         except ModelTimeoutError as error:

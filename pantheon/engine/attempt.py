@@ -13,7 +13,7 @@ from pantheon.core.canonical import digest_bytes
 from pantheon.core.dag import PlannedNode
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
 from pantheon.core.records import AttemptOutcome, AttemptResult, Conclusion, Lease, NodeState
-from pantheon.core.retry import FailureKind, Retry, Stop, decide_retry
+from pantheon.core.retry import FailureKind, Retry, Stop, decide_after_loss, decide_retry
 from pantheon.engine.attempt_record import AttemptRecorder, Attest, attest_attempt
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.lease_keeper import LeaseKeeper
@@ -38,6 +38,8 @@ class Try:
     prepare: Prepare
     tried: int
     """Attempts of the node that failed before this one."""
+    lost: int
+    """Attempts of the node under which the model server broke before this one."""
     done: Callable[[NodeResult], Conclusion | None]
     """Told what the work came to once only its record is left; says what becomes of the task for it."""
     cancelled: Callable[[], str]
@@ -129,6 +131,8 @@ class AttemptRunner:
             result = replace(result, completion_tokens=tokens)
         if result.state is not NodeState.FAILED:
             return result
+        if result.kind is FailureKind.SERVER:
+            return _go_back(attempt, result)
         number = attempt.tried + 1
         follow = _follow(attempt.planned, result, number)
         if isinstance(follow, Retry):
@@ -172,5 +176,18 @@ def _stopped(attempt: Try) -> NodeResult:
 
 def _follow(planned: PlannedNode, result: NodeResult, number: int) -> Retry | Stop:
     """Decide what follows a failure; the jitter is the node's own, so that it can be repeated."""
-    fraction = int(digest_bytes(f"{planned.key}/{number}".encode())[:8], 16) / 2**32
+    fraction = _fraction(f"{planned.key}/{number}")
     return decide_retry(result.outcome, result.kind, number, planned.node.retries + 1, fraction)
+
+
+def _go_back(attempt: Try, result: NodeResult) -> NodeResult:
+    """Return what becomes of a node under which the model server broke: nothing, or the day looks at it."""
+    losses = attempt.lost + 1
+    follow = decide_after_loss(losses, _fraction(f"{attempt.planned.key}/lost {losses}"))
+    if isinstance(follow, Retry):
+        return replace(result, state=NodeState.READY, retry=follow)
+    return replace(result, state=NodeState.CANCELLED, cause=f"{follow.cause}: {result.cause}")
+
+
+def _fraction(text: str) -> float:
+    return int(digest_bytes(text.encode())[:8], 16) / 2**32

@@ -11,12 +11,16 @@ from typing import Any, Protocol
 
 from pantheon.core.dag import PlannedNode
 from pantheon.core.records import AttemptResult, Conclusion, Lease
+from pantheon.core.retry import FailureKind
 from pantheon.core.statement import ATTEMPT_PREDICATE
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.ledger import Entry
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import NodeContext, Services
 from pantheon.ports.crash_points import CrashPoint, reach
+
+SERVER_FAULT = "server"
+"""What ``fault`` says in the metrics of an attempt under which the model server broke."""
 
 
 class Attest(Protocol):
@@ -91,6 +95,8 @@ class AttemptRecorder:
             "wall_s": round(clock.monotonic() - self._began[1], 3),
             "output": dict(result.output or {}),
         }
+        if result.kind is FailureKind.SERVER:
+            metrics["fault"] = SERVER_FAULT
         return AttemptResult(
             outcome=result.outcome,
             node_state=result.state,

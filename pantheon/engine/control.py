@@ -1,7 +1,7 @@
 """What may halt a night: the operator's orders, its budget, the end of its window, and its own process.
 
-The first reason to stop is the one that counts: a drain leaves the night open for the next process; a spent budget or
-the end of the window closes it with work left.
+The first reason to stop is the one that counts: a drain, or a model server that is gone for good, leaves the night open
+for the next process; a spent budget or the end of the window closes it with work left.
 """
 
 import asyncio
@@ -28,11 +28,13 @@ class Halt(StrEnum):
     BUDGET = "budget"
     WINDOW = "window"
     CANCELLED = "cancelled"
+    SERVER = "server"
+    """There will be no model server any more."""
 
     @property
     def leaves_open(self) -> bool:
         """Whether the next process goes on with the night."""
-        return self is Halt.DRAINED
+        return self in (Halt.DRAINED, Halt.SERVER)
 
 
 @dataclass

@@ -6,7 +6,7 @@ attempts are interrupted, what succeeded stays, and the rest is planned again.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pantheon.core.dag import Expect, Plan, PlannedTask, build_plan
@@ -26,6 +26,7 @@ from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.node import NodeExecutor
 from pantheon.engine.scheduler import AT_ONCE, NodeEnded, Scheduler
+from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint
 from pantheon.engine.testimony import attest_interrupted, attest_night
@@ -55,6 +56,8 @@ class NightSummary:
     wall_s: float
     left_open: bool
     """Whether it was drained with work left, to be resumed."""
+    server_gone: bool = False
+    """Whether it was left open because there was no model server any more."""
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Night:
     at_once: int = AT_ONCE
     execute: Execute | None = None
     attest: Attest = attest_attempt
+    _canaries: Canaries | None = field(init=False, default=None)
 
     async def run(self, record: NightRecord, keys: Sequence[str]) -> NightSummary:
         """Work the tasks and close the night.
@@ -116,18 +120,19 @@ class Night:
         plan = tried.plan
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False) if resumed else ()
-        run, control = await self._prepare(record, lines, tasks, plan, resumed=resumed)
+        run, control, keeper = await self._prepare(record, lines, tasks, plan, resumed=resumed)
         if resumed and self.services.open_ledger is not None:
             await attest_interrupted(self.services, record, await store.attempts(record.id))
         await store.add_event(record.id, record.id, "night.planned", _planned(tried, tasks, interrupted))
         await run.conclude_all(tasks)
-        await self._work(run, control)
+        await self._work(run, control, keeper)
         drained = control.halt is not None and control.halt.leaves_open
         if not drained and (await store.counts(record.id)).open:
             await run.leave_unreached(
                 await store.tasks(night=record.id), UNREACHED.get(control.halt, "the night ended")
             )
-        return await self._close(record, began)
+        summary = await self._close(record, began)
+        return replace(summary, server_gone=summary.left_open and control.halt is Halt.SERVER)
 
     async def _lines(self, night: str, keys: Sequence[str]) -> dict[str, str]:
         """Return the lines of the night's tasks, those it has and those it is about to take."""
@@ -160,8 +165,9 @@ class Night:
         plan: Plan,
         *,
         resumed: bool,
-    ) -> tuple[NightRun, NightControl]:
-        services = self.services
+    ) -> tuple[NightRun, NightControl, ServerKeeper]:
+        keeper = self._keep_server(record.id)
+        services = replace(self.services, model=keeper.model)
         context = NightContext(
             id=record.id,
             branch=record.branch,
@@ -172,6 +178,7 @@ class Night:
         state = NightState(tasks)
         ended: dict[str, NodeEnded] = {}
         canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
+        self._canaries = canaries
         execute = self.execute or NodeExecutor(services, Gatekeeper(services, canaries), canaries)
         leases = LeaseKeeper(services.store, services.clock, self.lease_s)
         run = NightRun(
@@ -210,15 +217,29 @@ class Night:
         run.join(scheduler, control.spend)
         if resumed:
             await run.restore(await services.store.nodes(record.id), attempts)
-        return run, control
+        keeper.join(
+            hold=scheduler.hold_for_server, give_up=lambda: control.stop(Halt.SERVER), tell=run.tell_server
+        )
+        return run, control, keeper
 
-    async def _work(self, run: NightRun, control: NightControl) -> None:
-        """Run the nodes with the heartbeat and the operator's word beside them."""
+    def _keep_server(self, night: str) -> ServerKeeper:
+        services = self.services
+        return ServerKeeper(
+            client=services.model,
+            store=services.store,
+            clock=services.clock,
+            night=night,
+            server=services.server,
+        )
+
+    async def _work(self, run: NightRun, control: NightControl, keeper: ServerKeeper) -> None:
+        """Run the nodes with the heartbeat, the server's keeper and the operator's word beside them."""
         await control.take_up()
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(control.run(), name="control"),
                 group.create_task(run.runner.leases.run(), name="heartbeat"),
+                group.create_task(keeper.run(), name="server keeper"),
             ]
             await run.scheduler.run_all()
             for one in beside:
@@ -237,7 +258,13 @@ class Night:
             await attest_night(self.services, record, outcomes)
         if not left_open:
             attempts = await store.measure_attempts(record.id)
-            figures = {"outcomes": outcomes, "wall_s": round(wall_s, 3), "attempts": attempts.model_dump()}
+            standings = () if self._canaries is None else self._canaries.standings()
+            figures = {
+                "outcomes": outcomes,
+                "wall_s": round(wall_s, 3),
+                "attempts": attempts.model_dump(),
+                "canaries": [one.model_dump() for one in standings],
+            }
             await store.close_night(record.id, figures)
         return NightSummary(record.id, record.branch, outcomes, tasks, wall_s, left_open)
 

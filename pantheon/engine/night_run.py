@@ -9,13 +9,16 @@ from pantheon.core.lifecycle import TERMINAL
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptRecord,
+    AttemptResult,
     Conclusion,
     NodeRecord,
     NodeState,
     TaskOutcome,
     TaskRecord,
 )
+from pantheon.core.retry import FailureKind
 from pantheon.engine.attempt import AttemptRunner, Try
+from pantheon.engine.attempt_record import SERVER_FAULT
 from pantheon.engine.night_state import NightState
 from pantheon.engine.results import NodeResult
 from pantheon.engine.scheduler import Again, NodeEnded, Release, Scheduler
@@ -37,7 +40,8 @@ class Progress:
     task: str
     node: str
     event: str
-    """For a node ``started``, ``again`` or its terminal state; for a task, which has no node, its outcome."""
+    """For a node ``started``, ``again`` or its terminal state; for a task, which has no node, its outcome; for the
+    model server, which has neither, what became of it."""
     cause: str = ""
     ended: int = 0
     """Nodes that have ended."""
@@ -87,6 +91,8 @@ class NightRun:
             outcome = None if attempt.result is None else attempt.result.outcome
             if outcome is AttemptOutcome.INTERRUPTED:
                 interrupted[attempt.node] = interrupted.get(attempt.node, 0) + 1
+            elif _is_server_fault(attempt.result):
+                self.state.lose(attempt.node)
             elif outcome is not None and outcome not in _DECIDED_NOTHING:
                 self.state.try_again(attempt.node, self.state.tried(attempt.node) + 1)
         for record in nodes:
@@ -123,7 +129,8 @@ class NightRun:
             planned,
             record.state,
             record.cause,
-            inherited=record.state is NodeState.SKIPPED and last is None,
+            inherited=(record.state is NodeState.SKIPPED and last is None)
+            or (record.state is NodeState.CANCELLED and _is_server_fault(result)),
             crashed=result is not None and result.outcome is not AttemptOutcome.FAILED,
             commit=record.output_commit,
             output=None if result is None else result.metrics.get("output"),
@@ -151,12 +158,16 @@ class NightRun:
                 planned=planned,
                 prepare=lambda attempt: self.starts.gather(planned, attempt),
                 tried=self.state.tried(planned.key),
+                lost=self.state.lost(planned.key),
                 done=done,
                 cancelled=lambda: self.scheduler.standing.cancel_cause(planned.task),
             )
         )
-        if result.retry is not None:
+        if result.retry is not None and result.kind is FailureKind.SERVER:
+            self.state.lose(planned.key)
+        elif result.retry is not None:
             self.state.try_again(planned.key, self.state.tried(planned.key) + 1)
+        if result.retry is not None:
             self._tell(planned, "again", result.cause)
             return Again(result.retry.after_s)
         self._tell(planned, result.state.value, result.cause)
@@ -197,6 +208,7 @@ class NightRun:
             planned,
             result.state,
             result.cause,
+            inherited=result.kind is FailureKind.SERVER and result.state is NodeState.CANCELLED,
             crashed=result.outcome is not AttemptOutcome.FAILED,
             commit=result.commit,
             output=result.output,
@@ -221,6 +233,14 @@ class NightRun:
         ended, total = len(self.scheduler.ended), len(self.plan.nodes)
         self.watch(Progress(conclusion.task, "", conclusion.outcome.value, conclusion.cause, ended, total))
 
+    def tell_server(self, event: str, why: str) -> None:
+        """Tell whoever watches what happens to the model server."""
+        self.watch(Progress("", "", event, why, len(self.scheduler.ended), len(self.plan.nodes)))
+
     def _tell(self, planned: PlannedNode, event: str, cause: str = "") -> None:
         ended, total = len(self.scheduler.ended), len(self.plan.nodes)
         self.watch(Progress(planned.task, planned.node.id, event, cause, ended, total))
+
+
+def _is_server_fault(result: AttemptResult | None) -> bool:
+    return result is not None and result.metrics.get("fault") == SERVER_FAULT

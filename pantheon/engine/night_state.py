@@ -40,6 +40,7 @@ class NightState:
         self._wanted = {other for task in tasks.values() for other in (*task.needs, *task.after)}
         self._landed: dict[str, tuple[str, ...]] = {}
         self._tried: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
 
     def of(self, task: str) -> TaskProgress:
         """Return a task's progress; an empty one when it has none."""
@@ -61,6 +62,14 @@ class NightState:
         """Note how many attempts of a node have failed."""
         self._tried[node] = failed
 
+    def lost(self, node: str) -> int:
+        """Return how often the model server broke under a node."""
+        return self._lost.get(node, 0)
+
+    def lose(self, node: str) -> None:
+        """Note that the model server broke under a node once more."""
+        self._lost[node] = self.lost(node) + 1
+
     def end(
         self,
         planned: PlannedNode,
@@ -78,13 +87,14 @@ class NightState:
             planned: the node.
             state: its terminal state.
             cause: why.
-            inherited: whether its end only follows from another's.
+            inherited: whether its end only follows from another's, or from the machine's.
             crashed: whether the machine failed it, not its work: a gate that crashed has denied nothing.
             commit: its output commit.
             output: its output.
         """
         node = planned.node
         self._tried.pop(planned.key, None)
+        self._lost.pop(planned.key, None)
         progress = self.of(planned.task)
         progress.ends[node.id] = NodeEnd(
             node=node.id,

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from pantheon.core.agent import Agent
 from pantheon.core.decoys import Metadata
-from pantheon.core.errors import ConfigError, ModelError, ToolError
+from pantheon.core.errors import (
+    ConfigError,
+    ModelError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ToolError,
+)
 from pantheon.core.gate import CheckReport
 from pantheon.core.loop import LoopOutcome
 from pantheon.core.notes.metadata import metadata_of
@@ -39,8 +45,19 @@ _KINDS = {
     LoopOutcome.MAX_FAILURES: FailureKind.SCHEMA,
     LoopOutcome.MAX_STEPS: FailureKind.SCHEMA,
     LoopOutcome.TIMEOUT: FailureKind.TRANSIENT,
-    LoopOutcome.SERVER_LOST: FailureKind.TRANSIENT,
+    LoopOutcome.SERVER_LOST: FailureKind.SERVER,
 }
+
+
+def _kind_of(error: ModelError) -> FailureKind:
+    """Return what sort of failure an error of the model is to whoever asked."""
+    match error:
+        case ModelRefusedError():
+            return FailureKind.NEVER
+        case ModelTimeoutError():
+            return FailureKind.TRANSIENT
+        case _:
+            return FailureKind.SERVER
 
 
 @dataclass(frozen=True)
@@ -167,7 +184,7 @@ class NodeExecutor:
                 NodeState.FAILED,
                 error.message,
                 agent=agent.label,
-                kind=FailureKind.TRANSIENT,
+                kind=_kind_of(error),
             )
         output = review.model_dump(mode="json")
         await evidence.put_json("review.json", lambda: output)

@@ -14,6 +14,7 @@ from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.ports.artifacts import ArtifactStore
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
+from pantheon.ports.server import ModelServer
 from pantheon.ports.signer import NightSigner, Signer
 from pantheon.ports.store import Store
 from pantheon.ports.worktree import Repository
@@ -52,6 +53,8 @@ class Services:
     content: Content
     open_ledger: NightLedger | None = None
     """The ledger of the night under way; None before it is opened."""
+    server: ModelServer | None = None
+    """The process behind ``model``, where it is ours to start again."""
     suites: SuiteRunner | None = None
     """Runs the repository's tests; None where no flow has them run."""
 

@@ -13,7 +13,15 @@ import pytest
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.core.agent import Agent, AgentSpec
 from pantheon.core.chat import ChatRequest
-from pantheon.core.errors import ModelError, ModelLostError, ModelOutputError, ModelTimeoutError, ToolError
+from pantheon.core.errors import (
+    ModelChangedError,
+    ModelError,
+    ModelLostError,
+    ModelOutputError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ToolError,
+)
 from pantheon.core.loop import LoopOutcome
 from pantheon.core.model import Frozen
 from pantheon.core.task import Task
@@ -167,7 +175,9 @@ async def test_a_failed_call_is_recorded_with_its_error(tmp_path: Path) -> None:
     [
         (ModelLostError("gone"), LoopOutcome.SERVER_LOST, True),
         (ModelTimeoutError("late"), LoopOutcome.TIMEOUT, False),
-        (ModelOutputError("odd"), LoopOutcome.REFUSED, False),
+        (ModelRefusedError("too long"), LoopOutcome.REFUSED, False),
+        (ModelOutputError("odd"), LoopOutcome.SERVER_LOST, True),
+        (ModelChangedError("another"), LoopOutcome.SERVER_LOST, True),
     ],
 )
 async def test_each_error_of_the_model_has_its_outcome(

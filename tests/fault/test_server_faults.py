@@ -1,0 +1,156 @@
+"""Every way a model server can fail, against a whole night: it pauses, asks again, and goes on; no task pays.
+
+Each case breaks the scripted server in the middle of a night and mends it after a while.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon.core import breaker
+from pantheon.core.agent import Agent
+from pantheon.core.records import AttemptOutcome, AttemptRecord
+from pantheon.engine import guarded_model, server_keeper
+from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.scripted_model import Answer, Raw, Reply, Say
+from pantheon.testing.user_repository import make_repository
+
+NOTE = "docs/note.md"
+SECOND = "docs/other.md"
+FILES = {
+    NOTE: b"queues notes from the call\n\nWe compared retries with dead letter queues for the order service.\n"
+    b"Retries with backoff hide slow consumers, dead letter queues show them for all orders.\n",
+    SECOND: b"caches again, sorry\n\nThe cache of the catalogue service keeps stale prices for ten minutes.\n"
+    b"Invalidation by event beats lifetimes.\n",
+    "docs/third.md": b"indexes\n\nThe monthly report needs a composite index on customer and date.\n",
+}
+PROPOSALS = {
+    "queues": proposal(
+        "order service", "Retries versus Dead Letter Queues for Orders",
+        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
+        "queues", "retries", "orders",
+    ),
+    "caches": proposal(
+        "catalogue cache", "Invalidating the Catalogue Cache by Event",
+        "Why the catalogue service shows stale prices and how invalidation by event beats lifetimes.",
+        "cache", "invalidation", "catalogue service",
+    ),
+}  # fmt: skip
+
+
+class Flaky:
+    """A server that breaks at a call of the night and stays broken for some requests.
+
+    Args:
+        fault: what it answers while it is broken.
+        at: number of the night's call that breaks first, from 1.
+        broken: how many requests it stays broken, probes included.
+    """
+
+    def __init__(self, fault: Reply, *, at: int = 1, broken: int = 4) -> None:
+        self.well = NoteScript(PROPOSALS)
+        self.fault, self.at, self.left = fault, at, broken
+        self.calls = self.probes = 0
+
+    def __call__(self, body: Mapping[str, Any]) -> Reply:
+        probe = body["messages"][0]["content"] == guarded_model.PROBE.messages[0].content
+        self.probes += probe
+        self.calls += not probe
+        if self.calls >= self.at and self.left > 0:
+            self.left -= 1
+            return self.fault
+        return Say("1", finish_reason="length") if probe else self.well(body)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of a hundredth: what is tested is what follows what."""
+    monkeypatch.setattr(breaker, "FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(breaker, "CEILING_S", 0.1)
+    monkeypatch.setattr(guarded_model, "PROBE_S", 0.3)
+    monkeypatch.setattr("pantheon.core.retry.BASE_S", 0.02)
+    monkeypatch.setattr("pantheon.adapters.http_model.FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr("pantheon.adapters.http_model.MAX_TRIES", 2)
+
+
+@asynccontextmanager
+async def bench(
+    tmp_path: Path, script: Callable[[Mapping[str, Any]], Reply], *, call_s: int = 1
+) -> AsyncIterator[Bench]:
+    """A repository with two notes, and agents whose calls have little time."""
+    root = await asyncio.to_thread(make_repository, tmp_path / "user", FILES)
+    async with opened(root, tmp_path, script) as found:
+        content = found.services.content
+        agents = {name: _hurried(agent, call_s) for name, agent in content.agents.items()}
+        found.services = replace(found.services, content=replace(content, agents=agents))
+        yield found
+
+
+def _hurried(agent: Agent, call_s: int) -> Agent:
+    limits = agent.spec.limits.model_copy(update={"call_timeout_s": call_s})
+    return agent.model_copy(update={"spec": agent.spec.model_copy(update={"limits": limits})})
+
+
+async def server_events(bench: Bench) -> list[str]:
+    return [e.name for e in await bench.store.events("n1") if e.name.startswith("night.server")]
+
+
+def broken(attempts: tuple[AttemptRecord, ...]) -> list[AttemptRecord]:
+    return [a for a in attempts if a.result is not None and a.result.metrics.get("fault") == "server"]
+
+
+HALF = b"data: " + json.dumps({"choices": [{"delta": {"content": '{"fina'}}]}).encode()
+FAULTS: dict[str, Reply] = {
+    "killed in mid-stream": Raw(HALF + b"\n\n"),
+    "hung before a word": Raw(b"", hang=True),
+    "hung in mid-stream": Raw(HALF + b"\n\n", hang=True),
+    "500": Answer(500, b"internal error"),
+    "503": Answer(503, b"loading model"),
+    "429 for a while": Answer(429, b"busy", {"Retry-After": "0"}),
+    "out of memory": Answer(500, b'{"error": {"message": "CUDA out of memory", "code": 500}}'),
+    "out of memory in the stream": Raw(b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'),
+    "garbage": Raw(b"data: \xff\xfe no json\n\n"),
+    "half a JSON": Raw(HALF[:30] + b"\n\n"),
+    "not HTTP streaming": Answer(200, b"<html>hello</html>"),
+    "endless stream": Raw((HALF + b"\n\n") * 60_000, hang=True),
+    "redirect": Answer(302, headers={"Location": "http://127.0.0.9/"}),
+    "wrong model": Answer(404, b"the model `scripted` does not exist"),
+    "wants a key": Answer(401, b"unauthorized"),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "at"), [*((name, 1) for name in FAULTS), ("killed in mid-stream", 2)]
+)
+async def test_a_night_outlives_the_fault(fault: str, at: int, tmp_path: Path) -> None:
+    """The task is accepted, no attempt of it counts as failed, and the outage is on record, in work and in review."""
+    script = Flaky(FAULTS[fault], at=at)
+    async with bench(tmp_path, script) as night:
+        summary = await night.night([NOTE])
+        attempts, events = await night.store.attempts("n1"), await server_events(night)
+    assert summary.outcomes == {"accepted": 1}, [task.cause for task in summary.tasks]
+    assert script.left == 0
+    assert broken(attempts)
+    assert {a.result.outcome for a in attempts if a.result} <= {
+        AttemptOutcome.SUCCEEDED,
+        AttemptOutcome.CRASHED,
+    }
+    assert events[0] == "night.server_lost"
+    assert events[-1] == "night.server_back"
+
+
+async def test_without_the_breaker_the_same_fault_costs_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The positive control: when nobody holds nodes back, the outage uses up what a node has."""
+    monkeypatch.setattr(server_keeper.ServerKeeper, "_open", lambda _: None)
+    monkeypatch.setattr("pantheon.engine.attempt._go_back", lambda _, result: result)
+    async with bench(tmp_path, Flaky(FAULTS["500"], broken=40)) as night:
+        summary = await night.night([NOTE])
+    assert summary.outcomes == {"failed": 1}
