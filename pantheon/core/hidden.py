@@ -35,11 +35,12 @@ def find_hidden(before: str, after: str) -> str | None:
         if count > old[character]:
             where = after.find(character)
             line = after.count("\n", 0, where) + 1
-            return f"the invisible character U+{ord(character):04X}, first in line {line}"
+            return f"line {line}: adds the invisible character U+{ord(character):04X}"
     mixed, known = _mixed(after), _mixed(before)
     for word, count in mixed.items():
         if count > known[word]:
-            return f"a word of letters from two alphabets, {word[:40]!a}"
+            line = after.count("\n", 0, after.find(word)) + 1
+            return f"line {line}: adds a word of letters from two alphabets, {word[:40]!a}"
     return None
 
 

@@ -16,6 +16,7 @@ from pantheon.core.bubblewrap import parse_reads
 from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
+from pantheon.core.file_checks import GENERATED
 from pantheon.core.locality import check_local_network
 from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.model import Frozen
@@ -112,6 +113,12 @@ class GatePolicy(Frozen):
         default=PROTECTED, max_length=200
     )
     """Paths that no change may touch, as in ``.gitignore``; a change that does is for a person."""
+    generated: Annotated[tuple[str, ...], AfterValidator(check_patterns)] = Field(
+        default=GENERATED, max_length=200
+    )
+    """Names of files that tools make, as in ``.gitignore``; no change is made in them by hand."""
+    hold: frozenset[Literal["generated", "licence", "protected", "size", "tests_kept"]] = frozenset()
+    """Checks whose refusal holds a change for a person, reviewed, instead of denying it; neither lands."""
     tests: SuitePolicy | None = None
     """How the repository's own tests are run; None: no flow may have a test node."""
     merge: MergePolicy = Field(default_factory=MergePolicy)

@@ -5,71 +5,30 @@ check that is named runs; a name that does not exist is a failed check, never a 
 """
 
 import asyncio
-import posixpath
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from urllib.parse import quote
+from functools import partial
 
-from pantheon.core.file_checks import find_generated, find_lost_licence
+from pantheon.core.file_checks import find_binary, find_generated, find_lost_licence
 from pantheon.core.flow import Flow
 from pantheon.core.gate import CheckReport, CheckResult
 from pantheon.core.hidden import find_hidden
 from pantheon.core.kept_tests import find_weakened, holds_tests
-from pantheon.core.notes.check import check_note_change, check_relinked, links_to_renamed
-from pantheon.core.notes.links import broken_links
-from pantheon.core.operation import TRAILER, Operation, follow_path, parse_operations
+from pantheon.core.notes.check import check_relinked
+from pantheon.core.operation import TRAILER, parse_operations
 from pantheon.core.protected import find_protected
 from pantheon.core.secret_lines import ChangedText, find_secret
 from pantheon.core.suite import TEST_FILES
 from pantheon.core.syntax import find_unparsable
 from pantheon.core.visible import visible_line
+from pantheon.engine.change import Change
+from pantheon.engine.note_checks import check_links, check_note
 from pantheon.engine.services import NodeContext, Services
-from pantheon.ports.worktree import ChangedPath, Repository
-from pantheon.tools.rename import NOTE_SUFFIXES
 
 EXECUTABLE = "100755"
 REGULAR = frozenset({"100644", EXECUTABLE, "000000"})
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change as the checks look at it."""
-
-    services: Services
-    context: NodeContext
-    base: str
-    head: str
-    paths: tuple[ChangedPath, ...]
-    operations: tuple[Operation, ...]
-    _files: dict[tuple[str, str], bytes] = field(default_factory=dict)
-
-    @property
-    def repository(self) -> Repository:
-        """The commits."""
-        return self.services.repository
-
-    @cached_property
-    def renames(self) -> Mapping[str, str]:
-        """Old path -> new path of every target that was renamed."""
-        moved = {target: follow_path(target, self.operations) for target in self.context.task.targets}
-        return {old: new for old, new in moved.items() if old != new}
-
-    async def before(self, path: str) -> bytes:
-        """Return a file at the base; empty when it was not there."""
-        return await self._read(self.base, path)
-
-    async def after(self, path: str) -> bytes:
-        """Return a file at the head; empty when it is not there."""
-        return await self._read(self.head, path)
-
-    async def _read(self, commit: str, path: str) -> bytes:
-        """Return a file, asking git for it once; several checks look at the same ones."""
-        if (commit, path) not in self._files:
-            self._files[commit, path] = await self.repository.read_file(commit, path) or b""
-        return self._files[commit, path]
 
 
 def demanded_checks(flow: Flow) -> tuple[str, ...]:
@@ -98,32 +57,46 @@ async def _run(name: str, change: Change) -> CheckResult:
     check = CHECKS.get(name)
     if check is None:
         return CheckResult(name=name, passed=False, reason="there is no such check")
-    return await check(change)
+    result = await check(change)
+    if not result.passed and name in change.services.content.gate_policy.hold:
+        return result.model_copy(update={"hold": True})
+    return result
 
 
 async def _scope(change: Change) -> CheckResult:
-    """Only targets, their new names, and links to them elsewhere."""
-    own = {*change.context.task.targets, *change.renames.values()}
+    """Only targets, their new names, and links to them elsewhere; and only what a tool says it changed."""
+    targets = set(change.context.task.targets)
+    own = {*targets, *change.renames.values()}
+    named = {path for operation in change.operations for path in operation.changed}
     beside = [path for path in change.paths if path.path not in own]
-    for path in beside:
-        if path.status != "M":
-            return CheckResult(name="scope", passed=False, reason=f"{path.path}: outside the task's targets")
+    for path in change.paths:
+        why = ""
+        if path.path not in own and path.status != "M":
+            why = "outside the task's targets"
+        elif path.path in targets and path.status == "D" and path.path not in change.renames:
+            why = "a target was deleted, which no tool may"
+        elif path.path in own and path.path not in named:
+            why = "was changed, but by no tool that may"
+        if why:
+            return CheckResult(name="scope", passed=False, reason=f"{path.path}: {why}")
     files = [(p.path, await change.before(p.path), await change.after(p.path)) for p in beside]
     return check_relinked(files, change.renames)
 
 
 async def _kinds(change: Change) -> CheckResult:
     """Regular text files alone: no link, no repository inside, no binary content, no new executable."""
-    came_from = {new: old for old, new in change.renames.items()}
     modes = {path.path: path.old_mode for path in change.paths}
     for path in change.paths:
-        before = modes.get(came_from.get(path.path, path.path))
-        if path.mode == EXECUTABLE and before != EXECUTABLE:
-            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: was made executable")
-        if path.mode not in REGULAR:
-            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: mode {path.mode}")
-        if path.status != "D" and b"\0" in await change.after(path.path):
-            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: binary content")
+        old = change.came_from.get(path.path, path.path)
+        why = ""
+        if path.mode == EXECUTABLE and modes.get(old) != EXECUTABLE:
+            why = "was made executable"
+        elif path.mode not in REGULAR:
+            why = f"mode {path.mode}"
+        elif path.status != "D":
+            why = find_binary(await change.before(old), await change.after(path.path))
+        if why:
+            return CheckResult(name="kinds", passed=False, reason=f"{path.path}: {why}")
     return CheckResult(name="kinds", passed=True)
 
 
@@ -137,19 +110,16 @@ async def _protected(change: Change) -> CheckResult:
 
 async def _visible(change: Change) -> CheckResult:
     """No character that a reader of the change would not see, in names or contents, unless it was there before."""
-    came_from = {new: old for old, new in change.renames.items()}
     for path in change.paths:
         if path.status == "D":
             continue
-        old = came_from.get(path.path, path.path)
-        before = (await change.before(old)).decode("utf-8", "replace")
-        after = (await change.after(path.path)).decode("utf-8", "replace")
-        if path.status != "M" and visible_line(path.path) != path.path:
-            reason = f"{path.path}: a name that does not show as it is"
-            return CheckResult(name="visible", passed=False, reason=reason)
-        name = None if path.status == "M" else find_hidden("", path.path)
-        if found := name or find_hidden(before, after):
-            return CheckResult(name="visible", passed=False, reason=f"{path.path}: adds {found}")
+        before = await change.text_before(change.came_from.get(path.path, path.path))
+        name = None
+        if path.status != "M":
+            hidden = visible_line(path.path) != path.path
+            name = "a name that does not show as it is" if hidden else find_hidden("", path.path)
+        if found := name or find_hidden(before, await change.text_after(path.path)):
+            return CheckResult(name="visible", passed=False, reason=f"{visible_line(path.path)}: {found}")
     return CheckResult(name="visible", passed=True)
 
 
@@ -159,16 +129,21 @@ Find = Callable[[str, bytes | None, bytes | None], str]
 
 async def _each_file(name: str, find: Find, change: Change) -> CheckResult:
     """Look at every changed file by itself; a renamed one beside what it was."""
-    came_from = {new: old for old, new in change.renames.items()}
     for path in change.paths:
         if path.status == "D" and path.path in change.renames:
             continue
-        old = came_from.get(path.path)
+        old = change.came_from.get(path.path)
         before = None if path.status == "A" and old is None else await change.before(old or path.path)
         after = None if path.status == "D" else await change.after(path.path)
         if why := await asyncio.to_thread(find, path.path, before, after):
             return CheckResult(name=name, passed=False, reason=f"{path.path}: {why}")
     return CheckResult(name=name, passed=True)
+
+
+async def _generated(change: Change) -> CheckResult:
+    """Nothing that a tool makes, by the policy's names or by what the file says of itself."""
+    patterns = change.services.content.gate_policy.generated
+    return await _each_file("generated", partial(find_generated, patterns=patterns), change)
 
 
 async def _tests_kept(change: Change) -> CheckResult:
@@ -186,8 +161,8 @@ async def _secrets(change: Change) -> CheckResult:
     texts = [
         ChangedText(
             path=path.path,
-            before=(await change.before(path.path)).decode("utf-8", "replace"),
-            after=(await change.after(path.path)).decode("utf-8", "replace"),
+            before=await change.text_before(path.path),
+            after=await change.text_after(path.path),
         )
         for path in change.paths
     ]
@@ -200,108 +175,60 @@ async def _size(change: Change) -> CheckResult:
     """No more than the policy allows; a change that does nothing is none."""
     policy = change.services.content.gate_policy
     diff = await change.repository.diff(change.base, change.head)
-    lines = _changed_lines(diff)
+    changed = _changed_lines(diff)
+    lines = changed.total()
     reason = ""
     if not change.paths:
         reason = "nothing was changed"
     elif len(change.paths) > policy.max_files:
         reason = f"{len(change.paths)} files, more than {policy.max_files}"
     elif lines > policy.max_changed_lines:
-        reason = f"{lines} lines, more than {policy.max_changed_lines}"
+        reason = f"{lines} lines, more than {policy.max_changed_lines}, most in {_most(changed)}"
     elif len(diff) > policy.max_diff_bytes:
-        reason = f"{len(diff)} bytes of diff, more than {policy.max_diff_bytes}"
+        reason = f"{len(diff)} bytes of diff, more than {policy.max_diff_bytes}, most in {_most(changed)}"
     return CheckResult(name="size", passed=not reason, reason=reason)
 
 
-def _changed_lines(diff: bytes) -> int:
-    """Count the added and removed lines; only a hunk's header tells its lines from the names of files."""
-    changed = old = new = 0
+def _changed_lines(diff: bytes) -> Counter[bytes]:
+    """Count the added and removed lines of each file; only a hunk's header tells its lines from the names of files."""
+    changed: Counter[bytes] = Counter()
+    old = new = 0
+    file = b""
     for line in diff.split(b"\n"):
         sign = line[:1]
         if (old > 0 or new > 0) and sign != b"\\":
-            changed += sign in (b"+", b"-")
+            changed[file] += sign in (b"+", b"-")
             old -= sign != b"+"
             new -= sign != b"-"
         elif found := _HUNK.match(line):
             old, new = (1 if count is None else int(count) for count in found.groups())
+        elif line.startswith((b"--- a/", b"+++ b/")):
+            file = line[6:]
     return changed
 
 
-async def _links(change: Change) -> CheckResult:
-    """No link leads nowhere that did not before."""
-    files_before = await change.repository.list_files(change.base)
-    files_after = await change.repository.list_files(change.head)
-    came_from = {new: old for old, new in change.renames.items()}
-    for path in change.paths:
-        if path.status == "D" or not path.path.lower().endswith(NOTE_SUFFIXES):
-            continue
-        old = came_from.get(path.path, path.path)
-        before = broken_links((await change.before(old)).decode("utf-8", "replace"), old, files_before)
-        after = broken_links(
-            (await change.after(path.path)).decode("utf-8", "replace"), path.path, files_after
-        )
-        if new := sorted(set(after) - set(before)):
-            return CheckResult(
-                name="links", passed=False, reason=f"{path.path}: {new[0]!r} leads nowhere now"
-            )
-    return await _inbound(change)
+def _most(changed: Counter[bytes]) -> str:
+    return visible_line(max(changed, key=changed.__getitem__, default=b"").decode("utf-8", "replace"))
 
 
-async def _inbound(change: Change) -> CheckResult:
-    """No file that was not changed still links to a name that is gone."""
-    stems = [posixpath.splitext(posixpath.basename(old))[0] for old in change.renames]
-    needles = sorted({form for stem in stems for form in (stem, quote(stem))})
-    changed = {path.path for path in change.paths}
-    holding = await change.repository.find_text(change.head, needles)
-    suspects = [path for path in holding if path not in changed and path.lower().endswith(NOTE_SUFFIXES)]
-    for path, data in (await change.repository.read_files(change.head, suspects)).items():
-        if links_to_renamed(data, path, change.renames):
-            return CheckResult(
-                name="links", passed=False, reason=f"{path}: still links to a name that is gone"
-            )
-    return CheckResult(name="links", passed=True)
-
-
-async def _front_matter(change: Change) -> CheckResult:
-    return await _each_note(change, "front_matter")
-
-
-async def _body(change: Change) -> CheckResult:
-    return await _each_note(change, "body")
-
-
-async def _file_name(change: Change) -> CheckResult:
-    return await _each_note(change, "file_name")
-
-
-async def _each_note(change: Change, name: str) -> CheckResult:
-    """Run one of the checks of a changed note over every target."""
-    for old in change.context.task.targets:
-        new = change.renames.get(old, old)
-        after = await change.repository.read_file(change.head, new)
-        if after is None:
-            return CheckResult(name=name, passed=False, reason=f"{new}: is not there")
-        failures = dict(check_note_change(old, new, await change.before(old), after, change.renames))
-        if name in failures:
-            return CheckResult(name=name, passed=False, reason=failures[name])
-    return CheckResult(name=name, passed=True)
-
-
-ALWAYS = ("kinds", "protected", "visible", "parses", "tests_kept", "licence", "generated", "secrets")
+ALWAYS = (
+    "scope", "kinds", "size", "secrets", "protected", "visible", "generated", "parses", "links", "licence",
+    "tests_kept",
+)  # fmt: skip
 """Checks that no flow can do without."""
 CHECKS: Mapping[str, Callable[[Change], Awaitable[CheckResult]]] = {
     "scope": _scope,
     "kinds": _kinds,
+    "size": _size,
+    "secrets": _secrets,
     "protected": _protected,
     "visible": _visible,
+    "generated": _generated,
     "parses": partial(_each_file, "parses", find_unparsable),
-    "tests_kept": _tests_kept,
+    "links": check_links,
     "licence": partial(_each_file, "licence", find_lost_licence),
-    "generated": partial(_each_file, "generated", find_generated),
-    "secrets": _secrets,
-    "size": _size,
-    "links": _links,
-    "front_matter": _front_matter,
-    "body": _body,
-    "file_name": _file_name,
+    "tests_kept": _tests_kept,
+    "front_matter": partial(check_note, "front_matter"),
+    "body": partial(check_note, "body"),
+    "file_name": partial(check_note, "file_name"),
 }

@@ -199,7 +199,7 @@ async def test_line_ends_and_other_encodings_are_shown(user: Path, tmp_path: Pat
         user, tmp_path, lambda root: (root / "app.py").write_bytes(EVIL.decode().encode("utf-16")) and None
     )
     assert "True or".encode("utf-16-le") in seen.diff
-    assert any("app.py: binary content" in failure for failure in seen.report.failures)
+    assert any("app.py: line 1: binary content" in failure for failure in seen.report.failures)
 
 
 ODD_NAMES = (
@@ -252,7 +252,7 @@ async def test_what_a_reader_would_not_see_is_refused_and_shown(
         user, tmp_path, lambda root: (root / "app.py").write_bytes(CODE + text.encode() + b"\n") and None
     )
     assert text.encode() in seen.diff
-    assert any(failure.startswith("visible: app.py: adds") for failure in seen.report.failures)
+    assert any(failure.startswith("visible: app.py: line ") for failure in seen.report.failures)
     if "\u0430" not in text:
         shown = "".join(line.text for line in colour_diff(seen.diff.decode()))
         assert text not in shown and "\\u" in shown

@@ -9,6 +9,7 @@ from pantheon.core.agent import Agent, AgentSpec
 from pantheon.core.errors import CommitLostError, GitError
 from pantheon.core.flow import Flow
 from pantheon.core.gate import Change, CheckReport, CheckResult, Decision
+from pantheon.core.operation import Operation, operation_message
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import AttemptOutcome
 from pantheon.core.retry import FailureKind
@@ -31,6 +32,7 @@ from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
 BRANCH = "pantheon/night-n"
+RENAME = Operation(tool="rename_note", args={"path": "a.md", "new_name": "b.md"}, changed=("a.md", "b.md"))
 FLOW = Flow.model_validate(
     {
         "name": "docops",
@@ -67,7 +69,7 @@ class Case:
     def __init__(self, repository: FakeRepository | None = None) -> None:
         self.repository = repository or FakeRepository({"a.md": b"a\n"})
         self.base = self.repository.head
-        self.head = self.repository.add({"a.md": b"b\n"}, (self.base,), "change\n")
+        self.head = self.repository.add({"b.md": b"a\n"}, (self.base,), operation_message("change", [RENAME]))
         clock = FakeClock()
         agents = [
             agent("worker", "worker"),
@@ -233,7 +235,8 @@ async def test_a_moved_branch_is_looked_at_again() -> None:
 
     def arrive(repository: Swaps) -> None:
         if not arrived:
-            arrived.append(repository.add({"a.md": b"b\n"}, (repository.head,), "else\n"))
+            files = {"a.md": b"a\n", "else.md": b"b\n"}
+            arrived.append(repository.add(files, (repository.head,), "else\n"))
             repository.branches[BRANCH] = arrived[0]
 
     repository = Swaps(arrive)
