@@ -53,7 +53,11 @@ def verify_night(
         progress: told how far it is.
     """
     audit = LedgerAudit(user_key)
-    checked = ["signatures and places of all records", "the tree over them against the signed checkpoint"]
+    checked = [
+        "signatures and places of all records",
+        "the tree over them against the signed checkpoint",
+        "the proof of every process that it could not leave the machine",
+    ]
     _read_ledger(folder, audit, progress)
     if (foreign := audit.foreign) is not None:
         return NightVerdict(
@@ -87,6 +91,7 @@ def verify_night(
         outcomes={k: v for k, v in outcomes.items() if isinstance(v, int)}
         if isinstance(outcomes, dict)
         else {},
+        sandboxes=tuple(claims.contained.sandboxes),
         checked=tuple(checked),
         notes=tuple(claims.notes),
         defects=tuple(audit.faults.found),

@@ -40,6 +40,8 @@ class Flaw(StrEnum):
     CONFLICTING_VERDICT = "conflicting_verdict"
     UNSUPPORTED_DECISION = "unsupported_decision"
     """Something was allowed without what allows it."""
+    UNCONTAINED = "uncontained"
+    """Work without a proof before it that the night could not leave the machine."""
 
 
 class Defect(Frozen):
@@ -66,6 +68,8 @@ class NightVerdict(Frozen):
     closed: bool = False
     outcomes: dict[str, int] = Field(default_factory=dict)
     """What became of the tasks, as the night attested at its end."""
+    sandboxes: tuple[str, ...] = ()
+    """What code of the repository ran in, as each process of the night attested."""
     checked: tuple[str, ...] = ()
     """What was looked at, in words."""
     notes: tuple[str, ...] = ()

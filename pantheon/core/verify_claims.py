@@ -13,6 +13,7 @@ from pantheon.core.gate import Change
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
+    CONTAINMENT_PREDICATE,
     DECISION_PREDICATE,
     DELEGATION_PREDICATE,
     NIGHT_PREDICATE,
@@ -22,6 +23,7 @@ from pantheon.core.statement import (
     Statement,
 )
 from pantheon.core.verify import Faults, Flaw, read_text
+from pantheon.core.verify_contained import ContainmentWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class NightClaims:
         self.closing: Statement | None = None
         """What the night attested at its end, when that is the last thing it attested."""
         self.notes: list[str] = []
+        self.contained = ContainmentWatch(faults)
         self._tree = tree
         self._faults = faults
         self._verdicts: dict[str, list[SignedVerdict]] = {}
@@ -93,6 +96,7 @@ class NightClaims:
         if self.closing is not None and kind != DELEGATION_PREDICATE:
             self._faults.add(Flaw.EXTRA, record.where, "it stands behind the end of the night")
         self.closing = None
+        self.contained.work(record.where, kind)
         if kind in (REVIEW_PREDICATE, TEST_RESULT_PREDICATE):
             self._evidence.add(record.digest)
         readers = {
@@ -103,6 +107,7 @@ class NightClaims:
             DECISION_PREDICATE: self._read_decision,
             RECOVERY_PREDICATE: self._read_recovery,
             NIGHT_PREDICATE: self._read_night,
+            CONTAINMENT_PREDICATE: self._read_containment,
         }
         if (reader := readers.get(kind)) is None:
             return
@@ -125,6 +130,10 @@ class NightClaims:
             elif self._tree.root(before.size).hex() != before.root:
                 self._faults.add(Flaw.ALTERED, record.where, f"it goes on from other {before.size} records")
         self.delegations.append(delegation)
+        self.contained.begin()
+
+    def _read_containment(self, record: Record) -> None:
+        self.contained.read(record.where, self.night, record.statement)
 
     def _read_attempt(self, record: Record) -> None:
         said = record.statement.predicate

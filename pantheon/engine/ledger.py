@@ -10,9 +10,8 @@ the signer and one flush of the disk serve all of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -85,6 +84,8 @@ class NightLedger:
     _pointed_at: float = 0.0
     proven: Checkpoint | None = None
     """The checkpoint that this signer takes for the last one."""
+    _standing: "_Wish | None" = None
+    """What is said again behind each delegation."""
     _key_ids: dict[str, str] = field(init=False)
     """Role -> id of its key."""
 
@@ -129,6 +130,15 @@ class NightLedger:
         """
         return await asyncio.shield(self.enter(kind, subjects, predicate, role=role))
 
+    async def state_standing(self, kind: str, subjects: Subjects, predicate: Mapping[str, Any]) -> Entry:
+        """Enter what is true of this process as long as it lives, now and behind every later delegation.
+
+        Raises, and is cancelled, as ``state``.
+        """
+        entry = await self.state(kind, subjects, predicate)
+        self._standing = _Wish(NIGHT_ROLE, subjects, kind, predicate, asyncio.Future())
+        return entry
+
     async def checkpoint(self) -> Checkpoint:
         """Sign and keep a checkpoint over everything that has been entered; the same again when nothing is new.
 
@@ -167,6 +177,7 @@ class NightLedger:
         self._woken.set()
 
     async def _write_group(self) -> None:
+        await self._renew()
         group = self._wishes[:MOST_AT_ONCE]
         del self._wishes[: len(group)]
         try:
@@ -176,7 +187,6 @@ class NightLedger:
             raise
 
     async def _sign_and_append(self, group: list[_Wish]) -> None:
-        await self._renew()
         requests = self._number(group)
         signed = await self.signer.sign_statements(requests) if requests else None
         count = 0 if signed is None else len(signed.signatures)
@@ -248,6 +258,9 @@ class NightLedger:
         self.index.add(line, DELEGATION_PREDICATE, payload)
         self.delegation, self.proven = read_delegation(parse_statement(payload)), self.checkpointed
         self._key_ids = _ids_of(self.delegation)
+        if self._standing is not None:
+            self._wishes.insert(0, replace(self._standing, done=asyncio.get_running_loop().create_future()))
+            self._woken.set()
 
     async def _sign_checkpoint(self) -> None:
         await self._renew()
@@ -282,19 +295,3 @@ class NightLedger:
 
 def _ids_of(delegation: Delegation) -> dict[str, str]:
     return {role: key_id(bytes.fromhex(key)) for role, key in delegation.keys.items()}
-
-
-@asynccontextmanager
-async def written(ledger: NightLedger) -> AsyncIterator[NightLedger]:
-    """Have a ledger written for the length of a ``with``; on the way out everything entered is, and a checkpoint."""
-    failure: Exception | None = None
-    async with asyncio.TaskGroup() as group:
-        group.create_task(ledger.run(), name="ledger")
-        try:
-            yield ledger
-        except Exception as error:  # noqa: BLE001 (raised again below, as itself and not as a group)
-            failure = error
-        finally:
-            ledger.stop()
-    if failure is not None:
-        raise failure

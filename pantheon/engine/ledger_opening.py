@@ -5,12 +5,14 @@ on with it. One that is gone altogether is begun again, bound to what was lost. 
 whole line is cut off. A record tells of either.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.checkpoint import Checkpoint, note_text, open_note, parse_checkpoint
-from pantheon.core.containment import ContainmentStatement
+from pantheon.core.contained import CONTAINED_EVENT, Contained, contained_predicate
 from pantheon.core.delegation import NIGHT_ROLE, night_origin, read_delegation, reviewer_role
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import SignatureError, VerificationError
@@ -22,13 +24,23 @@ from pantheon.core.statement import (
     RECOVERY_PREDICATE,
     parse_statement,
 )
-from pantheon.engine.ledger import NightLedger, written
+from pantheon.engine.ledger import NightLedger
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import LedgerStore, OpenedLedger, Witness
 from pantheon.ports.signer import DelegationRequest, NightSigner
 
 VALID_S = 24 * 3600.0
 """How long a night's keys count; one that lasts longer goes on with new ones when it is resumed."""
+
+
+class EventLog(Protocol):
+    """The part of ``ports.store.Store`` that is needed here."""
+
+    async def add_event(
+        self, night: str, subject: str, name: str, details: dict[str, Any] | None = None
+    ) -> None:
+        """Record something that is no transition."""
+        ...
 
 
 @asynccontextmanager
@@ -99,23 +111,26 @@ async def open_ledger(
 
 
 async def record_containment(
-    ledger: NightLedger, record: NightRecord, contained: ContainmentStatement
+    ledger: NightLedger, store: EventLog, record: NightRecord, contained: Contained
 ) -> None:
-    """Enter how the night was proven to be kept on this machine; a resumed night enters its own.
+    """Enter how this process of a night is kept on this machine, and note it in the store for the report.
 
     Args:
-        ledger: the night's.
+        ledger: the night's; it says the same again behind each later delegation.
+        store: where the event goes.
         record: the night.
         contained: what was proven by the process that runs the night, and when.
 
     Raises:
         SignatureError, ArtifactError: as ``NightLedger.state``.
+        StoreError: the event cannot be written.
     """
-    await ledger.state(
-        CONTAINMENT_PREDICATE,
-        {"base": {"gitCommit": record.base_commit}},
-        {**contained.as_predicate(), "night": record.id},
+    subjects = {"base": {"gitCommit": record.base_commit}}
+    entry = await ledger.state_standing(
+        CONTAINMENT_PREDICATE, subjects, contained_predicate(contained, record.id)
     )
+    sandbox = contained.sandbox.model_dump(mode="json")
+    await store.add_event(record.id, record.id, CONTAINED_EVENT, {"record": entry.seq, "sandbox": sandbox})
 
 
 def _recovery(
@@ -196,3 +211,19 @@ def _names(note: bytes, origin: str) -> bool:
         return parse_checkpoint(note_text(note)).origin == origin
     except VerificationError:
         return False
+
+
+@asynccontextmanager
+async def written(ledger: NightLedger) -> AsyncIterator[NightLedger]:
+    """Have a ledger written for the length of a ``with``; on the way out everything entered is, and a checkpoint."""
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ledger.run(), name="ledger")
+        try:
+            yield ledger
+        except Exception as error:  # noqa: BLE001 (raised again below, as itself and not as a group)
+            failure = error
+        finally:
+            ledger.stop()
+    if failure is not None:
+        raise failure

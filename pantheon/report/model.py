@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from pantheon.core.agreement import Agreement, ReviewerRate
+from pantheon.core.canaries import CanaryRate
 from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.figures import AgentRate, AttemptFacts, ModelUse, NodeTiming, ToolErrors
 from pantheon.core.model import Frozen
@@ -218,7 +219,7 @@ class NightFacts(Frozen):
     checkpoint: Checkpoint | None = None
     """The last signed checkpoint of the night's ledger, as it stands in the folder; it is not verified here."""
     sandbox: SandboxKind | None = None
-    """What the policy lets code of the repository run in; None where the policy cannot be read any more."""
+    """What code of the repository ran in, as the night attested; None for a night that attested nothing yet."""
 
 
 class Report(Frozen):
@@ -240,6 +241,10 @@ class Report(Frozen):
     tool_errors: ToolErrors
     reviewers: tuple[ReviewerRate, ...]
     agreement: tuple[Agreement, ...]
+    canaries: tuple[CanaryRate, ...] = ()
+    """What known-bad changes, planted among the reviews, say of each reviewer."""
+    distrusted: tuple[str, ...] = ()
+    """Keys of accepted tasks that rest on the word of a disqualified reviewer."""
     tasks: tuple[TaskShown, ...]
     problems: tuple[str, ...]
     """Evidence that is missing, torn or unreadable; the first ones, then a count."""

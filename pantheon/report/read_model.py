@@ -10,15 +10,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from pantheon.core.agreement import Verdict, compare_reviewers, rate_reviewers
+from pantheon.core.canaries import say_canaries
 from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
+from pantheon.core.contained import CONTAINED_EVENT
 from pantheon.core.errors import ConfigError
 from pantheon.core.figures import count_tool_errors, rate_agents, sum_model_use, time_nodes
-from pantheon.core.records import AttemptRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
+from pantheon.core.records import AttemptRecord, EventRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
 from pantheon.core.sandbox import SandboxKind
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
+from pantheon.report.canaries import needs_of_canaries, rate_reviewers_by_canaries, rest_on
 from pantheon.report.evidence import read_attempt, read_checkpoint
 from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
@@ -51,16 +54,13 @@ async def find_night(store: Store, name: str | None) -> NightRecord:
     return fitting[0]
 
 
-async def build_report(
-    store: Store, evidence: EvidenceReader, night_id: str | None = None, *, sandbox: SandboxKind | None = None
-) -> Report:
+async def build_report(store: Store, evidence: EvidenceReader, night_id: str | None = None) -> Report:
     """Return the report of a night, closed or not.
 
     Args:
         store: the truth.
         evidence: what the attempts left.
         night_id: id of the night or the beginning of it; the newest when None.
-        sandbox: what the policy lets code of the repository run in.
 
     Raises:
         ConfigError: there is no such night.
@@ -73,9 +73,16 @@ async def build_report(
     shown = await _read_attempts(evidence, nodes, attempts)
     report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
     checkpoint = await read_checkpoint(evidence, night.id)
+    sandbox = _weakest_sandbox(await store.events(night.id, name=CONTAINED_EVENT))
     facts = report.night.model_copy(update={"checkpoint": checkpoint, "sandbox": sandbox})
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     return tell_taken_back(report.model_copy(update={"night": facts}), back)
+
+
+def _weakest_sandbox(events: Sequence[EventRecord]) -> SandboxKind | None:
+    """Return what code of the repository ran in, as the night's processes attested; none where one had none."""
+    kinds = {SandboxKind(event.details["sandbox"]["kind"]) for event in events}
+    return SandboxKind.NONE if SandboxKind.NONE in kinds else next(iter(kinds), None)
 
 
 async def _read_attempts(
@@ -119,20 +126,32 @@ def _assemble(
     agreement, reviewers = compare_reviewers(verdicts), rate_reviewers(verdicts)
     facts = [one.facts for one in shown]
     about = _night_facts(night, len(tasks), len(attempts))
+    canaries = rate_reviewers_by_canaries(night, attempts)
+    distrusted = rest_on(canaries, stories)
     accepted = sum(task.outcome is TaskOutcome.ACCEPTED for task in tasks)
     outcomes: dict[str, int] = defaultdict(int)
     for task in tasks:
         outcomes[task.outcome or OPEN] += 1
     return Report(
         night=about,
-        sentence=say_night(
-            _name_failures(tasks, verdicts),
-            accepted,
-            closed=night.closed_at is not None,
-            attempts=len(attempts),
+        sentence=" ".join(
+            part
+            for part in (
+                say_canaries(canaries, len(distrusted), closed=night.closed_at is not None),
+                say_night(
+                    _name_failures(tasks, verdicts),
+                    accepted,
+                    closed=night.closed_at is not None,
+                    attempts=len(attempts),
+                ),
+            )
+            if part
         ),
         outcomes=dict(sorted(outcomes.items())),
-        needs=rank_needs(about, stories, groups, agreement, reviewers),
+        needs=(
+            *needs_of_canaries(canaries, distrusted, closed=night.closed_at is not None),
+            *rank_needs(about, stories, groups, agreement, reviewers),
+        ),
         landed=land_changes(tasks, stories, worked),
         not_accepted=groups,
         timings=time_nodes(facts),
@@ -141,6 +160,8 @@ def _assemble(
         tool_errors=count_tool_errors(facts),
         reviewers=reviewers,
         agreement=agreement,
+        canaries=canaries,
+        distrusted=distrusted,
         tasks=stories,
         problems=_problems(shown),
     )

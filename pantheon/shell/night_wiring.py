@@ -13,6 +13,7 @@ from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.store import hold_night, open_store
 from pantheon.core.canonical import digest_value
+from pantheon.core.contained import SandboxInForce
 from pantheon.core.errors import ConfigError, ModelError, PreflightError
 from pantheon.core.flow import Flow
 from pantheon.engine.checks import CHECKS
@@ -46,6 +47,8 @@ class NightServices:
     owner: str
     """This process, in leases."""
     signer: NightSigner
+    sandbox: SandboxInForce
+    """What code of the repository runs in."""
 
 
 @asynccontextmanager
@@ -78,6 +81,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         model = await stack.enter_async_context(_model(project, user, say))
         # After the model, which may take minutes: a signer that is a service does not wait for who says nothing.
         signer = await stack.enter_async_context(open_signer(project, user, clock))
+        suites, sandbox = await _suites(project, content, repository, clock)
         services = Services(
             store=store,
             repository=repository,
@@ -87,13 +91,14 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             model=model,
             tools=tools,
             content=content,
-            suites=await _suites(project, content, repository, clock),
+            suites=suites,
         )
         yield NightServices(
             services=services,
             queue=project_queue(project),
             owner=f"{socket.gethostname()}:{os.getpid()}",
             signer=signer,
+            sandbox=sandbox,
         )
 
 
@@ -143,18 +148,20 @@ def _check_gates(flow: Flow) -> None:
 
 async def _suites(
     project: Project, content: Content, repository: Repository, clock: Clock
-) -> SuiteRunner | None:
-    """Return what runs the repository's tests, None where no flow asks for it.
+) -> tuple[SuiteRunner | None, SandboxInForce]:
+    """Return what runs the repository's tests, None where no flow asks for it, and what it runs them in.
 
     Raises:
         PreflightError: the sandbox is missing or does not hold.
     """
     if all(node.gate != "test" for flow in content.flows.values() for node in flow.node):
-        return None
+        return None, SandboxInForce(kind=content.night_policy.sandbox)
     policy = content.night_policy
     sandbox, proof = await open_sandbox(policy, clock)
     made_of = {"proof": proof.model_dump(mode="json"), "reads": list(policy.sandbox_reads)}
-    return SuiteRunner(repository, sandbox, digest_value(made_of), BaseRunFolder(project.state / "base_runs"))
+    runs = BaseRunFolder(project.state / "base_runs")
+    runner = SuiteRunner(repository, sandbox, digest_value(made_of), runs)
+    return runner, SandboxInForce(kind=proof.kind, proof=proof)
 
 
 @asynccontextmanager

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pantheon.core.errors import ConfigError, PantheonError
-from pantheon.core.sandbox import SandboxKind
+from pantheon.core.errors import ConfigError
 from pantheon.ports.store import Store
 from pantheon.report.html import render_html
 from pantheon.report.json import render_json
 from pantheon.report.read_model import build_report
 from pantheon.shell.config import Project
-from pantheon.shell.wiring import load_policies, project_artifacts, project_evidence
+from pantheon.shell.wiring import project_artifacts, project_evidence
 
 HTML_FILE, JSON_FILE = "report.html", "report.json"
 
@@ -44,8 +43,7 @@ async def write_report(project: Project, store: Store | None, night: str | None 
     """
     if store is None:
         raise ConfigError("there was no night yet", hint="Queue something and run: pantheon night")
-    sandbox = await asyncio.to_thread(_sandbox_of, project)
-    report = await build_report(store, project_evidence(project), night, sandbox=sandbox)
+    report = await build_report(store, project_evidence(project), night)
     artifacts = project_artifacts(project)
     html = await asyncio.to_thread(render_html, report)
     data = await asyncio.to_thread(render_json, report)
@@ -56,11 +54,3 @@ async def write_report(project: Project, store: Store | None, night: str | None 
         json=Path(await artifacts.put_night_file(report.night.id, JSON_FILE, data)),
         html=Path(await artifacts.put_night_file(report.night.id, HTML_FILE, html)),
     )
-
-
-def _sandbox_of(project: Project) -> SandboxKind | None:
-    try:
-        return load_policies(project).night.sandbox
-    except PantheonError:
-        # A report is written whatever became of the policy since.
-        return None

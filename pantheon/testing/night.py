@@ -26,12 +26,13 @@ from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
 from pantheon.core.task import Task
 from pantheon.engine.ledger import NightLedger
-from pantheon.engine.ledger_opening import open_ledger
+from pantheon.engine.ledger_opening import open_ledger, record_containment
 from pantheon.engine.night import Night, NightSummary, Progress, Watch
 from pantheon.engine.services import Content, Services
 from pantheon.ports.ledger import LedgerStore, Witness
 from pantheon.ports.signer import NightSigner
 from pantheon.ports.store import Store
+from pantheon.testing.contained_night import contained
 from pantheon.testing.scripted_model import Reply, Say, ScriptedServer, serve_script
 from pantheon.testing.signing import InProcessSigner
 from pantheon.tools.notes import NOTE_TOOLS
@@ -125,6 +126,7 @@ class Bench:
         )
         known = [one for one in await self.store.nights() if one.id == night]
         async with asyncio.timeout(60), self._ledger(known[0] if known else record) as ledger:
+            await record_containment(ledger, self.store, known[0] if known else record, contained())
             runner = Night(
                 services=replace(self.services, open_ledger=ledger),
                 slots={"model": 2, "cpu": 2, "git": 1},

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from pantheon.adapters.store import open_store
+from pantheon.core.sandbox import SandboxKind
+from pantheon.engine.ledger_opening import record_containment
 from pantheon.shell.config import load_project
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.contained_night import contained
 from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.signing import inline_ledger
 
 
 def pantheon(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -94,15 +98,32 @@ def test_without_a_night_it_says_what_to_do(project):
     assert "20260101-220000" in done.stderr
 
 
-def test_a_policy_without_a_sandbox_is_repeated(project):
-    """Said at the top of the page and in the JSON; under the default nothing is said on the page."""
+async def attest(project, sandbox):
+    """Note what a process of the night has attested, as the night's wiring does."""
+    store = await open_store(project.database, FakeClock(), write=True)
+    record = (await store.nights())[-1]
+    ledger = inline_ledger(record.id, record.base_commit)
+    ledger.state = lambda *claim: ledger.enter(*claim)
+    await record_containment(ledger, store, record, contained(sandbox))
+    await store.aclose()
+
+
+def test_a_night_without_a_sandbox_says_so(project):
+    """What that night attested stands at the top of the page and in the JSON, whatever the policy says today."""
     asyncio.run(play(project))
     page = project.artifacts / "20260101-220000" / "report.html"
-    assert pantheon(project.root, "report").returncode == 0
-    assert 'id="sandbox"' not in page.read_text()
-    assert json.loads(page.with_name("report.json").read_bytes())["night"]["sandbox"] == "bubblewrap"
     policy = project.policies / "night.toml"
     policy.write_text(policy.read_text().replace('sandbox = "bubblewrap"', 'sandbox = "none"'))
-    assert pantheon(project.root, "report").returncode == 0
-    assert "code of the repository may run with everything that the night can reach" in page.read_text()
-    assert json.loads(page.with_name("report.json").read_bytes())["night"]["sandbox"] == "none"
+
+    def told():
+        assert pantheon(project.root, "report").returncode == 0
+        return json.loads(page.with_name("report.json").read_bytes())["night"]["sandbox"]
+
+    assert told() is None
+    asyncio.run(attest(project, SandboxKind.BUBBLEWRAP))
+    assert told() == "bubblewrap"
+    assert 'id="sandbox"' not in page.read_text()
+    policy.write_text(policy.read_text().replace('sandbox = "none"', 'sandbox = "bubblewrap"'))
+    asyncio.run(attest(project, SandboxKind.NONE))
+    assert told() == "none"
+    assert "could run with everything that the night could reach" in page.read_text()

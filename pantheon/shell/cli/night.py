@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 import click
 
 from pantheon.core.checkpoint import note_text, parse_checkpoint
+from pantheon.core.contained import Contained
 from pantheon.core.containment import ContainmentStatement
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
@@ -106,7 +107,8 @@ async def run_night(
             signer=opened.signer,
             clock=opened.services.clock,
         ) as ledger:
-            await record_containment(ledger, plan.record, contained)
+            said = Contained(containment=contained, sandbox=opened.sandbox)
+            await record_containment(ledger, opened.services.store, plan.record, said)
             services = replace(opened.services, open_ledger=ledger)
             summary = await _watched(project, replace(opened, services=services), plan, until)
         report = await write_report(project, opened.services.store, summary.night)

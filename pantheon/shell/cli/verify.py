@@ -13,6 +13,8 @@ from pantheon.shell.cli.output import emit, emit_json, emit_marked, emit_rows, p
 from pantheon.shell.verify_wiring import is_large, read_key, verify_nights
 
 DEFECTS = 1
+SANDBOXES = {"bubblewrap": "a sandbox (bubblewrap)", "none": "no sandbox, as the policy of that night said"}
+"""Kind of a sandbox, as attested -> in words."""
 
 
 @click.command("verify")
@@ -85,6 +87,8 @@ def _tell(verdicts: Sequence[NightVerdict]) -> None:
             emit(f"   checkpoint: {one.checkpoint.size} records, root {one.checkpoint.root}")
         if one.outcomes:
             emit("   tasks: " + ", ".join(f"{count} {name}" for name, count in sorted(one.outcomes.items())))
+        for sandbox in one.sandboxes:
+            emit(f"   code of the repository ran in: {SANDBOXES[sandbox]}")
         for what in one.checked:
             emit(f"   looked at: {what}")
         for note in one.notes:
