@@ -59,14 +59,16 @@ class Gatekeeper:
         change = await self._change(context)
         if _read_decision(context, change) != "allow":
             return failed("no decision allows this change")
-        # What the store says was decided is believed only as far as the signed verdicts bear it out.
+        if reasons := await self._against(context, change):
+            return failed("; ".join(reasons))
+        return await self._queue.land(context, change, evidence, lambda: self._against(context, change))
+
+    async def _against(self, context: NodeContext, change: Change) -> tuple[str, ...]:
+        """Return what is against a change that was allowed: the signed verdicts do not bear it out, or not any more."""
         rules = self._rules(context)
-        weighed = await weigh_evidence(self.services, context, await self._change(context), rules.reviewers)
+        weighed = await weigh_evidence(self.services, context, change, rules.reviewers)
         # A reviewer may have been disqualified since the decision.
-        discounted = tuple(f"{name}: {why}" for name, why in rules.discounted.items())
-        if weighed.reasons or discounted:
-            return failed("; ".join((*weighed.reasons, *discounted)))
-        return await self._queue.land(context, change, evidence)
+        return (*weighed.reasons, *(f"{name}: {why}" for name, why in rules.discounted.items()))
 
     async def _change(self, context: NodeContext) -> Change:
         return Change(

@@ -6,6 +6,7 @@ that was reviewed (ADR 0018). Nothing here moves the branch.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from pantheon.core.conflict import Versions, conflict_patch, describe_conflict
@@ -29,6 +30,9 @@ from pantheon.engine.testimony import checkpoint_trailer
 from pantheon.engine.tool_call import call_tool
 from pantheon.tools.registry import ToolContext
 
+Objections = Callable[[], Awaitable[Sequence[str]]]
+"""What is against a change by now; nothing where it is still allowed."""
+
 
 @dataclass(eq=False)
 class Request:
@@ -37,11 +41,13 @@ class Request:
     Args:
         context: the merging node.
         change: what was allowed.
+        objections: says what is against it by now.
         keeps: whether its attempt keeps artifacts.
     """
 
     context: NodeContext
     change: Change
+    objections: Objections
     keeps: bool = True
     result: NodeResult | None = None
     error: PantheonError | None = None

@@ -20,7 +20,7 @@ from pantheon.core.operation import TASK_TRAILER
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.retry import FailureKind
 from pantheon.engine.evidence import Evidence
-from pantheon.engine.landing import Candidate, Landing, Request
+from pantheon.engine.landing import Candidate, Landing, Objections, Request
 from pantheon.engine.merged_tests import MergedRun, run_merged_tests
 from pantheon.engine.results import NodeResult, succeeded
 from pantheon.engine.services import NodeContext, Services
@@ -50,8 +50,16 @@ class MergeQueue:
     def __post_init__(self) -> None:
         self._landing = Landing(self.services)
 
-    async def land(self, context: NodeContext, change: Change, evidence: Evidence) -> NodeResult:
+    async def land(
+        self, context: NodeContext, change: Change, evidence: Evidence, objections: Objections
+    ) -> NodeResult:
         """Land an allowed change, once.
+
+        Args:
+            context: the merging node.
+            change: what was allowed.
+            evidence: its attempt's.
+            objections: says what is against it by now; asked last before the branch moves.
 
         Raises:
             CommitLostError: a commit of the change is gone.
@@ -61,7 +69,7 @@ class MergeQueue:
             The branch was not moved for this change. Where it was being moved, the landing is told and the cancellation
             taken back.
         """
-        request = Request(context, change, evidence.sink.keeps)
+        request = Request(context, change, objections, evidence.sink.keeps)
         self._waiting.append(request)
         try:
             async with self._turn:
@@ -112,10 +120,14 @@ class MergeQueue:
             tested[probe] = await run_merged_tests(self.services, parent, chain[probe - 1].merge.commit)
             search = search.learn(probe, passed=not tested[probe].reasons)
         landing = chain[: search.passing]
-        if any(not one.request.open for one in landing):
+        await _leave(tested.get(search.passing), landing)
+        for one in landing:
+            if reasons := await one.request.objections():
+                one.request.refuse("; ".join(reasons))
+        # From here to the move nothing is waited for in which a change could still be called off.
+        if not all(one.request.open for one in landing):
             return
         if landing:
-            await _leave(tested.get(search.passing), landing)
             await self._publish(landing, old)
         if search.guilty is not None:
             blamed, run = chain[search.guilty], tested[search.guilty + 1]

@@ -177,6 +177,8 @@ class MergeBench:
         )
         self.queue = MergeQueue(self.services)
         self.sinks: dict[str, FakeSink] = {}
+        self.against: dict[str, str] = {}
+        """Task id -> what is against it by now."""
 
     async def change(self, name: str, path: str, line: int, text: str, base: str = "") -> NodeContext:
         """Return a merge node whose task has set one line, as its reviewers saw it."""
@@ -223,7 +225,12 @@ class MergeBench:
 
     async def _land(self, context: NodeContext, change: Change) -> NodeResult:
         sink = self.sinks[context.task.id] = FakeSink("attempt")
-        return await self.queue.land(context, change, Evidence(sink))
+        name = context.task.id
+
+        async def objections() -> Sequence[str]:
+            return (self.against[name],) if name in self.against else ()
+
+        return await self.queue.land(context, change, Evidence(sink), objections)
 
     async def landed(self) -> tuple[str, ...]:
         """Return the keys of the tasks on the branch, the oldest first."""

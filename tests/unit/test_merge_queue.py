@@ -222,6 +222,22 @@ async def test_a_change_that_is_called_off_in_time_does_not_land() -> None:
     assert queue.sinks["t1"].files == {}
 
 
+async def test_what_is_not_allowed_any_more_does_not_land() -> None:
+    """A reviewer is disqualified while a batch is tested: the change that had his word stays out, the others land."""
+    queue = bench(without("never"), 4)
+    await queue.land(await queue.change("first", "b.txt", 0, "moved"))
+    queue.sandbox.waits, waiting = asyncio.Event(), await changes(queue, 3)
+    queue.sandbox.started.clear()
+    async with asyncio.TaskGroup() as group:
+        landing = [group.create_task(queue.land(one)) for one in waiting]
+        await queue.sandbox.started.wait()
+        queue.against["t1"] = "peer: passed a canary"
+        queue.sandbox.waits.set()
+    assert [one.result().state for one in landing].count(NodeState.SUCCEEDED) == 2
+    assert landing[1].result().cause == "peer: passed a canary"
+    assert await queue.landed() == ("b/first", "b/t0", "b/t2")
+
+
 async def test_whoevers_turn_it_is_may_be_called_off() -> None:
     """The one that works for all is cancelled in the middle: the next one takes over."""
     queue = bench(without("never"), 4)
