@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from pantheon.core.canonical import digest_bytes
+from pantheon.core.figures import Rate, wilson
 from pantheon.core.model import Frozen
 
 MOST_AT_ONCE = 8
@@ -80,6 +81,20 @@ class Standing(Frozen):
     def short(self) -> bool:
         """Whether it was measured with fewer than the minimum."""
         return self.measured < self.minimum
+
+
+class CanaryRate(Frozen):
+    """A reviewer's measured rate of false acceptance."""
+
+    reviewer: str
+    false_accept: Rate
+    """Canaries it passed, of those it gave a verdict on."""
+    missed: int
+    """Canaries that could not be judged."""
+    minimum: int
+    short: bool
+    """Whether it was measured with fewer than the minimum."""
+    disqualified: bool
 
 
 def plan_canaries(
@@ -164,9 +179,40 @@ def against_standing(standing: Standing, *, left: int) -> str:
     return ""
 
 
-def disqualified(standings: Sequence[Standing]) -> tuple[str, ...]:
-    """Return the names of the disqualified reviewers."""
-    return tuple(sorted(one.reviewer for one in standings if one.disqualified))
+def rate_canaries(standings: Iterable[Standing]) -> tuple[CanaryRate, ...]:
+    """Return each reviewer's measured rate of false acceptance with its interval, by name."""
+    return tuple(
+        CanaryRate(
+            reviewer=one.reviewer,
+            false_accept=wilson(one.accepted, one.measured),
+            missed=one.missed,
+            minimum=one.minimum,
+            short=one.short,
+            disqualified=one.disqualified,
+        )
+        for one in sorted(standings, key=lambda one: one.reviewer)
+    )
+
+
+def say_canaries(rates: Sequence[CanaryRate], landed: int, *, closed: bool) -> str:
+    """Return what the first line of a report must say of the reviewers; empty when there is nothing against them.
+
+    Args:
+        rates: every reviewer.
+        landed: accepted changes that rest on the word of a disqualified one.
+        closed: whether the night came to its end: until then a shortfall can be made up.
+    """
+    told = []
+    for one in rates:
+        found = one.false_accept
+        if one.disqualified:
+            told.append(f"{one.reviewer} was disqualified, it passed {found.hits} of {found.total} canaries")
+        elif one.short and closed:
+            told.append(f"{one.reviewer} was measured with {found.total} of at least {one.minimum} canaries")
+    if landed:
+        changes = "1 accepted change rests" if landed == 1 else f"{landed} accepted changes rest"
+        told.append(f"{changes} on the word of a disqualified reviewer")
+    return f"{'; '.join(told)}." if told else ""
 
 
 def _share(wanted: int, places: int, chance: float) -> int:

@@ -12,8 +12,9 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from pantheon.core.agent import Agent
 from pantheon.core.canaries import (
@@ -26,33 +27,21 @@ from pantheon.core.canaries import (
     plan_canaries,
     seed_of,
 )
-from pantheon.core.canary_making import Canary, make_canary
+from pantheon.core.canary_making import make_canary
 from pantheon.core.canary_record import canary_claim, read_canary
-from pantheon.core.chat import CallRecord, ChatRequest
 from pantheon.core.dag import Plan, node_key
-from pantheon.core.errors import ModelError, SignatureError
+from pantheon.core.errors import SignatureError
 from pantheon.core.records import NodeState
 from pantheon.core.review import Review
 from pantheon.core.statement import CANARY_PREDICATE
+from pantheon.engine.canary_asking import Asker, Judge, Planted
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.reviewer import UnderReview
 from pantheon.engine.scheduler import NodeEnded
 from pantheon.engine.services import NodeContext, Services
-from pantheon.ports.model import ModelClient
 
-Judge = Callable[[UnderReview, Evidence], Awaitable[Review]]
-"""Has one change judged, and what was asked recorded."""
 BEFORE_SHARE, AFTER_SHARE = 0.25, 0.5
 """Of a node's time-out, what its canaries may take before the real review and after it."""
-
-
-@dataclass(frozen=True)
-class Planted:
-    """One canary of one review."""
-
-    number: int
-    canary: Canary | None
-    """None where none could be made."""
 
 
 @dataclass
@@ -107,7 +96,7 @@ class Canaries:
         try:
             planted = await self._plant(key, context, agent.spec.name, change)
             first = place_canaries(len(planted), **names)
-            ask = _Asker(self, key, context, agent, change, judge, evidence)
+            ask = Asker(context, agent, change, judge, evidence, partial(self._record, key))
             await ask.all(planted[:first], timeout_s * BEFORE_SHARE)
             review = await judge(change, evidence)
             left_s = timeout_s - (self.services.clock.monotonic() - began)
@@ -158,12 +147,8 @@ class Canaries:
         }
         return {name: why for name, why in sorted(found.items()) if why}
 
-    async def record(self, result: CanaryResult) -> None:
-        """Enter what became of a canary. Raises as ``NightLedger.state``."""
+    async def _record(self, key: str, result: CanaryResult) -> None:
         await self.services.ledger.state(CANARY_PREDICATE, *canary_claim(result))
-
-    def settle_one(self, key: str) -> None:
-        """Note that a canary of a review is recorded."""
         self._under_way[key] -= 1
 
     async def _plant(
@@ -240,84 +225,3 @@ class Canaries:
 
     def _others_under_way(self, reviewer: str, own: str) -> int:
         return sum(self._under_way.get(key, 0) for key in self._nodes.get(reviewer, ()) if key != own)
-
-
-@dataclass(frozen=True)
-class _Asker:
-    """Puts the canaries of one review before the reviewer."""
-
-    canaries: Canaries
-    key: str
-    context: NodeContext
-    agent: Agent
-    change: UnderReview
-    judge: Judge
-    evidence: Evidence
-
-    async def all(self, planted: Sequence[Planted], limit_s: float) -> None:
-        """Have canaries judged within a time; those it does not suffice for are recorded as not measured."""
-        deadline = asyncio.get_running_loop().time() + limit_s
-        for one in planted:
-            result = await self._ask(one, deadline)
-            await self.canaries.record(result)
-            self.canaries.settle_one(self.key)
-
-    async def _ask(self, planted: Planted, deadline: float) -> CanaryResult:
-        canary = planted.canary
-        if canary is None:
-            return self._result(planted, "none", cause="no known-bad change could be made of this one")
-        # Neither is the name of anything: nothing that git holds could be taken for the canary.
-        change = replace(
-            self.change,
-            head=f"canary:{canary.content}",
-            tree=f"canary:{canary.content}",
-            proposal=canary.proposal,
-        )
-        try:
-            async with asyncio.timeout_at(deadline):
-                review = await self.judge(change, _Marked(self.evidence, f"canary {planted.number}"))
-        except TimeoutError:
-            return self._result(planted, "none", cause="there was no time left for it")
-        except ModelError as error:
-            return self._result(planted, "none", cause=error.message[:300])
-        # Without an answer the real change would not have passed either: that is a rejection.
-        margin = None if review.margin is None else round(review.margin * 1_000)
-        return self._result(planted, review.verdict, margin=margin)
-
-    def _result(
-        self, planted: Planted, verdict: str, *, margin: int | None = None, cause: str = ""
-    ) -> CanaryResult:
-        canary = planted.canary
-        return CanaryResult.model_validate(
-            {
-                "night": self.context.night.id,
-                "task": self.context.task_key,
-                "node": self.context.node.id,
-                "attempt": self.context.attempt,
-                "reviewer": self.agent.spec.name,
-                "version": self.agent.spec.version,
-                "number": planted.number,
-                "kind": "" if canary is None else str(canary.kind),
-                "content": "" if canary is None else canary.content,
-                "verdict": verdict,
-                "marginMillinats": margin,
-                "cause": cause,
-            }
-        )
-
-
-class _Marked(Evidence):
-    """The attempt's evidence, each call marked with what it was for; the model never sees the mark."""
-
-    def __init__(self, inner: Evidence, mark: str) -> None:
-        super().__init__(inner.sink)
-        self.tally = inner.tally
-        self._inner, self._mark = inner, mark
-
-    async def chat(
-        self, client: ModelClient, request: ChatRequest, *, purpose: str, deadline_s: float
-    ) -> CallRecord:
-        """Make the call as the inner evidence does, under a name that says it was for a canary."""
-        return await self._inner.chat(
-            client, request, purpose=f"{self._mark}: {purpose}", deadline_s=deadline_s
-        )

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from pantheon.core.canaries import CanaryPolicy, CanaryResult, judge_standing
+from pantheon.adapters.artifact_reader import FolderEvidence
+from pantheon.core.canaries import CanaryPolicy, CanaryResult, judge_standing, plan_canaries
 from pantheon.core.notes.textcheck import normalise_tags
+from pantheon.report.html import render_html
+from pantheon.report.read_model import build_report
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
 from pantheon.testing.scripted_model import Answer, Reply, Say
 from pantheon.testing.user_repository import git, make_repository
@@ -36,17 +39,18 @@ class Approver(NoteScript):
     """A model that prefers whatever is proposed, right or wrong, in both orders."""
 
     only: str = ""
-    """What a question must hold to be answered so; any when empty."""
+    """What the first turn must hold to be answered so; any when empty."""
     seen: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def __call__(self, body: Mapping[str, Any]) -> Reply:
         turn = str(body["messages"][-1]["content"])
         question = turn.rpartition("</note>")[2]
-        if "\nA: " not in question or self.only not in question:
+        opening = json.dumps(body["messages"][:-1])
+        if "\nA: " not in question or self.only not in opening:
             return super().__call__(body)
         rest = question.partition("\nA: ")[2]
         first, _, second = rest.partition("\nB: ")
-        pair = (turn.rpartition("</note>")[0][-200:], *sorted((first, second.partition("\n")[0])))
+        pair = (opening, turn.rpartition("</note>")[0], *sorted((first, second.partition("\n")[0])))
         self.seen[pair] = self.seen.get(pair, 0) + 1
         # The two orders of a comparison follow each other: the proposal stands first, then second.
         right, wrong = ("A", "B") if self.seen[pair] % 2 else ("B", "A")
@@ -100,7 +104,7 @@ async def test_reviewers_that_see_something_pass_no_canary(root: Path, tmp_path:
     assert titles.count("docops: ") == 3
 
 
-@pytest.mark.parametrize("only", ["", "Which title"])
+@pytest.mark.parametrize("only", ["", "careful archivist"])
 async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Path, only: str) -> None:
     """One reviewer that always approves is caught at once, and what it passed waits for a person."""
     script = Approver(PROPOSALS, only=only)
@@ -125,30 +129,37 @@ async def test_a_canary_looks_like_work(root: Path, tmp_path: Path) -> None:
         requests = [json.dumps(one) for one in bench.server.requests]
     assert not any("canar" in one.lower() for one in requests)
     asked = [one for one in bench.server.requests if "\nA: " in one["messages"][-1]["content"]]
-    shapes = {
-        (
-            len(one["messages"]),
-            *(value for key, value in sorted(one.items()) if key in ("temperature", "max_tokens", "seed")),
-            one["messages"][-1]["content"].partition("\nA: ")[0],
-        )
-        for one in asked
-    }
-    questions = {shape[-1] for shape in shapes}
-    assert len(shapes) == len(questions) == 3, "title, description and tags"
-    assert len(asked) == 6 * (6 + 6), "five canaries and the change, twelve questions each"
+    own = owned_texts(PROPOSALS["queues"])
+    real = [one for one in asked if any(text in question_of(one) for text in own)]
+    assert len(asked) == 6 * len(real), "five canaries and the change"
+    canaries = [one for one in asked if one not in real]
+    assert {shape_of(one) for one in canaries} == {shape_of(one) for one in real}
+
+
+def owned_texts(known: Mapping[str, Any]) -> set[str]:
+    """Return the texts that a right proposal is put before a reviewer with."""
+    return {known["title"], known["description"], ", ".join(normalise_tags(known["tags"]))}
+
+
+def question_of(body: Mapping[str, Any]) -> str:
+    """Return what comes after the note in the last turn."""
+    return str(body["messages"][-1]["content"]).rpartition("</note>")[2]
+
+
+def shape_of(body: Mapping[str, Any]) -> str:
+    """Return a request without the two texts that are compared."""
+    last = body["messages"][-1]
+    cut = {**last, "content": last["content"].partition("\nA: ")[0]}
+    return json.dumps({**body, "messages": [*body["messages"][:-1], cut]}, sort_keys=True)
 
 
 async def test_a_server_error_is_no_rejection(root: Path, tmp_path: Path) -> None:
     """Where every canary meets an error it is not measured, and the last changes do not land on such a word."""
     script = NoteScript(PROPOSALS)
-    own = {
-        text
-        for one in PROPOSALS.values()
-        for text in (one["title"], one["description"], ", ".join(normalise_tags(one["tags"])))
-    }
+    own = set[str]().union(*map(owned_texts, PROPOSALS.values()))
 
     def broken(body: Mapping[str, Any]) -> Reply:
-        question = str(body["messages"][-1]["content"]).rpartition("</note>")[2]
+        question = question_of(body)
         if "\nA: " in question and not any(text in question for text in own):
             return Answer(400, b'{"error": {"message": "broken"}}')
         return script(body)
@@ -202,3 +213,54 @@ async def test_a_resumed_night_neither_repeats_nor_loses_canaries(root: Path, tm
     assert len(set(names)) == len(names) == 10
     for peer in PEERS:
         assert judge_standing(CanaryPolicy(), peer, results).measured == 5
+
+
+def late_night(policy: CanaryPolicy, batch: str) -> str:
+    """Return a night's id for which nothing is planted with the first of three tasks."""
+    task = f"{batch}/2026.01.01"
+    for number in range(100):
+        night = f"n{number}"
+        if not any(
+            plan_canaries(policy, night=night, reviewer=peer, task=task, reviews=0, planted=0, left=3)
+            for peer in PEERS
+        ):
+            return night
+    raise AssertionError("every night plants at once")
+
+
+async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_path: Path) -> None:
+    """A reviewer caught late: what waits is held, what landed is named first, with the command to take it back."""
+    policy, batch = CanaryPolicy(rate=0, minimum=1), "b" * 12
+    night = late_night(policy, batch)
+    chain = {"2026.01.02": ["2026.01.01"], "2026.01.03": ["2026.01.02"]}
+    async with opened(root, tmp_path, Approver(PROPOSALS)) as bench:
+        with_policy(bench, policy)
+        summary = await bench.night(sorted(FILES), needs=chain, night=night)
+        assert summary.outcomes["accepted"] >= 1
+        assert summary.outcomes.get("accepted", 0) < 3
+        report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"), night)
+    landed = [task.key for task in summary.tasks if task.outcome == "accepted"]
+    assert report.distrusted == tuple(landed)
+    assert report.sentence.startswith("review.peerA was disqualified, it passed 1 of 1 canaries; ")
+    assert "on the word of a disqualified reviewer. " in report.sentence
+    first = report.needs[0]
+    assert first.urgency == "now" and first.commands[0] == f"pantheon undo {landed[0]}"
+    assert first.tasks == tuple(landed)
+    rates = {one.reviewer: one for one in report.canaries}
+    assert rates["review.peerA"].disqualified
+    assert rates["review.peerA"].false_accept.hits == 1 and rates["review.peerA"].false_accept.high == 1.0
+    assert sum(report.outcomes.values()) == 3, "canaries are no tasks"
+
+
+async def test_a_good_night_says_how_far_its_reviewers_were_measured(root: Path, tmp_path: Path) -> None:
+    """The report has each reviewer's false acceptances with their interval, and nothing else of canaries."""
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        await bench.night(sorted(FILES)[:1])
+        report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"))
+    assert report.sentence == "The one change was accepted."
+    assert [(one.reviewer, one.false_accept.hits, one.false_accept.total) for one in report.canaries] == [
+        (peer, 0, 5) for peer in PEERS
+    ]
+    assert all(0.4 < one.false_accept.high < 0.5 for one in report.canaries)
+    assert not any("canar" in f"{need.title} {need.why}".lower() for need in report.needs)
+    assert render_html(report).count(b"disqualified") == 0
