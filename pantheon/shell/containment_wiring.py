@@ -2,7 +2,8 @@
 
 Invariants:
 - nothing is started, opened or asked of a server before containment is proven;
-- a night that already is inside is not moved again, and one that was moved and still cannot prove it is refused.
+- a night that already is inside is not moved again, and one that was moved and still cannot prove it is refused;
+- what a night keeps of its environment is what ``shell.night_environment`` says, whether it was moved or not.
 """
 
 import os
@@ -23,6 +24,7 @@ from pantheon.core.locality import Endpoint, check_endpoint_url
 from pantheon.core.policy import NightPolicy
 from pantheon.shell.config import Project
 from pantheon.shell.environment import CONTAINED, RELAY, drop_from_environment, environment
+from pantheon.shell.night_environment import night_environment, strip_environment
 from pantheon.shell.wiring import load_policies
 
 SEALABLE = ("dumpable", "families", "privileges")
@@ -62,7 +64,8 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
     if not inside and not verdict.only(*SEALABLE) and verdict.only(*enterable(policy)) and command_line:
         lost = policy.containment is Containment.NETNS and not verdict.only("resolvers", *SEALABLE)
         # A namespace that holds nothing already stays; then there is none outside to tell it from.
-        variables = {**environment(), CONTAINED: str(network_namespace() or 0) if lost else "0"}
+        mark = str(network_namespace() or 0) if lost else "0"
+        variables = {**night_environment(policy.environment.allow), CONTAINED: mark}
         if lost and server is not None:
             variables[RELAY] = str(start_relay(server, variables).socket)
         enter_namespace(network=lost)
@@ -70,6 +73,8 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
         sys.stderr.flush()
         # The same program with the same words, and no shell.
         os.execve(sys.executable, arguments_again(sys.executable, command_line), variables)
+    if command_line:
+        strip_environment(policy.environment.allow)
     if verdict.only(*SEALABLE):
         seal_process()
         seen = look(policy)
@@ -134,12 +139,18 @@ def refusal(seen: Observations, policy: NightPolicy, server: Endpoint | None) ->
 
 
 def check_environment(policy: NightPolicy) -> None:
-    """Refuse proxies by name; refuse cloud credentials by name, or take them out of the environment.
+    """Refuse proxies and a forged relay by name; refuse cloud credentials by name, or take them out of the environment.
 
     Raises:
         PreflightError: the message names the variables, never their values.
     """
     names = environment()
+    if RELAY in names and CONTAINED not in names:
+        raise PreflightError(
+            f"{RELAY} is set: that is for a night to tell itself where its relay listens, and nobody else",
+            hint=f"unset {RELAY}",
+            variables=[RELAY],
+        )
     if proxies := find_proxies(names):
         raise PreflightError(
             f"a proxy is set, and a night uses none: {', '.join(proxies)}",

@@ -164,7 +164,8 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
     """Return a client for the configured server that runs already; connects when first used.
 
     Raises:
-        LocalityError: the server is neither on this machine nor in a network that the policy names.
+        LocalityError: the server is neither on this machine nor in a network that the policy names, or a variable
+            names a relay that this process did not start.
     """
     from pantheon.adapters.http_model import HttpModelClient
 
@@ -174,8 +175,12 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
             endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model
         )
     approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
-    relay = environment().get(RELAY) or None
-    return HttpModelClient(approved.base_url, base_url=approved.base_url, uds=relay, model=endpoint.model)
+    uds = None
+    if RELAY in environment():
+        from pantheon.adapters.relay_check import check_own_relay
+
+        uds = str(check_own_relay(Path(environment()[RELAY]), RELAY))
+    return HttpModelClient(approved.base_url, base_url=approved.base_url, uds=uds, model=endpoint.model)
 
 
 async def ask_model_name(project: Project, *, deadline_s: float) -> str:

@@ -330,6 +330,31 @@ def test_proxies_and_credentials_keep_a_night_from_starting() -> None:
             assert b"canary" not in environ
 
 
+def test_a_running_night_has_only_what_it_needs() -> None:
+    """Neither the night nor what it started has a variable that nobody named; what starts it has (the control)."""
+    spare = {
+        "SSH_AUTH_SOCK": "/canary",
+        "UNNAMED": "canary",
+        "LD_PRELOAD_OF_MINE": "canary",
+        "GIT_DIR": "/canary",
+    }
+    with person(0) as who:
+        plain = who.environment
+        who.environment = lambda **more: {**plain(**more), **spare}  # type: ignore[method-assign]
+        words = [sys.executable, "-c", "print(open('/proc/self/environ').read())"]
+        shown = subprocess.run(
+            words, env=who.environment(), capture_output=True, text=True, check=True
+        ).stdout
+        assert shown.count("canary") == len(spare), "the control"
+        with slow_night(who, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as (process, _):
+            inside = os.stat(f"/proc/{process.pid}/ns/net").st_ino
+            night = [pid for pid, (_, namespace) in _all_processes().items() if namespace == inside]
+            assert process.pid in night
+            found = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in night}
+        assert b"PATH=" in found[process.pid]
+        assert [pid for pid, environ in found.items() if b"canary" in environ] == []
+
+
 @contextmanager
 def slow_night_with_key(who: Person) -> Iterator[bytes]:
     """Yield the environments of a night under way and of all that it started."""
