@@ -5,6 +5,7 @@ The control is the untouched night, which all three verifiers find good.
 
 import base64
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -278,8 +279,6 @@ def _device(folder: Path) -> None:
 
 
 def _pipe(folder: Path) -> None:
-    import os
-
     (folder / "metrics.json").unlink()
     os.mkfifo(folder / "metrics.json")
 
@@ -311,6 +310,55 @@ def test_a_stranger_beside_the_attempts(night: Path) -> None:
     (gate.parent / "stray").write_text("x")
     where = {one.where.rpartition("/")[2] for one in verify(night).defects if one.flaw is Flaw.EXTRA}
     assert where == {"notes.txt", "002", "stray"}
+
+
+def _as_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "x").write_text("hidden")
+
+
+def _as_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def _as_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json", ".checkpoint.new"])
+@pytest.mark.parametrize("attack", [_as_folder, _as_link, _as_fifo])
+def test_what_passes_by_its_name_is_looked_at_all_the_same(
+    night: Path, name: str, attack: Callable[[Path], None]
+) -> None:
+    """A file that nobody signs is named as such, and must be a file; anything else under its name is a defect."""
+    (night / name).unlink(missing_ok=True)
+    (night / name).write_text("x")
+    control = verify(night)
+    assert control.defects == ()
+    assert any(note.startswith(f"{name} is signed by nobody") for note in control.notes)
+    (night / name).unlink()
+    attack(night / name)
+    assert [(one.flaw, one.where) for one in verify(night).defects] == [(Flaw.MALFORMED, name)]
+
+
+def test_empty_folders_and_missing_copies_are_named(night: Path) -> None:
+    """A folder with nothing in it, and an attempt without its copy of the record, do not go unnoticed."""
+    task = next(path for path in night.iterdir() if path.is_dir())
+    (night / "empty").mkdir()
+    (task / "node").mkdir()
+    copy = next(night.glob("*/gate/001/attestation.json"))
+    copy.unlink()
+    (task / "gate" / "007").mkdir()
+    found = verify(night)
+    assert {(one.flaw, one.where) for one in found.defects} == {
+        (Flaw.EXTRA, "empty"),
+        (Flaw.EXTRA, f"{task.name}/node"),
+        (Flaw.MISSING, str(copy.relative_to(night))),
+    }
+    assert f"{task.name}/gate/007: an empty folder, which nothing attests" in found.notes
+    rewrite(night, lines_of(night)[:-1])
+    left_open = {one.where for one in verify(night).defects}
+    assert not left_open & {"empty", str(copy.relative_to(night))}
 
 
 def test_the_private_key_is_nowhere_in_what_is_left(two_nights: Path) -> None:
