@@ -12,6 +12,7 @@ from datetime import datetime
 from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.orders import Standing
+from pantheon.core.outages import Outage
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import (
     AttemptFigures,
@@ -67,6 +68,10 @@ class NightOverview(Frozen):
     """What the operator has ordered: ``paused``, ``draining``, ``tasks held``."""
     objectives: tuple[Objective, ...] = ()
     """For a closed night."""
+    outages: int = 0
+    """How often its model server was lost."""
+    server_lost: str = ""
+    """Since when and why its model server is lost now; empty while it is well."""
 
 
 class Overview(Frozen):
@@ -130,6 +135,13 @@ def summarise_night(
         standing=_words(standing),
         objectives=() if attempts is None else measure_objectives(counts, attempts, slo),
     )
+
+
+def add_outages(night: NightOverview, outages: Sequence[Outage]) -> NightOverview:
+    """Return the night with what is known of its model server."""
+    lasts = night.closed_at is None and bool(outages) and outages[-1].ended_at is None
+    lost = f"since {outages[-1].began_at:%H:%M} UTC: {outages[-1].why}" if lasts else ""
+    return night.model_copy(update={"outages": len(outages), "server_lost": lost})
 
 
 def _words(standing: Standing) -> tuple[str, ...]:

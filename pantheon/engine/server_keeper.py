@@ -11,19 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pantheon.core.errors import ModelError, ModelGoneError
+from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
 from pantheon.engine.guarded_model import GuardedModel, asked_wait_s
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.ports.server import ModelServer
 from pantheon.ports.store import Store
 
-LOST, STILL_LOST, BACK, GONE = (
-    "night.server_lost",
-    "night.server_still_lost",
-    "night.server_back",
-    "night.server_gone",
-)
-"""Names of the events of an outage, about the night."""
 HUNG_AFTER = 2
 """Probes of a living process of ours that may be in vain before it is ended and started again."""
 

@@ -216,6 +216,10 @@ class NightFacts(Frozen):
     wall_s: float | None
     attempts: int
     tasks: int
+    idle_server_s: float = 0.0
+    """Seconds in which the night had no model server."""
+    outages: int = 0
+    """How often its model server was lost."""
     checkpoint: Checkpoint | None = None
     """The last signed checkpoint of the night's ledger, as it stands in the folder; it is not verified here."""
     sandbox: SandboxKind | None = None

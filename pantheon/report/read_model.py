@@ -8,6 +8,7 @@ Invariants:
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 
 from pantheon.core.agreement import Verdict, compare_reviewers, rate_reviewers
 from pantheon.core.canaries import say_canaries
@@ -15,6 +16,7 @@ from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
 from pantheon.core.contained import CONTAINED_EVENT
 from pantheon.core.errors import ConfigError
 from pantheon.core.figures import count_tool_errors, rate_agents, sum_model_use, time_nodes
+from pantheon.core.outages import ENDS, find_outages
 from pantheon.core.records import AttemptRecord, EventRecord, NightRecord, NodeRecord, TaskOutcome, TaskRecord
 from pantheon.core.sandbox import SandboxKind
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
@@ -26,6 +28,7 @@ from pantheon.report.evidence import read_attempt, read_checkpoint
 from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
 from pantheon.report.needs import rank_needs
+from pantheon.report.outages import tell_outages
 from pantheon.report.stories import Worked, land_changes, show_task
 from pantheon.report.taken_back import tell_taken_back
 
@@ -76,13 +79,20 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     sandbox = _weakest_sandbox(await store.events(night.id, name=CONTAINED_EVENT))
     facts = report.night.model_copy(update={"checkpoint": checkpoint, "sandbox": sandbox})
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
-    return tell_taken_back(report.model_copy(update={"night": facts}), back)
+    outages = find_outages([event for name in ENDS for event in await store.events(night.id, name=name)])
+    told = tell_outages(report.model_copy(update={"night": facts}), outages, _last_sign(night, attempts))
+    return tell_taken_back(told, back)
 
 
 def _weakest_sandbox(events: Sequence[EventRecord]) -> SandboxKind | None:
     """Return what code of the repository ran in, as the night's processes attested; none where one had none."""
     kinds = {SandboxKind(event.details["sandbox"]["kind"]) for event in events}
     return SandboxKind.NONE if SandboxKind.NONE in kinds else next(iter(kinds), None)
+
+
+def _last_sign(night: NightRecord, attempts: Sequence[AttemptRecord]) -> datetime:
+    """Return the last moment that an open night is known to have lived."""
+    return max([night.started_at, *(one.ended_at or one.started_at for one in attempts)])
 
 
 async def _read_attempts(

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 
 from pantheon.core import breaker
 from pantheon.core.agent import Agent
+from pantheon.core.errors import ModelGoneError
+from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, AttemptRecord
+from pantheon.core.retry import MAX_LOSSES
 from pantheon.engine import guarded_model, server_keeper
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
 from pantheon.testing.scripted_model import Answer, Raw, Reply, Say
@@ -125,9 +129,7 @@ FAULTS: dict[str, Reply] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("fault", "at"), [*((name, 1) for name in FAULTS), ("killed in mid-stream", 2)]
-)
+@pytest.mark.parametrize(("fault", "at"), [*((name, 1) for name in FAULTS), ("killed in mid-stream", 2)])
 async def test_a_night_outlives_the_fault(fault: str, at: int, tmp_path: Path) -> None:
     """The task is accepted, no attempt of it counts as failed, and the outage is on record, in work and in review."""
     script = Flaky(FAULTS[fault], at=at)
@@ -154,3 +156,110 @@ async def test_without_the_breaker_the_same_fault_costs_the_task(
     async with bench(tmp_path, Flaky(FAULTS["500"], broken=40)) as night:
         summary = await night.night([NOTE])
     assert summary.outcomes == {"failed": 1}
+
+
+async def test_another_model_after_a_restart_is_not_worked_with(tmp_path: Path) -> None:
+    """A server that comes back with another model is waited for until it serves the right one again."""
+    well = NoteScript(PROPOSALS)
+    served: list[int] = []
+
+    def script(body: Mapping[str, Any]) -> Reply:
+        probe = body["messages"][0]["content"] == "1"
+        served.append(len(served))
+        if len(served) == 2:
+            night.server.model = "another"
+        return Say("1", finish_reason="length") if probe else well(body)
+
+    lost = asyncio.Event()
+    async with bench(tmp_path, script) as night:
+        await night.services.model.model_name(deadline_s=5)
+        night.watch = lambda step: lost.set() if step.event == "night.server_lost" else None
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            running = group.create_task(night.night([NOTE]), name="night")
+            await lost.wait()
+            asked = len(night.server.requests)
+            await asyncio.sleep(0.3)
+            # Nothing of the night's work was shown to the other model: it is asked for its name only.
+            assert len(night.server.requests) == asked
+            night.server.model = "scripted"
+        why = [e.details["why"] for e in await night.store.events("n1", name="night.server_lost")]
+    assert running.result().outcomes == {"accepted": 1}
+    assert "another model" in why[0]
+
+
+async def test_the_end_of_the_window_holds_in_an_outage(tmp_path: Path) -> None:
+    """A night whose server never comes back ends with its window; the tasks were not reached, and say so."""
+    async with bench(tmp_path, Flaky(FAULTS["500"], broken=10**9)) as night:
+        night.ends_at = night.services.clock.now() + timedelta(seconds=1.5)
+        summary = await night.night([NOTE, SECOND])
+    assert summary.outcomes == {"not_reached": 2}
+    assert {task.cause for task in summary.tasks} == {"the night's window ended before it"}
+
+
+async def test_the_budget_holds_in_an_outage_and_counts_once(tmp_path: Path) -> None:
+    """Tokens of an attempt that goes back are counted once: with it, not again with what follows."""
+    script = Flaky(FAULTS["killed in mid-stream"], at=1)
+    async with bench(tmp_path, script) as night:
+        await night.night([NOTE])
+        attempts = await night.store.attempts("n1")
+    counted = sum(a.result.metrics["completion_tokens"] for a in attempts if a.result)
+    answered = sum(
+        json.loads(line)["reply"]["usage"]["completion_tokens"]
+        for path in sorted((tmp_path / "artifacts").rglob("llm_calls.jsonl"))
+        for line in path.read_text().splitlines()
+        if json.loads(line)["reply"]
+    )
+    assert counted == answered > 0
+    assert sum(a.result.metrics["completion_tokens"] for a in broken(attempts) if a.result) == 0
+
+
+async def test_the_wall_budget_ends_an_outage(tmp_path: Path) -> None:
+    """Waiting for a server is night time: the budget ends it, and what is left was not reached."""
+    async with bench(tmp_path, Flaky(FAULTS["500"], broken=10**9)) as night:
+        content = night.services.content
+        budget = NightBudget.model_construct(wall_s=1, output_tokens=10**9)
+        policy = NightPolicy().model_copy(update={"budget": budget})
+        night.services = replace(night.services, content=replace(content, night_policy=policy))
+        summary = await night.night([NOTE])
+    assert summary.outcomes == {"not_reached": 1}
+    assert summary.tasks[0].cause == "the night's budget was spent before it"
+
+
+async def test_what_breaks_the_server_each_time_is_left_to_the_day(tmp_path: Path) -> None:
+    """A task that takes the server down whenever it runs is set aside, not failed; the others go on."""
+    well = NoteScript(PROPOSALS)
+
+    def script(body: Mapping[str, Any]) -> Reply:
+        if body["messages"][0]["content"] == "1":
+            return Say("1", finish_reason="length")
+        if any("caches again" in message["content"] for message in body["messages"]):
+            return FAULTS["killed in mid-stream"]
+        return well(body)
+
+    async with bench(tmp_path, script) as night:
+        summary = await night.night([NOTE, SECOND])
+        attempts = await night.store.attempts("n1")
+    assert summary.outcomes == {"accepted": 1, "not_reached": 1}, [task.cause for task in summary.tasks]
+    (left,) = [task for task in summary.tasks if task.outcome == "not_reached"]
+    assert f"broke down under it {MAX_LOSSES} times" in left.cause
+    assert len([a for a in broken(attempts) if a.node.startswith(left.key)]) == MAX_LOSSES
+
+
+class Gone:
+    """A server of ours that was started again as often as it may be."""
+
+    async def mend(self, *, hung: bool) -> None:
+        raise ModelGoneError("started 10 times; it does not stay")
+
+
+async def test_a_server_that_is_gone_leaves_the_night_open(tmp_path: Path) -> None:
+    """The night stops, keeps what it has, and the next process goes on with it without counting what was lost."""
+    async with bench(tmp_path, Flaky(FAULTS["500"], broken=10**9)) as night:
+        night.services = replace(night.services, server=Gone())
+        summary = await night.night([NOTE])
+        assert summary.left_open
+        assert summary.server_gone
+        assert summary.outcomes == {"open": 1}
+    async with opened(tmp_path / "user", tmp_path, NoteScript(PROPOSALS)) as night:
+        summary = await night.work([])
+    assert summary.outcomes == {"accepted": 1}, [task.cause for task in summary.tasks]

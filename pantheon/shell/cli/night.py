@@ -12,6 +12,7 @@ import click
 from pantheon.core.checkpoint import note_text, parse_checkpoint
 from pantheon.core.contained import Contained
 from pantheon.core.containment import ContainmentStatement
+from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
 from pantheon.engine.ledger_opening import record_containment
@@ -31,6 +32,13 @@ SOME_FAILED = 1
 WORK_LEFT = 5
 GATE_BLOCKED = 6
 INTERRUPTED = 130
+SERVER_GONE = 4
+_SERVER_WORDS = {
+    LOST: "the model server is lost, the night waits for it",
+    STILL_LOST: "the model server is still lost",
+    BACK: "the model server is back, the night goes on",
+    GONE: "there will be no model server any more, the night stops",
+}
 _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 
 
@@ -156,6 +164,9 @@ def _watcher(show: Show) -> Callable[[Progress], None]:
     """Return what turns the night's steps into progress, and each task's outcome into a line."""
 
     def watch(step: Progress) -> None:
+        if not step.task:
+            say(f"{_SERVER_WORDS.get(step.event, step.event)}: {step.cause}", "warn")
+            return
         name = step.task.rpartition("/")[2]
         if step.node:
             show(step.ended, step.total, f"{name} {step.node}")
@@ -211,7 +222,9 @@ def _tell(summary: NightSummary, report: WrittenReport, note: bytes, *, as_json:
         )
         return
     emit(report.sentence)
-    if summary.left_open:
+    if summary.server_gone:
+        emit("It stopped because its model server was lost for good; pantheon night goes on with it.")
+    elif summary.left_open:
         emit("It was drained with work left; pantheon night goes on with it.")
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
     accepted = [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED]
@@ -238,6 +251,8 @@ def _targets(task: TaskRecord) -> list[str]:
 
 def _exit_code(summary: NightSummary) -> int:
     outcomes = summary.outcomes
+    if summary.server_gone:
+        return SERVER_GONE
     if summary.left_open:
         return INTERRUPTED
     if TaskOutcome.NOT_REACHED in outcomes:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import click
 
 from pantheon.core.orders import Standing, fold_orders
-from pantheon.core.overview import NightOverview, Overview, summarise_night, summarise_pending
+from pantheon.core.outages import ENDS, find_outages
+from pantheon.core.overview import NightOverview, Overview, add_outages, summarise_night, summarise_pending
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import AttemptFigures, Counts, NightRecord
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
@@ -59,7 +60,8 @@ async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: Slo
         attempts = AttemptFigures(**kept) if kept else await store.measure_attempts(night.id)
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     told = summarise_night(night, counts, attempts, standing, slo)
-    return told.model_copy(update={"taken_back": len(back)})
+    events = [event for name in ENDS for event in await store.events(night.id, name=name)]
+    return add_outages(told.model_copy(update={"taken_back": len(back)}), find_outages(events))
 
 
 def _tell(overview: Overview) -> None:
@@ -84,6 +86,9 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
         emit(f"Night {night.id}, started {since}, {how}.")
         if night.standing:
             emit(f"By the operator's order: {', '.join(night.standing)}.")
+        if night.server_lost:
+            emit(f"The model server is lost {night.server_lost}")
+            emit("The night waits for it; nothing fails of it.")
         emit(f"Nodes: {_counts(night.nodes)}")
         for node in night.running[:SHOWN_RUNNING]:
             emit(f"  running: {node}")
