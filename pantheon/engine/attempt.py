@@ -157,6 +157,9 @@ class AttemptRunner:
         except PantheonError as error:
             await evidence.log_error(f"{error.code}: {error.message}")
             conflict = isinstance(error, MergeConflictError)
+            if conflict:
+                told = {"reason": error.message, **error.details}
+                await evidence.put_json("conflict.json", lambda: told)
             outcome = AttemptOutcome.FAILED if conflict else AttemptOutcome.CRASHED
             kind = FailureKind.NEVER if conflict else FailureKind.INFRASTRUCTURE
             return NodeResult(outcome, NodeState.FAILED, error.message, kind=kind)

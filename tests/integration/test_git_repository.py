@@ -101,8 +101,9 @@ async def test_merge_joins_and_conflicts(user: Path, tmp_path: Path) -> None:
     assert await repository.read_file(joined, "sub/b.md") == b"right\ntwo\nthree\n"
     assert await repository.merge([base, left]) == left
     other = await change(repository, base, "a.md", b"alpha\r\nother\n")
-    with pytest.raises(MergeConflictError, match=r"a\.md"):
+    with pytest.raises(MergeConflictError, match=r"a\.md") as refused:
         await repository.merge([left, other])
+    assert refused.value.details == {"files": ["a.md"], "commits": [left, other]}
 
 
 async def test_cancelled_git_leaves_no_process(user: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Merges in whole nights: real git, the shipped flow with a test node, a scripted model, and a computed suite."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from pantheon.core.errors import MergeConflictError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.suite import SuitePolicy
@@ -107,3 +110,20 @@ async def test_two_changes_that_only_fail_together(tmp_path: Path) -> None:
     (found,) = (tmp_path / "night" / "artifacts").glob("n1/*/merge/001/merge_tests.json")
     assert json.loads(found.read_text())["comparison"]["introduced"] == ["few"]
     assert len(git(tmp_path / "user", "log", "--format=%H", f"main..{BRANCH}").split()) == 1
+
+
+async def test_a_join_that_conflicts_leaves_it_as_an_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the commits that a node starts from do not merge, it fails and says in which files."""
+    async with merge_night(tmp_path, lambda _: {"t": True}, 1) as (bench, _):
+
+        async def conflict(commits: Sequence[str]) -> str:
+            raise MergeConflictError("the changes conflict: a.md", files=["a.md"], commits=list(commits))
+
+        monkeypatch.setattr(bench.services.repository, "merge", conflict)
+        summary = await bench.night(NOTES[:1])
+    assert summary.outcomes.get("accepted", 0) == 0
+    found, *_ = (tmp_path / "night" / "artifacts").glob("n1/*/*/001/conflict.json")
+    told = json.loads(found.read_text())
+    assert (told["reason"], told["files"]) == ("the changes conflict: a.md", ["a.md"])

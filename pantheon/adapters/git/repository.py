@@ -235,7 +235,10 @@ class NightRepository:
         )
         tree, _, rest = out.decode("utf-8", "replace").partition("\n")
         if status == 1:
-            raise MergeConflictError(f"the changes conflict: {rest.strip()[:500]}")
+            names = rest.partition("\n\n")[0].splitlines()
+            raise MergeConflictError(
+                f"the changes conflict: {rest.strip()[:500]}", files=names, commits=[ours, theirs]
+            )
         return await self._own.text(
             "commit-tree", tree, "-p", ours, "-p", theirs, stdin=b"Join\n", env=identity(self._clock)
         )
