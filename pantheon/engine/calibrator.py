@@ -13,8 +13,9 @@ from pantheon.core.agent import Agent
 from pantheon.core.calibration import CaseResult, Judged
 from pantheon.core.errors import ToolError
 from pantheon.core.flow import Flow, FlowNode
+from pantheon.core.gate import CheckReport
 from pantheon.core.known_cases import KnownCase, KnownNote, plan_cases, raw_name
-from pantheon.core.mutations import FileChange, KnownChange
+from pantheon.core.mutations import FileChange, KnownChange, MutationKind
 from pantheon.core.notes.frontmatter import set_fields, split_note
 from pantheon.core.operation import Operation, operation_message
 from pantheon.core.task import Task
@@ -27,6 +28,10 @@ from pantheon.ports.artifacts import ArtifactSink
 from pantheon.ports.worktree import WorkTree
 
 NIGHT = "calibration"
+JUDGED_ANYWAY = frozenset(
+    {MutationKind.SWAPPED_METADATA, MutationKind.SWAPPED_TITLE, MutationKind.SWAPPED_DESCRIPTION}
+)
+"""Kinds that reviewers are measured on even where a check sees them too."""
 
 
 class _Unkept:
@@ -115,7 +120,7 @@ class Calibrator:
         return Subject(base=base, task=task, cases=cases)
 
     async def judge(self, subject: Subject, case: KnownCase) -> CaseResult:
-        """Put one case before the checks and, where they let it pass, before every reviewer.
+        """Put one case before the checks and, where it is one for reviewers, before every reviewer.
 
         Raises:
             ModelError: the server failed; the case has no result.
@@ -129,7 +134,7 @@ class Calibrator:
         context = self._context(subject, head, self._check)
         report = await run_checks(self.services, context, base=subject.base, head=head)
         judged = []
-        if not report.failures:
+        if not report.failures or _is_for_reviewers(case, report):
             judged = [await self._review(subject, head, node, agent) for node, agent in self._reviewers]
         return CaseResult(
             case=case.name,
@@ -198,3 +203,10 @@ class Calibrator:
             input_commit=head,
             upstream={},
         )
+
+
+def _is_for_reviewers(case: KnownCase, report: CheckReport) -> bool:
+    """Tell whether nothing but the wrong words of its metadata denied a case: what reviewers are there to see."""
+    return case.kind in JUDGED_ANYWAY and {one.name for one in report.checks if not one.passed} <= {
+        "front_matter"
+    }

@@ -12,7 +12,16 @@ from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.decoys import Metadata, choose_decoys
 from pantheon.core.errors import ModelError
 from pantheon.core.prompt import fence, opening_turns
-from pantheon.core.review import Contrast, Reading, Review, conclude, contrast, question_text, read_letter
+from pantheon.core.review import (
+    Contrast,
+    Reading,
+    Review,
+    conclude,
+    contrast,
+    example_turns,
+    question_text,
+    read_letter,
+)
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
 from pantheon.ports.model import ModelClient
@@ -64,7 +73,7 @@ class Reviewer:
         Raises:
             ModelTimeoutError, ModelLostError, ModelOverloadedError: the server failed; there is no verdict.
         """
-        prefix = opening_turns(self.opening, self.task, self.cards)
+        prefix = (*opening_turns(self.opening, self.task, self.cards), *example_turns(self.agent))
         contrasts: list[Contrast] = []
         unanswered: list[str] = []
         expected = 0
@@ -102,6 +111,7 @@ class Reviewer:
             (item.text(question.field) for item in known),
             count=question.decoys,
             salt=f"{self.task.id}/{self.agent.spec.name}/{question.id}",
+            about={item.text(question.field): item.whole() for item in known},
         )
 
     async def _compare(

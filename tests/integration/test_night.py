@@ -140,7 +140,7 @@ async def test_what_must_not_change_fails_for_its_own_reason(root: Path, tmp_pat
 
 async def test_one_reviewer_is_enough_to_deny(root: Path, tmp_path: Path) -> None:
     """A change that one reviewer does not prefer is denied, with the reason, and nothing lands."""
-    script = NoteScript(PROPOSALS, prefers=lambda question: "descriptions" not in question)
+    script = NoteScript(PROPOSALS, prefers=lambda question: "Which tags" not in question)
     async with opened(root, tmp_path, script) as bench:
         summary = await bench.night(["docs/2026.01.01.md"])
     assert summary.outcomes == {"denied": 1}

@@ -37,16 +37,26 @@ def test_the_same_every_time(proposal: str, target: str, candidates: list[str], 
     )
 
 
-def test_the_hardest_come_first() -> None:
-    """A decoy that shares words with the proposal is a better question than one about something else."""
-    chosen = choose_decoys(
-        "Retry queue for orders",
-        "orders wait and are tried again",
-        ["Router kernel notes", "Retry queue tuning", "Queue of sockets"],
-        count=3,
-        salt="s",
-    )
-    assert chosen == ("Retry queue tuning", "Queue of sockets", "Router kernel notes")
+def test_the_hardest_are_those_nearest_to_the_target() -> None:
+    """However far a wrong proposal is from the target, what it is held against is near it."""
+    about = {
+        "Retry tuning": "Retry tuning for orders that wait and are tried again",
+        "Queue of sockets": "Queue of sockets, and what waits in it again",
+        "Router kernel notes": "Router kernel notes",
+        "Bread recipes": "Bread recipes",
+    }
+    target = "orders wait and are tried again"
+    for proposal in ("Retry queue for orders", "Greenhouse sensors"):
+        for salt in ("a", "b"):
+            chosen = choose_decoys(proposal, target, about, count=1, salt=salt, about=about)
+            assert chosen[0] in ("Retry tuning", "Queue of sockets")
+
+
+def test_reviewers_do_not_all_get_the_same_decoys() -> None:
+    """Who has another salt is asked about others of the hardest."""
+    known = [f"Subject number {word}" for word in ("one", "two", "three", "four")]
+    drawn = {choose_decoys("Proposal", "orders wait", known, count=2, salt=str(salt)) for salt in range(20)}
+    assert len(drawn) > 1
 
 
 def test_texts_without_content_are_no_decoys() -> None:

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from pantheon.core.decoys import Metadata, content_words
+from pantheon.core.notes.detailcheck import check_details
 from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
@@ -120,6 +121,7 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
     problems: list[Problem] = []
     for name, text in (("title", proposal.title), ("description", proposal.description)):
         problems += _check_text(name, text, note, prompt_texts)
+        problems += [Problem(*found) for found in check_details(name, text, note)]
     problems += _check_title(proposal.title, words)
     problems += _check_description(proposal, words)
     problems += _check_tags(proposal.tags, note, words)

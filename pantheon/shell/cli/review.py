@@ -9,6 +9,7 @@ from pantheon.shell.cli.lazy import LazyVerbs
 VERBS = MappingProxyType(
     {
         "show": "Show a task's change and what each reviewer said of it.",
+        "calibrate": "Measure the reviewers on known changes, and store whether they qualify.",
     }
 )
 """Verb -> its one line in the help; a verb is one line here and a module of its own."""

@@ -1,0 +1,229 @@
+"""Runs a calibration: known notes, known changes, the night's own checks and reviewers, and the figures at its end."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pantheon.adapters.calibration_files import ResultFile, write_qualifications
+from pantheon.adapters.content import read_regular
+from pantheon.core.agent import Agent
+from pantheon.core.calibration import Calibration, CaseResult
+from pantheon.core.canonical import digest_value
+from pantheon.core.errors import ConfigError
+from pantheon.core.flow import Flow
+from pantheon.core.known_cases import KnownNote, known_notes
+from pantheon.core.operation import operation_message
+from pantheon.core.qualification import (
+    QUALIFICATIONS_FILE,
+    Qualification,
+    Qualified,
+    Standard,
+    load_qualifications,
+    measure,
+)
+from pantheon.engine.calibrator import Calibrator
+from pantheon.engine.memo_model import MemoModel
+from pantheon.engine.services import Services
+from pantheon.engine.under_review import opening_of
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.wiring import read_catalogue
+from pantheon.tools.rename import NOTE_SUFFIXES
+
+SHIPPED = "calibration-notes"
+"""Folder in which the notes that travel with Pantheon lie, in commits that nobody else sees."""
+FOLDER = "calibration"
+ENOUGH_NOTES = 40
+"""With this many known notes of its own, a repository needs none of ours."""
+Show = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration found."""
+
+    figures: Calibration
+    qualifications: tuple[Qualification, ...]
+    results: Path
+    """Every case, one a line."""
+    written: Path | None
+    """Where the qualifications are; None where they were not kept."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is tried."""
+
+    notes: int
+    """At most."""
+    share: int
+    """Cases of each note, the good one included."""
+
+
+WHOLE = Amount(notes=20, share=13)
+SHORT = Amount(notes=4, share=5)
+
+
+async def run_calibration(
+    project: Project,
+    user: UserPaths,
+    *,
+    flow_name: str,
+    amount: Amount,
+    say: Callable[[str], None],
+    show: Show,
+) -> Calibrated:
+    """Judge known changes and say what the reviewers of a flow are worth; goes on where it was interrupted.
+
+    Args:
+        project: the configured repository.
+        user: the user's own folders.
+        flow_name: whose checks and reviewers are measured.
+        amount: how much is tried; less than the whole is told and never kept as a qualification.
+        say: told what takes time.
+        show: told how far it is.
+
+    Raises:
+        ConfigError: there is no such flow, or there are no known notes.
+        ModelError: the server failed; what was measured is kept.
+
+    Cancellation:
+        What was measured is kept, and the next calibration goes on there.
+    """
+    from pantheon.shell.night_wiring import open_night_services
+
+    async with open_night_services(project, user, say=say) as opened:
+        flow = opened.services.content.flows.get(flow_name)
+        if flow is None:
+            known = ", ".join(sorted(opened.services.content.flows))
+            raise ConfigError(f"there is no flow {flow_name!r}", hint=f"Flows: {known}")
+        memo = MemoModel(opened.services.model)
+        services = replace(opened.services, model=memo)
+        start, notes = await _known(services)
+        chosen = _spread(notes, amount.notes)
+        model = await model_identity(project, services)
+        reviewers = reviewers_of(services, flow)
+        standard = Standard()
+        key = _key(services, flow, model, chosen, amount)
+        file = ResultFile(project.state / FOLDER / f"{key}.jsonl")
+        calibrator = Calibrator(services, flow, notes, start)
+        results = await _judge_all(calibrator, chosen, amount, file, memo, show)
+        figures, found = measure(
+            results,
+            reviewers=reviewers,
+            model=model,
+            flow=flow.name,
+            measured_at=services.clock.now().isoformat(timespec="seconds"),
+            standard=standard,
+        )
+    if amount is not WHOLE:
+        return Calibrated(figures, found, file.path, None)
+    path = project.state / QUALIFICATIONS_FILE
+    held = [one for one in _read(path) if _place(one) not in {_place(new) for new in found}]
+    await asyncio.to_thread(write_qualifications, path, [*held, *found])
+    return Calibrated(figures, found, file.path, path)
+
+
+async def _judge_all(
+    calibrator: Calibrator,
+    chosen: Sequence[int],
+    amount: Amount,
+    file: ResultFile,
+    memo: MemoModel,
+    show: Show,
+) -> list[CaseResult]:
+    done = await file.read()
+    results: list[CaseResult] = []
+    total = len(chosen) * amount.share
+    for number in chosen:
+        memo.forget()
+        subject = await calibrator.prepare(number, share=amount.share, seed=number)
+        for case in subject.cases:
+            result = done.get(case.name)
+            if result is None:
+                result = await calibrator.judge(subject, case)
+                await file.add(result)
+            results.append(result)
+            show(len(results), total, f"{case.kind}")
+    return results
+
+
+async def _known(services: Services) -> tuple[str, tuple[KnownNote, ...]]:
+    """Return a commit, and its notes that are catalogued rightly: the repository's, and ours where those are few."""
+    repository = services.repository
+    head = await repository.resolve("HEAD")
+    paths = [path for path in await repository.list_files(head) if path.lower().endswith(NOTE_SUFFIXES)]
+    own = known_notes(await repository.read_files(head, paths))
+    if len(own) >= ENOUGH_NOTES:
+        return head, own
+    shipped = {f"{SHIPPED}/{name}": data for name, data in (await asyncio.to_thread(_shipped)).items()}
+    async with repository.work_tree(head) as tree:
+        for path, data in shipped.items():
+            await asyncio.to_thread(tree.files.write_bytes, path, data)
+        start = await tree.commit(operation_message("Known notes", ()))
+    return start, (*own, *known_notes(shipped))
+
+
+def _shipped() -> Mapping[str, bytes]:
+    from importlib.resources import files
+
+    folder = files("pantheon.shell").joinpath("content", "known_notes")
+    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name.endswith(NOTE_SUFFIXES)}
+
+
+def _spread(notes: Sequence[KnownNote], most: int) -> tuple[int, ...]:
+    """Return the numbers of at most so many notes, from all over."""
+    if not notes:
+        raise ConfigError("there is no note that is catalogued rightly")
+    step = max(len(notes) / most, 1.0)
+    return tuple(int(number * step) for number in range(min(most, len(notes))))
+
+
+def _key(services: Services, flow: Flow, model: str, chosen: Sequence[int], amount: Amount) -> str:
+    """Return what a calibration's results hold for; those of anything else are never mixed with them."""
+    content = services.content
+    return digest_value(
+        {
+            "agents": dict(content.digests["agents"]),
+            "flow": flow.digest,
+            "policy": content.gate_policy.model_dump(mode="json"),
+            "model": model,
+            "chosen": list(chosen),
+            "share": amount.share,
+        }
+    )[:16]
+
+
+def _read(path: Path) -> tuple[Qualification, ...]:
+    return load_qualifications(str(path), read_regular(path)) if path.exists() else ()
+
+
+def _place(one: Qualification) -> tuple[str, ...]:
+    return (one.reviewer, one.version, one.prompt_sha256, one.model, one.flow)
+
+
+def reviewers_of(services: Services, flow: Flow) -> dict[str, tuple[Agent, Agent]]:
+    """Return the reviewers of a flow, each with the agent whose opening it shares."""
+    agents = [services.content.agents[node.agent] for node in flow.node if node.agent is not None]
+    return {one.spec.name: (one, opening_of(services, one)) for one in agents if one.spec.role == "reviewer"}
+
+
+async def model_identity(project: Project, services: Services) -> str:
+    """Return what tells the model that answers from any other: its file's digest, else the name it is served under.
+
+    Raises:
+        ModelError: the server does not say.
+    """
+    if project.config.endpoint.kind == "embedded":
+        return read_catalogue(project).entry(project.config.model).sha256
+    return f"served:{await services.model.model_name(deadline_s=20.0)}"
+
+
+def load_qualified(project: Project, model: str) -> Qualified:
+    """Return the qualifications that hold: this machine's own, then those that came with the policies.
+
+    Raises:
+        ConfigError: a file of them is wrong, or was changed.
+    """
+    held = (*_read(project.state / QUALIFICATIONS_FILE), *_read(project.policies / QUALIFICATIONS_FILE))
+    return Qualified(model=model, held=held)
