@@ -59,15 +59,18 @@ def make_morning(
 
     async def run() -> None:
         async with opened(root, night, script) as bench:
+            stems = [Path(note).stem for note in packages]
+            # One after the other, so that they land in the same order every time.
             tasks = [
                 Task(
-                    id=Path(note).stem,
+                    id=stem,
                     kind="docops",
                     goal="Catalogue the note",
                     targets=(note,),
                     package=package,
+                    needs=tuple(stems[max(place - 1, 0) : place]),
                 )
-                for note, package in packages.items()
+                for place, (stem, (note, package)) in enumerate(zip(stems, packages.items(), strict=True))
             ]
             await bench.work(tasks, night=NIGHT)
 

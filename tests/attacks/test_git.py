@@ -332,7 +332,7 @@ def test_every_call_of_git_is_attacked(user: User, monkeypatch: pytest.MonkeyPat
     starters = {"subprocess", "create_subprocess_exec", "create_subprocess_shell", "Popen"}
     for path in Path(pantheon.adapters.__path__[0]).rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if "find_git" in text and path.name not in ("command.py", "listing.py", "landed.py"):
+        if "find_git" in text and path.name not in ("command.py", "listing.py", "landed.py", "forge.py"):
             assert not any(word in text for word in starters), f"{path} runs git past the known doors"
 
 

@@ -316,6 +316,13 @@ ASKED: dict[str, list[list[str]]] = {
         ["gate", EVIL],
         ["gate", "explain", EVIL],
     ],
+    "publish": [
+        ["publish"],
+        ["publish", "--json"],
+        ["publish", EVIL],
+        ["publish", "--to", EVIL],
+        ["publish", "--to", "bundle", "--remote", EVIL, "--target", EVIL, "--out", f"x{EVIL}"],
+    ],
     "undo": [
         ["undo", "note-0000", "--reason", EVIL],
         ["undo", "note-0000", "--reason", EVIL, "--dry-run", "--json"],

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "gate": "Tell why a change was accepted, denied or held.",
         "review": "Look at what the reviewers said of a change.",
         "report": "Write and name the morning report.",
+        "publish": "Make a night's branch into pull requests, by day.",
         "undo": "Take back a change that landed.",
         "verify": "Verify what a night left, with nothing but its folder and a public key.",
         "signer": "Hold the keys of a night and sign for it, as a service.",

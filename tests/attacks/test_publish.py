@@ -1,0 +1,169 @@
+"""Publishing under attack: at night, from what was tampered with, over a branch in the way, through options."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.store import hold_night
+from pantheon.shell.cli.app import run
+from pantheon.shell.environment import CONTAINED
+from pantheon.testing.day import BRANCH, Morning, make_morning
+
+pytestmark = pytest.mark.primitive("git")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
+    morning = make_morning(tmp_path_factory.mktemp("morning"))
+    assert run(["-C", str(morning.root), "init"]) == 0
+    return morning
+
+
+@pytest.fixture
+def morning(made: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Morning:
+    shutil.copytree(made.root, tmp_path / "user", symlinks=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(made.config))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
+    there = replace(made, root=tmp_path / "user")
+    there.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text("#!/bin/sh\necho https://forge.invalid/1\n")
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    return there
+
+
+def publish(morning: Morning, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    capsys.readouterr()
+    code = run(["-C", str(morning.root), "publish", "--to", "gh", "--yes", "--json", *words])
+    out, err = capsys.readouterr()
+    return code, json.loads(out or err)
+
+
+def pushed(tmp_path: Path) -> list[str]:
+    said = subprocess.run(
+        ["git", "-C", str(tmp_path / "remote.git"), "for-each-ref", "--format=%(refname:short)"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return said.stdout.split()
+
+
+def test_the_control_it_is_pushed(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The control: by day, from a sound night, both branches are pushed."""
+    assert publish(morning, capsys)[0] == 0
+    assert len(pushed(tmp_path)) == 2
+
+
+def test_nothing_is_pushed_at_night(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither inside of a night's containment nor beside a night that runs."""
+    monkeypatch.setenv(CONTAINED, "4026531840")
+    assert publish(morning, capsys)[0] == 3
+    monkeypatch.delenv(CONTAINED)
+
+    async def beside() -> tuple[int, Any]:
+        async with hold_night(morning.root / ".pantheon" / "pantheon.db", SystemClock()):
+            return await asyncio.to_thread(publish, morning, capsys)
+
+    code, said = asyncio.run(beside())
+    assert (code, said["error"]["code"]) == (3, "preflight")
+    assert "a night runs" in said["error"]["message"]
+    assert pushed(tmp_path) == []
+
+
+def smuggle(morning: Morning) -> None:
+    """A commit of somebody's on the night's branch, with the night's trailers."""
+    made = morning.git(
+        "commit-tree",
+        "main^{tree}",
+        "-p",
+        BRANCH,
+        "-m",
+        "docops: x\n\nPantheon-Task: b/x\nPantheon-Night: n1",
+    )
+    morning.git("update-ref", f"refs/heads/{BRANCH}", made)
+
+
+def cut_off(morning: Morning) -> None:
+    """A branch without its last commit."""
+    morning.git("update-ref", f"refs/heads/{BRANCH}", f"{BRANCH}~1")
+
+
+def forge_review(morning: Morning) -> None:
+    """An artifact of a reviewer that somebody changed."""
+    place = next(morning.artifacts.glob("*/review.peerA/001/review.json"))
+    place.chmod(0o644)
+    place.write_bytes(place.read_bytes().replace(b"pass", b"PASS"))
+
+
+def forget(morning: Morning) -> None:
+    """No ledger at all."""
+    (morning.artifacts / "ledger.jsonl").unlink()
+
+
+@pytest.mark.parametrize("tamper", [smuggle, cut_off, forge_review, forget])
+def test_what_does_not_verify_is_not_published(
+    morning: Morning,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    tamper: Callable[[Morning], None],
+) -> None:
+    """A branch with more, with less, or with other evidence than the night signed for."""
+    tamper(morning)
+    code, said = publish(morning, capsys)
+    assert code in (2, 3), said
+    assert pushed(tmp_path) == []
+    assert morning.git("branch", "--list", "pantheon/publish*") == ""
+
+
+def test_a_strangers_key_publishes_nothing(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A night that stands on another key than the one that is trusted."""
+    other = tmp_path / "other.pem"
+    private = ["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(tmp_path / "k.pem")]
+    subprocess.run(private, check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "pkey", "-in", str(tmp_path / "k.pem"), "-pubout", "-out", str(other)], check=True
+    )
+    assert publish(morning, capsys, "--key", str(other))[0] == 3
+    assert pushed(tmp_path) == []
+
+
+def test_a_branch_in_the_way_is_not_replaced(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Somebody's branch of that name, here or on the remote, stays what it is."""
+    name = "pantheon/publish-n1/alpha"
+    morning.git("branch", name, "main")
+    code, said = publish(morning, capsys)
+    assert (code, said["error"]["code"]) == (3, "preflight")
+    assert morning.git("rev-parse", name) == morning.git("rev-parse", "main")
+    morning.git("branch", "-D", name)
+    theirs = morning.git("commit-tree", "main^{tree}", "-m", "theirs")
+    morning.git("push", "-q", "origin", f"{theirs}:refs/heads/{name}")
+    code, said = publish(morning, capsys)
+    assert (code, said["error"]["code"]) == (4, "git"), "git refuses, because nothing is forced"
+    assert morning.git("ls-remote", "origin", name).split()[0] == theirs
+
+
+@pytest.mark.parametrize("remote", ["--receive-pack=touch {marker};", "ext::sh -c touch% {marker}"])
+def test_a_remote_is_no_option_and_no_program(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path, remote: str
+) -> None:
+    """What is given as a remote neither becomes an option of git nor runs anything."""
+    publish(morning, capsys, f"--remote={remote.format(marker=tmp_path / 'marker')}")
+    assert not (tmp_path / "marker").exists()
+    assert pushed(tmp_path) == []
