@@ -13,6 +13,7 @@ claims to cover the change, and does not fail without it.
 Source: DESIGN.md, section 10.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from pantheon.core.model import Frozen
@@ -29,6 +30,8 @@ class Claims(Frozen):
     """Names of tests that the task says cover it."""
     new_tests: bool = False
     """Whether the change brings test files: then every new test claims to cover it."""
+    files: tuple[str, ...] = ()
+    """Paths of the test files that the change brings."""
 
 
 class Comparison(Frozen):
@@ -112,17 +115,26 @@ def compare_suites(
         uncovering=_sorted(
             name
             for name in claiming
-            if not (now.get(name) is CaseStatus.PASSED and _fails_without(name, base, crossed))
+            if not (now.get(name) is CaseStatus.PASSED and _fails_without(name, base, crossed, claims.files))
         ),
     )
 
 
-def _fails_without(name: str, base: SuiteReport, crossed: SuiteReport | None) -> bool:
+def _fails_without(name: str, base: SuiteReport, crossed: SuiteReport | None, files: Sequence[str]) -> bool:
     if base.statuses().get(name) is CaseStatus.FAILED:
         return True
     # A test file that cannot even be loaded stands in the report under its own name, without its tests.
     failed = crossed.failed if crossed is not None else ()
-    return any(name == one or ("::" not in one and _holds(one, name)) for one in failed)
+    if any(name == one or ("::" not in one and _holds(one, name)) for one in failed):
+        return True
+    # In TAP a test does not say which file it is of; it cannot have run there where each of the files broke.
+    absent = crossed is not None and name not in crossed.statuses()
+    return absent and bool(files) and all(any(_is_about(one, path) for one in failed) for path in files)
+
+
+def _is_about(failure: str, path: str) -> bool:
+    """Tell whether a failure is that of a whole file: node names it by its path, AVA by a sentence with its path."""
+    return re.search(rf"(?:^|[\s/]){re.escape(path)}(?:$|\s)", failure) is not None
 
 
 def _holds(file: str, test: str) -> bool:

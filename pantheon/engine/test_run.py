@@ -60,7 +60,7 @@ class _Run:
             head.report,
             reruns=[run.report for run in runs[1:] if run.report is not None],
             crossed=crossed.report if crossed else None,
-            claims=Claims(tests=named, new_tests=bool(brought)),
+            claims=Claims(tests=named, new_tests=bool(brought), files=tuple(brought)),
         )
 
     async def _head(self) -> SuiteRun:

@@ -137,6 +137,27 @@ async def test_a_new_test_must_fail_on_the_old_code() -> None:
     assert "does not fail without it: b" in (await torn.run()).cause
 
 
+@pytest.mark.parametrize(
+    ("broken", "covers"),
+    [
+        ("/work/test_a.py", True),
+        ("test_a.py exited with a non-zero exit code: 1", True),
+        ("/work/other/test_b.py", False),
+        ("xtest_a.py", False),
+        ("something else", False),
+    ],
+)
+async def test_a_file_that_breaks_on_the_old_code_fails_for_its_tests(broken: str, covers: bool) -> None:
+    """As node and AVA tell it: the file's failure is there, its tests are not; another failure says nothing."""
+    crossed = tap(**{"a": True, broken: False})
+    setting = Setting(tap(a=True, b=True), tap(a=True), crossed, path="test_a.py")
+    result = await setting.run()
+    assert (result.outcome is AttemptOutcome.SUCCEEDED) is covers, result.cause
+    there = tap(**{"a": True, "b": True, broken: False})
+    idle = Setting(tap(a=True, b=True), tap(a=True), there, path="test_a.py")
+    assert "does not fail without it: b" in (await idle.run()).cause
+
+
 @pytest.mark.parametrize("results", [(KILLED,), (tap(a=True), KILLED)])
 async def test_a_suite_that_breaks_off_leaves_its_evidence(results: tuple[SandboxResult, ...]) -> None:
     """On the change or on the base: a timed-out attempt with what there is, and nothing kept."""

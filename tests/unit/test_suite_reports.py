@@ -1,5 +1,7 @@
 """Reports of test runs: what pytest, node and AVA write is read; what lies or is cut short is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from pantheon.core.test_reports import (
@@ -96,6 +98,53 @@ def test_what_node_writes_is_read() -> None:
 def test_tap_that_lies_is_refused(text: str, why: str) -> None:
     """Plans and numbers must fit the tests, and nothing may be cut short."""
     with pytest.raises(ValueError, match=why):
+        parse_tap(text.encode())
+
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+
+def test_what_node_20_wrote_is_read() -> None:
+    """Of three real files: one that fails in places, one that cannot be loaded, one that breaks off at its end."""
+    assert statuses(parse_tap((RECORDED / "node-20.tap").read_bytes())) == {
+        "adds": "passed",
+        "breaks \\# here": "failed",
+        "later": "skipped",
+        "some day": "skipped",
+        "a group > inside": "passed",
+        "a group > inside bad": "failed",
+        "a group": "failed",
+        "/work/bad.test.js": "failed",
+        "seen": "passed",
+        "/work/late.test.js": "failed",
+    }
+
+
+def test_what_ava_7_wrote_is_read() -> None:
+    """The same; what a test prints is no test, and the files that broke are failures beyond the plan."""
+    found = statuses(parse_tap((RECORDED / "ava-7.tap").read_bytes()))
+    assert [name for name, status in found.items() if status == "passed"] == [
+        "a \u203a adds", "a \u203a known", "a \u203a says", "late \u203a seen",
+    ]  # fmt: skip
+    assert [name for name, status in found.items() if status == "skipped"] == [
+        "a \u203a later", "a \u203a some day",
+    ]  # fmt: skip
+    assert found["a \u203a breaks # here"] == found["a \u203a no assertion"] == "failed"
+    assert found["ava1/bad.test.js exited with a non-zero exit code: 1"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1..1\nok 1 - a\nok 2 - b\n",
+        "1..1\nok 1 - a\nnot ok 2 - b\nok 3 - c\n",
+        "1..2\nok 1 - a\nok 1 - b\nnot ok 1 - c\n",
+        "1..3\nok 1 - a\nnot ok 9 - b\n",
+    ],
+)
+def test_only_failures_may_be_more_than_planned(text: str) -> None:
+    """A pass beyond the plan, a pass in another's place and a test too few are refused beside a failure too."""
+    with pytest.raises(ValueError, match=r"plans|in place"):
         parse_tap(text.encode())
 
 
