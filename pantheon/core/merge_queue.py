@@ -10,10 +10,13 @@ Source: ADR 0018.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from pydantic import Field
 
+from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.model import Frozen
+from pantheon.core.suite import SuitePolicy
 
 
 class MergePolicy(Frozen):
@@ -31,6 +34,19 @@ def widen_slots(slots: Mapping[str, int], policy: MergePolicy) -> Mapping[str, i
         policy: how what was allowed lands.
     """
     return {**slots, "git": max(slots["git"], policy.batch)} if "git" in slots else slots
+
+
+def why_too_short(node: FlowNode, flow: Flow, tests: SuitePolicy | None) -> str:
+    """Return why a merge node could not have the tests run again; empty when it can, or need not."""
+    if node.gate != "merge" or tests is None or all(one.gate != "test" for one in flow.node):
+        return ""
+    least = ceil(2 * tests.wall_s)
+    if node.timeout_s >= least:
+        return ""
+    return (
+        f"timeout_s = {node.timeout_s}: the tests run again on a merged tree and on the branch, which may take "
+        f"{least} s (twice tests.wall_s of policies/gate.toml)"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pantheon.core.canonical import digest_value
 from pantheon.core.contained import SandboxInForce
 from pantheon.core.errors import ConfigError, ModelError, PreflightError
 from pantheon.core.flow import Flow
+from pantheon.core.merge_queue import why_too_short
 from pantheon.engine.checks import CHECKS
 from pantheon.engine.services import Content, Services
 from pantheon.engine.suite_runner import SuiteRunner
@@ -125,6 +126,8 @@ def check_references(content: Content, tools: Registry, slots: Mapping[str, int]
                     raise ConfigError(f"{where}: no check is called {name!r} (checks: {', '.join(CHECKS)})")
             if node.gate == "test" and content.gate_policy.tests is None:
                 raise ConfigError(f"{where}: policies/gate.toml: tests: missing; it names the command to run")
+            if short := why_too_short(node, flow, content.gate_policy.tests):
+                raise ConfigError(f"{where}: {short}")
         _check_gates(flow)
     for agent in content.agents.values():
         calls = [*agent.spec.tools, *(call.tool for call in (*agent.spec.prefetch, *agent.spec.apply))]

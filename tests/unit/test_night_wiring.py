@@ -7,8 +7,9 @@ import pytest
 from pantheon.adapters.content import load_folders, load_texts, shipped_content
 from pantheon.core.agent import load_agent
 from pantheon.core.errors import ConfigError
-from pantheon.core.flow import Flow, load_flow
+from pantheon.core.flow import Flow, FlowNode, load_flow
 from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.suite import SuitePolicy
 from pantheon.engine.services import Content
 from pantheon.shell.night_wiring import check_references
 from pantheon.tools.notes import NOTE_TOOLS
@@ -52,6 +53,26 @@ def test_what_does_not_exist_is_named(content: Content, said: str) -> None:
     """A name that leads nowhere, and a node that could never start, are refused before the night."""
     with pytest.raises(ConfigError, match=said):
         check_references(content, Registry(NOTE_TOOLS), SLOTS)
+
+
+def test_a_merge_has_time_for_the_tests() -> None:
+    """A merge node that could never run the tests twice is refused; without tests it may be short."""
+    content = shipped()
+    flow = content.flows["docops"]
+    nodes = tuple(
+        node.model_copy(update={"timeout_s": 100}) if node.gate == "merge" else node for node in flow.node
+    )
+    tested = FlowNode(id="tests", gate="test", needs=("checks",))
+    tests = SuitePolicy(command=("t",), report="tap", wall_s=60)
+
+    def check(*more: FlowNode) -> None:
+        flows = {"docops": flow.model_copy(update={"node": (*nodes, *more)})}
+        policy = GatePolicy(tests=tests)
+        check_references(replace(content, flows=flows, gate_policy=policy), Registry(NOTE_TOOLS), SLOTS)
+
+    check()
+    with pytest.raises(ConfigError, match=r"node 'merge': timeout_s = 100: .* 120 s"):
+        check(tested)
 
 
 def test_a_merge_needs_a_decision() -> None:
