@@ -72,6 +72,7 @@ class EmbeddedServer:
         log: file that the child's words are added to; its folder exists.
         environment: the process's environment; the child gets an allow-list of it.
         clock: for probing.
+        socket: where to serve; None makes a folder for it.
 
     Raises:
         ModelError: on entry, when the child cannot be started or ends early; the hint is the end of its log.
@@ -91,6 +92,7 @@ class EmbeddedServer:
         log: Path,
         environment: Mapping[str, str],
         clock: Clock,
+        socket: Path | None = None,
     ) -> None:
         self._model = model
         self._sha256 = model_sha256
@@ -100,7 +102,7 @@ class EmbeddedServer:
         self._environment = environment
         self._clock = clock
         self._stack = AsyncExitStack()
-        self._socket: Path | None = None
+        self._socket = socket
         self._process: asyncio.subprocess.Process | None = None
         self._http: httpx.AsyncClient | None = None
 
@@ -122,6 +124,11 @@ class EmbeddedServer:
         return self._process.pid
 
     @property
+    def alive(self) -> bool:
+        """Whether the child runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def model_sha256(self) -> str:
         """Digest of the model file that is served."""
         return self._sha256
@@ -133,8 +140,9 @@ class EmbeddedServer:
 
     async def __aenter__(self) -> Self:
         try:
-            folder = self._stack.enter_context(socket_folder(self._environment, self._clock.now()))
-            self._socket = folder / "s.sock"
+            if self._socket is None:
+                folder = self._stack.enter_context(socket_folder(self._environment, self._clock.now()))
+                self._socket = folder / "s.sock"
             self._process = await self._start(self._socket)
             self._stack.push_async_callback(self._stop, self._process)
             self._http = local_client(BASE_URL, uds=str(self._socket))

@@ -14,7 +14,7 @@ from pantheon.shell.wiring import load_policies, read_catalogue
 
 if TYPE_CHECKING:
     from pantheon.adapters.downloads import ModelFolder
-    from pantheon.adapters.llama_server import EmbeddedServer
+    from pantheon.adapters.kept_server import KeptServer
 
 LOG = "server.log"
 
@@ -55,7 +55,7 @@ def model_folder(user: UserPaths) -> "ModelFolder":
 @asynccontextmanager
 async def embedded_server(
     project: Project, user: UserPaths, *, say: Callable[[str], None]
-) -> AsyncIterator["EmbeddedServer"]:
+) -> AsyncIterator["KeptServer"]:
     """Compare the configured model's digest, then serve it for the length of a ``with``.
 
     Args:
@@ -68,6 +68,7 @@ async def embedded_server(
         ModelError: the server does not start.
     """
     from pantheon.adapters.clock import SystemClock
+    from pantheon.adapters.kept_server import KeptServer
     from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
 
     entry = read_catalogue(project).entry(project.config.model)
@@ -80,16 +81,22 @@ async def embedded_server(
     say(f"starting the embedded server with {entry.name}")
     logs = project.state / "logs"
     await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
-    wanted = project.config.server
-    async with EmbeddedServer(
-        found.path,
-        model_sha256=entry.sha256,
-        alias=entry.name,
-        settings=ServerSettings(**wanted.model_dump()),
-        log=logs / LOG,
-        environment=_allowed_environment(project),
-        clock=SystemClock(),
-    ) as running:
+    settings = ServerSettings(**project.config.server.model_dump())
+    allowed, clock = _allowed_environment(project), SystemClock()
+
+    def make(socket: Path) -> EmbeddedServer:
+        return EmbeddedServer(
+            found.path,
+            model_sha256=entry.sha256,
+            alias=entry.name,
+            settings=settings,
+            log=logs / LOG,
+            environment=allowed,
+            clock=clock,
+            socket=socket,
+        )
+
+    async with KeptServer(make, allowed, clock) as running:
         yield running
 
 

@@ -23,6 +23,7 @@ from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
+from pantheon.ports.server import ModelServer
 from pantheon.ports.signer import NightSigner
 from pantheon.ports.worktree import Repository
 from pantheon.shell.config import Project, UserPaths
@@ -79,7 +80,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         repository = await NightRepository.open(
             project.root, project.state, trees=_trees(project), clock=clock
         )
-        model = await stack.enter_async_context(_model(project, user, say))
+        model, server = await stack.enter_async_context(_model(project, user, say))
         # After the model, which may take minutes: a signer that is a service does not wait for who says nothing.
         signer = await stack.enter_async_context(open_signer(project, user, clock))
         suites, sandbox = await _suites(project, content, repository, clock)
@@ -90,6 +91,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             signer=signer,
             clock=clock,
             model=model,
+            server=server,
             tools=tools,
             content=content,
             suites=suites,
@@ -168,22 +170,24 @@ async def _suites(
 
 
 @asynccontextmanager
-async def _model(project: Project, user: UserPaths, say: Say) -> AsyncIterator[ModelClient]:
+async def _model(
+    project: Project, user: UserPaths, say: Say
+) -> AsyncIterator[tuple[ModelClient, ModelServer | None]]:
     if project.config.endpoint.kind == "openai":
         client = connect_endpoint(project)
         try:
             name = await _ask_name(client)
             say(f"using {client.endpoint}, which serves {name}")
-            yield client
+            yield client, None
         finally:
             await client.aclose()
         return
     async with embedded_server(project, user, say=say) as running:
         client = HttpModelClient(
-            f"embedded {running.alias}", base_url=running.base_url, uds=str(running.socket)
+            f"embedded {project.config.model}", base_url=running.base_url, uds=str(running.socket)
         )
         try:
-            yield client
+            yield client, running
         finally:
             await client.aclose()
 
