@@ -4,12 +4,10 @@ A node is a function from commit to commit (ADR 0002): it starts from the merge 
 with a commit of its own, or with the same one.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pantheon.core.agent import Agent
-from pantheon.core.decoys import Metadata
 from pantheon.core.errors import (
     ConfigError,
     ModelError,
@@ -19,8 +17,7 @@ from pantheon.core.errors import (
 )
 from pantheon.core.gate import CheckReport
 from pantheon.core.loop import LoopOutcome
-from pantheon.core.notes.metadata import metadata_of
-from pantheon.core.operation import TRAILER, Operation, follow_path, operation_message, parse_operations
+from pantheon.core.operation import Operation, operation_message
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.references import resolve_args
 from pantheon.core.retry import FailureKind
@@ -31,16 +28,14 @@ from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.results import NodeResult, failed, succeeded
-from pantheon.engine.reviewer import Reviewer, UnderReview
+from pantheon.engine.reviewer import UnderReview
 from pantheon.engine.services import NodeContext, Services
 from pantheon.engine.test_run import run_tests
 from pantheon.engine.testimony import attest_checks, attest_review
-from pantheon.engine.tool_call import call_tool, prefetch
+from pantheon.engine.tool_call import call_tool
+from pantheon.engine.under_review import gather_change, ready_reviewer, tools_on
 from pantheon.ports.worktree import WorkTree
-from pantheon.tools.registry import ToolContext
-from pantheon.tools.rename import NOTE_SUFFIXES
 
-MAX_NEIGHBOURS = 200
 _KINDS = {
     LoopOutcome.MAX_FAILURES: FailureKind.SCHEMA,
     LoopOutcome.MAX_STEPS: FailureKind.SCHEMA,
@@ -107,7 +102,7 @@ class NodeExecutor:
     async def _tool(self, context: NodeContext, evidence: Evidence, name: str) -> NodeResult:
         operations: list[Operation] = []
         async with self.services.repository.work_tree(context.input_commit) as tree:
-            tools = await self._tool_context(tree, context)
+            tools = await tools_on(tree, context)
             try:
                 result = await call_tool(
                     self.services.tools, name, resolve_args(context.node.args, context.task), tools,
@@ -133,7 +128,7 @@ class NodeExecutor:
                 attempt=context.attempt,
                 client=self.services.model,
                 tools=self.services.tools,
-                context=await self._tool_context(tree, context, agent),
+                context=await tools_on(tree, context, agent),
                 evidence=evidence,
                 clock=self.services.clock,
             )
@@ -156,21 +151,12 @@ class NodeExecutor:
         )
 
     async def _review(self, context: NodeContext, evidence: Evidence, agent: Agent) -> NodeResult:
-        opening = self.services.content.agents[agent.spec.shares_prefix_of or agent.spec.name]
-        change = await self._under_review(context, evidence, opening, agent.label)
-        if isinstance(change, NodeResult):
-            return change
+        change = await gather_change(self.services, context, evidence, agent)
+        if isinstance(change, str):
+            return failed(change, agent=agent.label)
 
         async def judge(one: UnderReview, evidence: Evidence) -> Review:
-            reviewer = Reviewer(
-                agent=agent,
-                opening=opening,
-                cards=[self.services.tools.card(name) for name in opening.spec.tools],
-                task=context.task,
-                client=self.services.model,
-                evidence=evidence,
-            )
-            return await reviewer.run(one)
+            return await ready_reviewer(self.services, context, evidence, agent).run(one)
 
         try:
             if self.canaries is None:
@@ -190,61 +176,6 @@ class NodeExecutor:
         await evidence.put_json("review.json", lambda: output)
         await attest_review(self.services, context, review)
         return succeeded(context.input_commit, output, agent=agent.label)
-
-    async def _under_review(
-        self, context: NodeContext, evidence: Evidence, opening: Agent, label: str
-    ) -> UnderReview | NodeResult:
-        repository = self.services.repository
-        target = context.task.targets[0] if context.task.targets else ""
-        values = await repository.trailer_values(context.base_commit, context.input_commit, TRAILER)
-        now = follow_path(target, parse_operations(values))
-        after = await repository.read_file(context.input_commit, now) if now else None
-        proposal = metadata_of(after) if after is not None else None
-        before = await repository.read_file(context.base_commit, target) if target else None
-        if proposal is None or before is None:
-            return failed("there is nothing to review: the target has no metadata", agent=label)
-        async with repository.work_tree(context.base_commit) as tree:
-            tools = await self._tool_context(tree, context)
-            try:
-                excerpt = await prefetch(
-                    self.services.tools, opening.spec.prefetch, tools, evidence, self.services.clock,
-                    operations=[],
-                )  # fmt: skip
-            except ToolError as error:
-                return failed(error.message, agent=label)
-        return UnderReview(
-            base=context.base_commit,
-            head=context.input_commit,
-            tree=await repository.tree_of(context.input_commit),
-            target=before.decode("utf-8", "replace"),
-            excerpt=excerpt,
-            proposal=proposal,
-            neighbours=await self._neighbours(context, target),
-        )
-
-    async def _neighbours(self, context: NodeContext, target: str) -> Sequence[Metadata]:
-        """Return the metadata that other notes had before the change."""
-        repository = self.services.repository
-        paths = [
-            path
-            for path in await repository.list_files(context.base_commit)
-            if path.lower().endswith(NOTE_SUFFIXES) and path != target
-        ]
-        read = await repository.read_files(context.base_commit, paths[:MAX_NEIGHBOURS])
-        found = [metadata_of(data) for data in read.values()]
-        return [metadata for metadata in found if metadata is not None]
-
-    async def _tool_context(
-        self, tree: WorkTree, context: NodeContext, agent: Agent | None = None
-    ) -> ToolContext:
-        prompts = () if agent is None else (agent.prompt, *(example.user for example in agent.examples))
-        answers = () if agent is None else tuple(example.answer for example in agent.examples)
-        return ToolContext(
-            files=tree.files,
-            task=context.task,
-            tree_paths=await asyncio.to_thread(tree.files.list_files),
-            prompt_texts=(*prompts, *(str(value) for answer in answers for value in answer.values())),
-        )
 
     async def _commit(
         self, tree: WorkTree, context: NodeContext, evidence: Evidence, operations: Sequence[Operation]

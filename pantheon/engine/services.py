@@ -8,6 +8,7 @@ from pantheon.core.agent import Agent
 from pantheon.core.errors import TransitionError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.qualification import Qualified
 from pantheon.core.task import Task
 from pantheon.engine.ledger import NightLedger
 from pantheon.engine.suite_runner import SuiteRunner
@@ -57,6 +58,9 @@ class Services:
     """The process behind ``model``, where it is ours to start again."""
     suites: SuiteRunner | None = None
     """Runs the repository's tests; None where no flow has them run."""
+
+    qualified: Qualified | None = None
+    """Whose word counts, and from which strength on; None: everybody's, which no night of the command line has."""
 
     @property
     def ledger(self) -> NightLedger:

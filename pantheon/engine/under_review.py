@@ -4,11 +4,12 @@ A night's review nodes and the calibration of reviewers both come through here: 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pantheon.core.agent import Agent
 from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ToolError
+from pantheon.core.flow import Flow
 from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.operation import TRAILER, follow_path, parse_operations
 from pantheon.engine.evidence import Evidence
@@ -65,7 +66,26 @@ def ready_reviewer(services: Services, context: NodeContext, evidence: Evidence,
         task=context.task,
         client=services.model,
         evidence=evidence,
+        confident=_confident(services, context, agent, opening),
     )
+
+
+def unqualified(services: Services, flow: Flow, names: Iterable[str]) -> dict[str, str]:
+    """Return reviewer -> why its word does not count in a flow, of those that are not qualified."""
+    if services.qualified is None:
+        return {}
+    agents = [services.content.agents[name] for name in names if name in services.content.agents]
+    found = {
+        agent.spec.name: services.qualified.against(agent, opening_of(services, agent), flow.name)
+        for agent in agents
+    }
+    return {name: why for name, why in found.items() if why}
+
+
+def _confident(services: Services, context: NodeContext, agent: Agent, opening: Agent) -> float:
+    if services.qualified is None:
+        return 0.0
+    return services.qualified.confident(agent, opening, context.flow.name) or 0.0
 
 
 def opening_of(services: Services, agent: Agent) -> Agent:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pantheon.adapters.calibration_files import ResultFile, write_qualifications
-from pantheon.adapters.content import read_regular
 from pantheon.core.agent import Agent
 from pantheon.core.calibration import Calibration, CaseResult
 from pantheon.core.canonical import digest_value
@@ -17,9 +16,7 @@ from pantheon.core.operation import operation_message
 from pantheon.core.qualification import (
     QUALIFICATIONS_FILE,
     Qualification,
-    Qualified,
     Standard,
-    load_qualifications,
     measure,
 )
 from pantheon.engine.calibrator import Calibrator
@@ -27,7 +24,7 @@ from pantheon.engine.memo_model import MemoModel
 from pantheon.engine.services import Services
 from pantheon.engine.under_review import opening_of
 from pantheon.shell.config import Project, UserPaths
-from pantheon.shell.wiring import read_catalogue
+from pantheon.shell.judges import model_identity, read_qualifications
 from pantheon.tools.rename import NOTE_SUFFIXES
 
 SHIPPED = "calibration-notes"
@@ -101,7 +98,7 @@ async def run_calibration(
         services = replace(opened.services, model=memo)
         start, notes = await _known(services)
         chosen = _spread(notes, amount.notes)
-        model = await model_identity(project, services)
+        model = await model_identity(project, services.model)
         reviewers = reviewers_of(services, flow)
         standard = Standard()
         key = _key(services, flow, model, chosen, amount)
@@ -119,7 +116,7 @@ async def run_calibration(
     if amount is not WHOLE:
         return Calibrated(figures, found, file.path, None)
     path = project.state / QUALIFICATIONS_FILE
-    held = [one for one in _read(path) if _place(one) not in {_place(new) for new in found}]
+    held = [one for one in read_qualifications(path) if _place(one) not in {_place(new) for new in found}]
     await asyncio.to_thread(write_qualifications, path, [*held, *found])
     return Calibrated(figures, found, file.path, path)
 
@@ -194,10 +191,6 @@ def _key(services: Services, flow: Flow, model: str, chosen: Sequence[int], amou
     )[:16]
 
 
-def _read(path: Path) -> tuple[Qualification, ...]:
-    return load_qualifications(str(path), read_regular(path)) if path.exists() else ()
-
-
 def _place(one: Qualification) -> tuple[str, ...]:
     return (one.reviewer, one.version, one.prompt_sha256, one.model, one.flow)
 
@@ -206,24 +199,3 @@ def reviewers_of(services: Services, flow: Flow) -> dict[str, tuple[Agent, Agent
     """Return the reviewers of a flow, each with the agent whose opening it shares."""
     agents = [services.content.agents[node.agent] for node in flow.node if node.agent is not None]
     return {one.spec.name: (one, opening_of(services, one)) for one in agents if one.spec.role == "reviewer"}
-
-
-async def model_identity(project: Project, services: Services) -> str:
-    """Return what tells the model that answers from any other: its file's digest, else the name it is served under.
-
-    Raises:
-        ModelError: the server does not say.
-    """
-    if project.config.endpoint.kind == "embedded":
-        return read_catalogue(project).entry(project.config.model).sha256
-    return f"served:{await services.model.model_name(deadline_s=20.0)}"
-
-
-def load_qualified(project: Project, model: str) -> Qualified:
-    """Return the qualifications that hold: this machine's own, then those that came with the policies.
-
-    Raises:
-        ConfigError: a file of them is wrong, or was changed.
-    """
-    held = (*_read(project.state / QUALIFICATIONS_FILE), *_read(project.policies / QUALIFICATIONS_FILE))
-    return Qualified(model=model, held=held)

@@ -1,0 +1,43 @@
+"""Which reviewers are qualified tonight: the qualifications in force, and what tells the model that answers."""
+
+from pathlib import Path
+
+from pantheon.adapters.content import read_regular
+from pantheon.core.qualification import QUALIFICATIONS_FILE, Qualification, Qualified, load_qualifications
+from pantheon.ports.model import ModelClient
+from pantheon.shell.config import Project
+from pantheon.shell.wiring import read_catalogue
+
+MODEL_PROBE_S = 20.0
+
+
+async def model_identity(project: Project, model: ModelClient) -> str:
+    """Return what tells the model that answers from any other: its file's digest, else the name it is served under.
+
+    Raises:
+        ModelError: the server does not say.
+    """
+    if project.config.endpoint.kind == "embedded":
+        return embedded_identity(project)
+    return f"served:{await model.model_name(deadline_s=MODEL_PROBE_S)}"
+
+
+def embedded_identity(project: Project) -> str:
+    """Return the digest of the configured model's file. Raises ``ConfigError``."""
+    return read_catalogue(project).entry(project.config.model).sha256
+
+
+def load_qualified(project: Project, model: str) -> Qualified:
+    """Return the qualifications that hold: this machine's own, and those that came with the policies.
+
+    Raises:
+        ConfigError: a file of them is wrong, or was changed.
+    """
+    folders = (project.state, project.policies)
+    held = [one for folder in folders for one in read_qualifications(folder / QUALIFICATIONS_FILE)]
+    return Qualified(model=model, held=tuple(held))
+
+
+def read_qualifications(path: Path) -> tuple[Qualification, ...]:
+    """Read a file of qualifications; none where there is no file. Raises ``ConfigError``."""
+    return load_qualifications(str(path), read_regular(path)) if path.exists() else ()
