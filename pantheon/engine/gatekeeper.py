@@ -18,6 +18,7 @@ from pantheon.engine.results import NodeResult, failed, succeeded
 from pantheon.engine.services import NodeContext, Services
 from pantheon.engine.test_run import against_tests
 from pantheon.engine.testimony import attest_decision, weigh_evidence
+from pantheon.engine.under_review import unqualified
 
 
 @dataclass
@@ -103,10 +104,11 @@ class Gatekeeper:
         nodes = context.flow.node
         reviewers = [name for name in map(self._reviewer_of, nodes) if name is not None]
         missing = self.services.content.gate_policy.reviewers - len(set(reviewers))
+        known_bad = {} if self.canaries is None else self.canaries.against(reviewers)
         return Rules(
             checks=demanded_checks(context.flow) or ("checks",),
             reviewers=(*reviewers, *(f"reviewer {n + 1} more" for n in range(max(missing, 0)))),
-            discounted={} if self.canaries is None else self.canaries.against(reviewers),
+            discounted={**known_bad, **unqualified(self.services, context.flow, reviewers)},
         )
 
 
