@@ -176,11 +176,13 @@ class MergeQueue:
         over = asyncio.Event()
         for one in landing:
             one.request.moving = over
-        error, cancelled = await to_end(self._move(landing, old))
-        over.set()
-        for one in landing:
+        try:
+            error, cancelled = await to_end(self._move(landing, old))
             if error is None:
-                one.request.result = _landed(one, old)
+                for one in landing:
+                    one.request.result = _landed(one, old)
+        finally:
+            over.set()
         if cancelled:
             raise asyncio.CancelledError
         if error is not None:
