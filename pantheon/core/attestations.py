@@ -107,8 +107,22 @@ def check_claim(report: CheckReport, diff: str, whose: Whose) -> Claim:
     }
 
 
+class Demanded(Frozen):
+    """What a decision may not allow a change without."""
+
+    checks: tuple[str, ...] = Field(min_length=1)
+    """Names of the checks, ``tests`` among them where the flow runs them."""
+    reviewers: tuple[str, ...] = Field(min_length=2)
+
+
 def decision_claim(
-    decision: Decision, diff: str, used: Sequence[str], policy: str, at: datetime, whose: Whose
+    decision: Decision,
+    diff: str,
+    used: Sequence[str],
+    policy: str,
+    at: datetime,
+    whose: Whose,
+    demanded: Demanded,
 ) -> Claim:
     """Return what the gate attests, as a SLSA verification summary.
 
@@ -119,6 +133,7 @@ def decision_claim(
         policy: SHA-256 of the gate's policy; empty when there is no file.
         at: when it was decided.
         whose: the attempt.
+        demanded: what had to be there.
     """
     change = decision.change
     return change_subjects(change.head, change.tree, diff), {
@@ -134,6 +149,7 @@ def decision_claim(
         "verifiedLevels": [],
         "slsaVersion": "1.0",
         "reasons": list(decision.reasons),
+        "demanded": demanded.model_dump(mode="json"),
         **whose.model_dump(),
     }
 

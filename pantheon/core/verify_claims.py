@@ -6,16 +6,16 @@ Invariant: nothing is allowed on the word of a record alone: a decision needs th
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pantheon.core.attestations import SignedVerdict, against_signatures, parse_review
+from pantheon.core.attestations import SignedVerdict, parse_review
 from pantheon.core.delegation import Delegation, read_delegation, reviewer_role
 from pantheon.core.errors import VerificationError
-from pantheon.core.gate import Change
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
     CONTAINMENT_PREDICATE,
     DECISION_PREDICATE,
     DELEGATION_PREDICATE,
+    MERGE_PREDICATE,
     NIGHT_PREDICATE,
     RECOVERY_PREDICATE,
     REVIEW_PREDICATE,
@@ -24,6 +24,7 @@ from pantheon.core.statement import (
 )
 from pantheon.core.verify import Faults, Flaw, read_text
 from pantheon.core.verify_contained import ContainmentWatch
+from pantheon.core.verify_landing import against_decision, against_merge, change_of, read_merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,12 @@ class NightClaims:
         self._tree = tree
         self._faults = faults
         self._verdicts: dict[str, list[SignedVerdict]] = {}
-        self._passed: dict[str, set[str]] = {}
-        """Commit -> digests of the diffs that its checks passed."""
+        self._passed: dict[tuple[str, str], set[str]] = {}
+        """Commit and digest of its diff -> names of the checks that it has passed."""
+        self._allowed: dict[str, tuple[str, frozenset[str]]] = {}
+        """Commit that a decision allowed -> its tree, and the checks that it had passed."""
+        self.landing: dict[str, str] = {}
+        """Commit that was to land on the night's branch -> its tree."""
         self._evidence: set[str] = set()
         """Digests of the lines that a decision may name."""
 
@@ -108,6 +113,7 @@ class NightClaims:
             RECOVERY_PREDICATE: self._read_recovery,
             NIGHT_PREDICATE: self._read_night,
             CONTAINMENT_PREDICATE: self._read_containment,
+            MERGE_PREDICATE: self._read_merge,
         }
         if (reader := readers.get(kind)) is None:
             return
@@ -169,32 +175,33 @@ class NightClaims:
         earlier.append(SignedVerdict(review=review, key=(key or b"").hex()))
 
     def _read_checks(self, record: Record) -> None:
-        if record.statement.predicate.get("result") == "PASSED":
-            commit, _, diff = _change(record.statement)
-            self._passed.setdefault(commit, set()).add(diff)
+        said = record.statement.predicate
+        if said.get("result") == "PASSED" and isinstance(names := said.get("passedTests"), list):
+            commit, _, diff = change_of(record.statement)
+            self._passed.setdefault((commit, diff), set()).update(map(read_text, names))
 
     def _read_decision(self, record: Record) -> None:
         said = record.statement.predicate
         if said.get("verificationResult") != "PASSED":
             return
-        commit, tree, diff = _change(record.statement)
-        verdicts = self._verdicts.get(commit, [])
-        reviewers = sorted({one.review.reviewer for one in verdicts})
-        reasons: list[str] = []
-        if len(reviewers) < 2:
-            reasons.append(f"{len(reviewers)} of two reviewers have given a verdict")
-        if verdicts:
-            change = Change(base=verdicts[0].review.base, head=commit, tree=tree)
-            reasons += against_signatures(
-                change, night=self.night, diff=diff, reviewers=reviewers, verdicts=verdicts
-            )
-        if diff not in self._passed.get(commit, ()):
-            reasons.append("no checks have passed it")
-        named = said.get("inputAttestations")
-        used = [_input_digest(one) for one in named] if isinstance(named, list) else []
-        if not used or any(one not in self._evidence for one in used):
-            reasons.append("it names evidence that is not in the ledger before it")
+        commit, tree, diff = change_of(record.statement)
+        passed = self._passed.get((commit, diff), set())
+        reasons = against_decision(
+            record.statement,
+            night=self.night,
+            verdicts=self._verdicts.get(commit, []),
+            passed=passed,
+            evidence=self._evidence,
+        )
         if reasons:
+            self._faults.add(Flaw.UNSUPPORTED_DECISION, record.where, "; ".join(reasons))
+        else:
+            self._allowed[commit] = (tree, frozenset(passed))
+
+    def _read_merge(self, record: Record) -> None:
+        merge = read_merge(record.statement)
+        self.landing[merge.commit] = merge.merged
+        if reasons := against_merge(merge, self._allowed):
             self._faults.add(Flaw.UNSUPPORTED_DECISION, record.where, "; ".join(reasons))
 
     def _read_recovery(self, record: Record) -> None:
@@ -218,15 +225,3 @@ class NightClaims:
 def attempt_folder(task: str, node: str, attempt: int) -> str:
     """Return the folder of an attempt, relative to the night's."""
     return f"{task.replace('/', '-')}/{node}/{attempt:03}"
-
-
-def _change(statement: Statement) -> tuple[str, str, str]:
-    """Return commit, tree and digest of the diff that a statement is about."""
-    named = {one.name: one.digest for one in statement.subject}
-    commit, diff = named.get("change", {}), named.get("diff.patch", {})
-    return commit.get("gitCommit", ""), commit.get("gitTree", ""), diff.get("sha256", "")
-
-
-def _input_digest(value: object) -> str:
-    digest = value.get("digest") if isinstance(value, Mapping) else None
-    return read_text(digest.get("sha256")) if isinstance(digest, Mapping) else ""

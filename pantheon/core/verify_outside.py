@@ -63,6 +63,9 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
     behind = commits[places[0] + 1 :] if places else commits
     if (head and not places) or any(one.id not in undone for one in behind):
         audit.faults.add(Flaw.WRONG_COMMIT, branch, f"it does not end with {head or 'its base'}")
+    for one in commits:
+        if not one.undoes and (problem := _against_landing(one, audit.claims.landing)):
+            audit.faults.add(Flaw.WRONG_COMMIT, one.id, problem)
     for commit, night, point in (one[:3] for one in commits if not one.undoes):
         if commit not in audit.claims.commits or night != audit.night:
             audit.faults.add(Flaw.WRONG_COMMIT, commit, "no attempt of this night attests it")
@@ -73,6 +76,15 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
             )
         elif audit.tree.root(int(size)).hex() != root:
             audit.faults.add(Flaw.ALTERED, commit, f"it names another root of the first {size} records")
+
+
+def _against_landing(one: LandedCommit, landing: Mapping[str, str]) -> str:
+    """Return why a commit is not what the gatekeeper attested that it would land; empty when it is."""
+    if one.id not in landing:
+        return "no merge in the ledger lands it"
+    if one.tree != landing[one.id]:
+        return f"its tree is {one.tree[:40] or 'unknown'}, the one that was attested to land is {landing[one.id][:40]}"
+    return ""
 
 
 def _check_undone(audit: LedgerAudit, commits: Sequence[LandedCommit]) -> set[str]:

@@ -43,12 +43,12 @@ class Gatekeeper:
         weighed = await weigh_evidence(self.services, context, change, rules.reviewers)
         objections = (*weighed.reasons, *against_tests(context, change))
         decision = decide(change, _read_report(context), self._read_reviews(context), rules, objections)
-        await attest_decision(self.services, context, decision, weighed)
+        await attest_decision(self.services, context, decision, weighed, rules)
         await evidence.log(decision.explanation)
         output = decision.model_dump(mode="json")
         if decision.decision == "allow":
             return succeeded(context.input_commit, output)
-        return failed("; ".join(decision.reasons), output)
+        return failed(decision.cause, output)
 
     async def merge(self, context: NodeContext, evidence: Evidence) -> NodeResult:
         """Land an allowed change on the night's branch, once.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pantheon.core.attestations import (
+    Demanded,
     SignedVerdict,
     Whose,
     against_signatures,
@@ -22,7 +23,7 @@ from pantheon.core.canonical import digest_bytes
 from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.delegation import reviewer_role
 from pantheon.core.errors import SignatureError
-from pantheon.core.gate import Change, CheckReport, Decision
+from pantheon.core.gate import Change, CheckReport, Decision, Rules
 from pantheon.core.merge_queue import Merge
 from pantheon.core.policy import GATE_FILE
 from pantheon.core.records import AttemptOutcome, AttemptRecord, NightRecord
@@ -99,12 +100,17 @@ async def weigh_evidence(
 
 
 async def attest_decision(
-    services: Services, context: NodeContext, decision: Decision, weighed: Weighed
+    services: Services, context: NodeContext, decision: Decision, weighed: Weighed, rules: Rules
 ) -> None:
-    """Enter the gate's decision with the digests of what it weighed. Raises as ``NightLedger.state``."""
+    """Enter the gate's decision with the digests of what it weighed and the names of what it demanded.
+
+    Raises as ``NightLedger.state``.
+    """
+    tests = ("tests",) if any(node.gate == "test" for node in context.flow.node) else ()
+    demanded = Demanded(checks=tuple(dict.fromkeys((*rules.checks, *tests))), reviewers=rules.reviewers)
     policy = services.content.digests.get("policies", {}).get(GATE_FILE, "")
     at = services.clock.now()
-    claim = decision_claim(decision, weighed.diff, weighed.used, policy, at, whose(context))
+    claim = decision_claim(decision, weighed.diff, weighed.used, policy, at, whose(context), demanded)
     await services.ledger.state(DECISION_PREDICATE, *claim)
 
 
