@@ -81,6 +81,8 @@ class Overview(Frozen):
     pending: tuple[PendingBatch, ...]
     held_tasks: int = 0
     """Tasks that wait and that an operator holds."""
+    unread: tuple[str, ...] = ()
+    """Signed batches in the queue's folder that the store does not know; the next night verifies and takes them."""
     night: NightOverview | None = None
     """The newest night, running or closed."""
     holder: str | None = None

@@ -1,5 +1,6 @@
 """The night's half of the wiring: builds the services of a night from a project, and takes them down again."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,6 +31,7 @@ from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.logs import configure_logs
 from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
+from pantheon.shell.repository_checks import refuse_repository
 from pantheon.shell.sandbox_wiring import open_sandbox
 from pantheon.shell.signer_wiring import open_signer
 from pantheon.shell.wiring import connect_endpoint, load_content
@@ -63,7 +65,8 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         say: told what takes time.
 
     Raises:
-        PreflightError: the model is missing, or a server does not answer.
+        PreflightError: the repository is another user's, read-only or without its state; the model is missing, or a
+            server does not answer.
         ConfigError, LocalityError, FlowError: the content is wrong.
         GitError, StoreError, SignatureError: the repository, the store or the key cannot be used; another night
             is running.
@@ -71,6 +74,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
     configure_logs()
     clock = SystemClock()
     content = load_content(project)
+    await asyncio.to_thread(refuse_repository, project)
     tools = Registry(NOTE_TOOLS)
     check_references(content, tools, project.config.night.slots)
     async with AsyncExitStack() as stack:

@@ -10,6 +10,7 @@ from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
 from pantheon.shell.queue_wiring import find_claims, pins_in_force
+from pantheon.shell.repository_checks import repository_problems
 
 MIB = 1024 * 1024
 DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
@@ -47,6 +48,8 @@ async def _repository(project: Project) -> Finding:
     head = await asyncio.to_thread(wiring.listing.head_commit, root)
     if head is None:
         return Finding("repository", Grade.FAIL, f"{root} has no commit", "Commit something first.")
+    for why, mend in await asyncio.to_thread(lambda: tuple(repository_problems(project))):
+        return Finding("repository", Grade.FAIL, why, mend)
     return Finding("repository", Grade.OK, f"{root} at {head[:12]}")
 
 

@@ -70,8 +70,8 @@ def lay_out_repository(
     """Lay out the repository around ``start``; returns its top folder and what became of each file.
 
     Raises:
-        GitError: ``start`` is in no repository.
-        ConfigError: the existing configuration is wrong, or something is in the way.
+        ConfigError: ``start`` is in no repository or in a bare one, the existing configuration is wrong, or something
+            is in the way.
     """
     from pantheon.adapters.layout import lay_out, make_folders
 

@@ -90,7 +90,7 @@ def test_from_a_subfolder_lays_out_at_the_top(repo: Path) -> None:
 
 def test_needs_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Outside of git nothing is laid out."""
-    assert run(["-C", str(tmp_path), "init"]) == 4
+    assert run(["-C", str(tmp_path), "init"]) == 2
     assert "git" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

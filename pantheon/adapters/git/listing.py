@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pantheon.adapters.git.command import find_git, git_environment
-from pantheon.core.errors import GitError
+from pantheon.core.errors import ConfigError, GitError
 
 TIMEOUT_S = 60
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
@@ -32,13 +32,26 @@ def find_work_tree(start: Path) -> Path:
     """Return the top folder of the work tree around ``start``.
 
     Raises:
-        GitError: ``start`` is in no work tree.
+        ConfigError: ``start`` is in no work tree, or in a bare repository.
     """
     here = start.resolve()
     for folder in (here, *here.parents):
         if (folder / ".git").exists():
             return folder
-    raise GitError(f"{here} is not in a git repository", hint=f"Make one with: git -C {here} init")
+        if (
+            folder.name != ".git"
+            and (folder / "HEAD").is_file()
+            and (folder / "objects").is_dir()
+            and (folder / "refs").is_dir()
+        ):
+            raise ConfigError(
+                f"{folder} is a bare repository: there are no files to work on in it",
+                hint=f"Work in a clone of it: git clone {folder} DIR && cd DIR",
+            )
+    raise ConfigError(
+        f"{here} is not in a git repository",
+        hint=f"Go to one, name one (pantheon -C DIR ...), or make one: git -C {here} init",
+    )
 
 
 def find_git_folder(root: Path) -> Path:

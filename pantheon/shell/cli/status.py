@@ -1,5 +1,6 @@
 """``pantheon status``: what is queued, what runs, how the last night ended."""
 
+import asyncio
 from collections.abc import Mapping
 
 import click
@@ -14,6 +15,7 @@ from pantheon.ports.store import Store
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
 from pantheon.shell.config import Project
+from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import find_night_holder, load_policies, look_into_store
 
 SHOWN_RUNNING = 10
@@ -36,15 +38,19 @@ def command(session: Session, as_json: bool) -> None:
 async def read_overview(project: Project) -> Overview:
     """Read the store. Raises ``StoreError``, and ``ConfigError`` for a wrong policy."""
     slo = load_policies(project).slo
+    names = await asyncio.to_thread(project_queue(project).names)
     async with look_into_store(project) as store:
         if store is None:
-            return Overview(pending_tasks=0, pending=(), night=None)
+            return Overview(pending_tasks=0, pending=(), unread=names)
         nights = await store.nights()
         last = nights[-1] if nights else None
         counts = await store.counts("" if last is None else last.id)
+        batches = await store.batches()
+        known = {batch.name for batch in batches}
         return Overview(
             pending_tasks=counts.pending,
-            pending=summarise_pending(await store.batches(), counts),
+            pending=summarise_pending(batches, counts),
+            unread=tuple(name for name in names if name not in known),
             held_tasks=counts.held,
             night=None if last is None else await _read_night(store, last, counts, slo),
             holder=await find_night_holder(project),
@@ -68,9 +74,16 @@ def _tell(overview: Overview) -> None:
     if overview.pending:
         emit(f"{overview.pending_tasks} tasks wait for a night:")
         emit_rows(("batch", "tasks", "label"), [(b.name, b.tasks, b.label) for b in overview.pending])
-    else:
+    elif not overview.unread:
         emit("Nothing waits for a night.")
         say("Queue something with: pantheon enqueue FILE")
+    if overview.unread:
+        count = len(overview.unread)
+        names = ", ".join(overview.unread[:SHOWN_RUNNING]) + (", ..." if count > SHOWN_RUNNING else "")
+        emit(f"{count} signed batch{'es' if count > 1 else ''} that the store does not know: {names}")
+        say(
+            "The next night verifies them and takes them as new, worked before or not: docs/queue.md says more."
+        )
     if overview.held_tasks:
         emit(f"{overview.held_tasks} tasks are held; pantheon release lets them go.")
     if overview.night is None:

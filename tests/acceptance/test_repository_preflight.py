@@ -1,0 +1,99 @@
+"""Repositories that a night must not work in: lost state, another user's, read-only, bare, none at all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pantheon.core.errors import PreflightError
+from pantheon.shell.config import load_project
+from pantheon.shell.repository_checks import refuse_repository, repository_problems
+from pantheon.testing.user_repository import make_repository
+
+PANTHEON = (sys.executable, "-m", "pantheon")
+TASK = '{"id":"a","kind":"docops","goal":"Give the note a title","targets":["docs/a.md"]}\n'
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = make_repository(tmp_path / "user", {"docs/a.md": b"text\n"})
+    assert call(made, "init").returncode == 0
+    return made
+
+
+def variables(root: Path) -> Mapping[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
+
+
+def call(
+    folder: Path, *words: str, before: tuple[str, ...] = (), text: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*before, *PANTHEON, *words], cwd=folder, env=variables(folder), input=text, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_a_night_whose_state_is_gone_says_so(root: Path) -> None:
+    """What happened, what it means for the batches, and both ways on; ``status`` names the batches that wait."""
+    assert list(repository_problems(load_project(root))) == [], "the control"
+    batch = json.loads(call(root, "enqueue", "-", "--json", text=TASK).stdout)["batch"]
+    shutil.rmtree(root / ".pantheon")
+    done = call(root, "night")
+    assert done.returncode == 3
+    assert ".pantheon is gone, and with it what earlier nights did with the 1 batch in queue/" in done.stderr
+    assert "init" in done.stderr and "backup" in done.stderr
+    assert not (root / ".pantheon").exists()
+    status = call(root, "status")
+    assert status.returncode == 0
+    assert batch in status.stdout and "Nothing waits" not in status.stdout
+    assert json.loads(call(root, "status", "--json").stdout)["unread"] == [batch]
+    assert call(root, "init").returncode == 0
+    assert list(repository_problems(load_project(root))) == []
+
+
+def test_root_in_another_users_repository_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner is named, and the command that runs the night as him; in one's own nothing is wrong (the control)."""
+    project = load_project(root)
+    refuse_repository(project)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if os.getuid() == 0:
+        os.chown(root / ".git", 60_324, 60_324)
+    with pytest.raises(PreflightError, match=r"belongs to .* and root would leave") as caught:
+        refuse_repository(project)
+    assert "sudo -u" in caught.value.hint
+
+
+def test_a_git_folder_that_cannot_be_written_is_refused_first(root: Path) -> None:
+    """Before a model is looked for: the folder and what to do; nothing was started."""
+    lock = 'mount --bind .git .git && mount -o remount,ro,bind .git && exec "$@"'
+    done = call(root, "night", before=("unshare", "-rm", "sh", "-c", lock, "sh"))
+    assert done.returncode == 3
+    assert f"git's folder cannot be written, so no branch could be made: {root}/.git" in done.stderr
+    assert {path.name for path in (root / ".pantheon").iterdir()} == {".gitignore"}
+
+
+def test_init_outside_a_repository_is_the_callers_to_mend(tmp_path: Path) -> None:
+    """Exit code 2; in a bare repository nobody is told to make one there."""
+    (tmp_path / "plain").mkdir()
+    plain = call(tmp_path / "plain", "init")
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert "not in a git repository" in plain.stderr and "git -C" in plain.stderr
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare.git")], check=True)
+    for place in (tmp_path / "bare.git", tmp_path / "bare.git" / "refs"):
+        bare = call(place, "init")
+        assert bare.returncode == 2
+        assert "is a bare repository" in bare.stderr and "git clone" in bare.stderr
+        assert "git -C" not in bare.stderr
+
+
+def test_gits_own_folder_belongs_to_its_work_tree(root: Path) -> None:
+    """Started inside ``.git``, the repository around it is meant."""
+    done = call(root / ".git", "init")
+    assert done.returncode == 0
+    assert not (root / ".git" / "agents").exists()
