@@ -2,6 +2,7 @@
 
 Invariants, each counted by ``Findings``:
 - every task has exactly one outcome, and no attempt is left running;
+- each reviewer was measured with its canaries, and no canary is there twice;
 - each accepted task is on the night's branch exactly once, and nothing else is;
 - the artifacts of every settled attempt are those that its signed attestation names, byte for byte;
 - the night's ledger verifies, with its artifacts, its checkpoint, the witness and the branch;
@@ -29,6 +30,8 @@ from pantheon.adapters.keys import read_public_key
 from pantheon.adapters.night_verifier import verify_night
 from pantheon.adapters.store import open_store
 from pantheon.adapters.witness_file import read_witness
+from pantheon.core.canaries import judge_standing
+from pantheon.core.canary_record import read_canary
 from pantheon.core.delegation import NIGHT_ROLE
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import PantheonError
@@ -36,10 +39,11 @@ from pantheon.core.ledger_index import LedgerIndex
 from pantheon.core.operation import TASK_TRAILER
 from pantheon.core.records import AttemptRecord, EventRecord, NightState, TaskOutcome
 from pantheon.core.statement import parse_statement
-from pantheon.testing.chaos_night import BRANCH, NIGHT, ChaosNight
+from pantheon.testing.chaos_night import BRANCH, CANARIES, NIGHT, ChaosNight
 from pantheon.testing.user_repository import git
 
 ATTESTATION = "attestation.json"
+REVIEWERS = ("review.peerA", "review.peerB")
 MOST_EVENTS = 1_000_000
 _OURS = ("objects/", "refs/heads/pantheon", "logs/refs/heads/pantheon")
 """Of the user's git directory: what a night may write."""
@@ -73,6 +77,8 @@ class Findings:
 
     lost: tuple[str, ...]
     """Tasks without exactly one outcome, attempts left running."""
+    unmeasured: tuple[str, ...]
+    """Reviewers without their canaries, and canaries that are in the ledger twice."""
     repeated: tuple[str, ...]
     """Merges that are not on the branch exactly once."""
     torn: tuple[str, ...]
@@ -93,7 +99,7 @@ class Findings:
     def problems(self) -> tuple[str, ...]:
         """Everything that must not be."""
         return (
-            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.unverifiable,
+            *self.lost, *self.unmeasured, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.unverifiable,
         )  # fmt: skip
 
 
@@ -150,6 +156,7 @@ async def check_night(night: ChaosNight, before: Mapping[str, str]) -> Findings:
     accepted = [key for key, outcome in tasks.items() if outcome == "accepted"]
     return Findings(
         lost=tuple(_lost(night, tasks, attempts, events, closed=closed)),
+        unmeasured=tuple(_canaries(night)),
         repeated=tuple(_repeated(night, accepted)),
         torn=tuple(_torn(night, attempts)),
         unfenced=tuple(_unfenced(attempts, events)),
@@ -228,12 +235,29 @@ def _unverifiable(night: ChaosNight) -> Iterator[str]:
         yield f"{one.flaw}: {one.where}: {one.what}"
 
 
+def _canaries(night: ChaosNight) -> Iterator[str]:
+    index = _ledger(night)
+    found = [read_canary(line, index.delegations) for line in index.canaries]
+    for name, count in Counter((one.reviewer, one.task, one.number) for one in found).items():
+        if count != 1:
+            yield f"canary {name} is there {count} times"
+    for reviewer in REVIEWERS:
+        standing = judge_standing(CANARIES, reviewer, found)
+        if standing.short or standing.accepted:
+            yield f"{reviewer} was measured with {standing.measured} canaries and passed {standing.accepted}"
+
+
 def _night_keys(night: ChaosNight) -> list[bytes]:
     """Return the keys that the user has delegated, one for each process that ran the night."""
+    found = [one.key(NIGHT_ROLE) for one in _ledger(night).delegations]
+    return [key for key in found if key is not None]
+
+
+def _ledger(night: ChaosNight) -> LedgerIndex:
     index = LedgerIndex(NIGHT, read_public_key(night.own / "keys" / "night.pub.pem"))
     for line in (night.own / "artifacts" / NIGHT / "ledger.jsonl").read_bytes().splitlines():
         index.take(line)
-    return [key for one in index.delegations if (key := one.key(NIGHT_ROLE)) is not None]
+    return index
 
 
 def _unfenced(attempts: Sequence[Row], events: Sequence[EventRecord]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pantheon.adapters.artifacts import ArtifactFolder, FolderSink
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.ledger_file import AppendedFile, LedgerFolder
 from pantheon.adapters.store import hold_night
+from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.records import NightState
 from pantheon.engine.night import NightSummary
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
@@ -23,6 +24,8 @@ from pantheon.testing.user_repository import make_repository
 NIGHT = "n1"
 BRANCH = f"pantheon/night-{NIGHT}"
 MOST_NOTES = 4
+CANARIES = CanaryPolicy(rate=0, minimum=1)
+"""One for each reviewer: it dies and comes back like everything else."""
 _NOTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "queues",
@@ -116,7 +119,8 @@ class ChaosNight:
         """
         await asyncio.to_thread(self.database.parent.mkdir, parents=True, exist_ok=True)
         script = NoteScript({word: known for word, _, known in _NOTES})
-        async with hold_night(self.database, SystemClock()), opened(self.root, self.own, script) as bench:
+        planted = opened(self.root, self.own, script, canaries=CANARIES)
+        async with hold_night(self.database, SystemClock()), planted as bench:
             known = {one.id: one.state for one in await bench.store.nights()}
             if known.get(NIGHT) is NightState.CLOSED:
                 return None

@@ -19,6 +19,7 @@ from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.store import open_store
 from pantheon.adapters.witness_file import WitnessFile
 from pantheon.core.agent import load_agent
+from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.flow import load_flow
 from pantheon.core.notes.textcheck import normalise_tags
@@ -39,6 +40,7 @@ from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
 BATCH = "b" * 12
+NO_CANARIES = CanaryPolicy(rate=0, minimum=0)
 
 
 @dataclass
@@ -155,9 +157,20 @@ class Bench:
 
 @asynccontextmanager
 async def opened(
-    root: Path, tmp_path: Path, script: Callable[[Mapping[str, Any]], Reply]
+    root: Path,
+    tmp_path: Path,
+    script: Callable[[Mapping[str, Any]], Reply],
+    *,
+    canaries: CanaryPolicy = NO_CANARIES,
 ) -> AsyncIterator[Bench]:
-    """Open a repository for nights with a scripted model."""
+    """Open a repository for nights with a scripted model.
+
+    Args:
+        root: the user's repository.
+        tmp_path: where everything of Pantheon's goes.
+        script: what the model says.
+        canaries: what is planted among the reviews; by default nothing, for it makes a small night three times as long.
+    """
     await asyncio.to_thread(tmp_path.mkdir, exist_ok=True)
     clock, top = SystemClock(), shipped_content()
     socket = tmp_path / "m.sock"
@@ -178,7 +191,7 @@ async def opened(
             content=Content(
                 agents=agents,
                 flows={flow.name: flow for flow in loaded},
-                gate_policy=GatePolicy(),
+                gate_policy=GatePolicy(canaries=canaries),
                 night_policy=NightPolicy(),
                 digests={"agents": {name: digest_bytes(b"") for name in agents}},
             ),

@@ -31,13 +31,15 @@ def test_random_kills_break_nothing() -> None:
 def findings(**more: object) -> Findings:
     return Findings(
         **{
-            "lost": (), "repeated": (), "torn": (), "unfenced": (), "touched": (), "unverifiable": (),
+            "lost": (), "unmeasured": (), "repeated": (), "torn": (), "unfenced": (), "touched": (), "unverifiable": (),
             "reruns": frozenset({("t#n", 1)}), "outcomes": {"accepted": 2}, "tree": "aa", **more,
         }  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["lost", "repeated", "torn", "unfenced", "touched", "unverifiable"])
+@pytest.mark.parametrize(
+    "kind", ["lost", "unmeasured", "repeated", "torn", "unfenced", "touched", "unverifiable"]
+)
 def test_every_kind_of_damage_is_counted(kind: str) -> None:
     """One finding of any kind is a problem, told with the number of its night."""
     tally = Tally()

@@ -38,15 +38,15 @@ PEERS = ("review.peerA", "review.peerB")
 class Approver(NoteScript):
     """A model that prefers whatever is proposed, right or wrong, in both orders."""
 
-    only: str = ""
-    """What the first turn must hold to be answered so; any when empty."""
+    honest: str = "\0"
+    """What a question holds that is answered for what fits."""
     seen: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def __call__(self, body: Mapping[str, Any]) -> Reply:
         turn = str(body["messages"][-1]["content"])
         question = turn.rpartition("</note>")[2]
         opening = json.dumps(body["messages"][:-1])
-        if "\nA: " not in question or self.only not in opening:
+        if "\nA: " not in question or self.honest in question.partition("\nA: ")[0]:
             return super().__call__(body)
         rest = question.partition("\nA: ")[2]
         first, _, second = rest.partition("\nB: ")
@@ -92,7 +92,7 @@ def in_ledger(tmp_path: Path, night: str = "n1") -> list[Mapping[str, Any]]:
 
 async def test_reviewers_that_see_something_pass_no_canary(root: Path, tmp_path: Path) -> None:
     """Each reviewer meets the minimum, passes none, and the real changes land."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
         summary = await bench.night(sorted(FILES))
         assert summary.outcomes == {"accepted": 3}, [task.cause for task in summary.tasks]
         results = await canaries_of(bench)
@@ -104,11 +104,11 @@ async def test_reviewers_that_see_something_pass_no_canary(root: Path, tmp_path:
     assert titles.count("docops: ") == 3
 
 
-@pytest.mark.parametrize("only", ["", "careful archivist"])
-async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Path, only: str) -> None:
-    """One reviewer that always approves is caught at once, and what it passed waits for a person."""
-    script = Approver(PROPOSALS, only=only)
-    async with opened(root, tmp_path, script) as bench:
+@pytest.mark.parametrize("honest", ["\0", "tags"])
+async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Path, honest: str) -> None:
+    """One reviewer that always approves is caught at once, also beside one that sees tags, and nothing lands."""
+    script = Approver(PROPOSALS, honest=honest)
+    async with opened(root, tmp_path, script, canaries=CanaryPolicy()) as bench:
         with_policy(bench, CanaryPolicy(rate=0, minimum=0))
         control = await bench.night(sorted(FILES), night="n0")
         assert control.outcomes == {"accepted": 3}, "the control: without canaries it all lands"
@@ -118,13 +118,13 @@ async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Pa
         assert all("review.peerA: disqualified: it passed" in task.cause for task in summary.tasks)
         results = await canaries_of(bench)
     assert judge_standing(CanaryPolicy(), "review.peerA", results).disqualified
-    assert judge_standing(CanaryPolicy(), "review.peerB", results).disqualified is not bool(only)
+    assert judge_standing(CanaryPolicy(), "review.peerB", results).disqualified is (honest != "tags")
     assert "n1" not in git(root, "branch", "--list", "pantheon/*")
 
 
 async def test_a_canary_looks_like_work(root: Path, tmp_path: Path) -> None:
     """Nothing that the model is shown tells a canary from a real change: same words, same shape, same note."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
         await bench.night(sorted(FILES)[:1])
         requests = [json.dumps(one) for one in bench.server.requests]
     assert not any("canar" in one.lower() for one in requests)
@@ -164,7 +164,7 @@ async def test_a_server_error_is_no_rejection(root: Path, tmp_path: Path) -> Non
             return Answer(400, b'{"error": {"message": "broken"}}')
         return script(body)
 
-    async with opened(root, tmp_path, broken) as bench:
+    async with opened(root, tmp_path, broken, canaries=CanaryPolicy()) as bench:
         summary = await bench.night(sorted(FILES))
         results = await canaries_of(bench)
     for peer in PEERS:
@@ -180,7 +180,7 @@ async def test_without_material_the_gate_stays_shut(
 ) -> None:
     """Where no known-bad change can be made the minimum cannot be met: the records say so and nothing lands."""
     monkeypatch.setattr("pantheon.engine.canaries.make_canary", lambda *_, **__: None)
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
         summary = await bench.night(sorted(FILES)[:1])
         results = await canaries_of(bench)
     assert summary.outcomes == {"denied": 1}
@@ -190,7 +190,7 @@ async def test_without_material_the_gate_stays_shut(
 
 async def test_a_resumed_night_neither_repeats_nor_loses_canaries(root: Path, tmp_path: Path) -> None:
     """Stopped in the middle and run again, each canary is there once and each reviewer has its minimum."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
 
         def watch(step: Any) -> None:
             if step.node.startswith("review.") and step.event == "succeeded":
@@ -203,7 +203,7 @@ async def test_a_resumed_night_neither_repeats_nor_loses_canaries(root: Path, tm
         assert before
         bench.watch = lambda _: None
         bench.stopping.clear()
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
         summary = await bench.night(sorted(FILES))
         assert summary.outcomes == {"accepted": 3}, [task.cause for task in summary.tasks]
         results = await canaries_of(bench)
@@ -233,7 +233,7 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
     policy, batch = CanaryPolicy(rate=0, minimum=1), "b" * 12
     night = late_night(policy, batch)
     chain = {"2026.01.02": ["2026.01.01"], "2026.01.03": ["2026.01.02"]}
-    async with opened(root, tmp_path, Approver(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, Approver(PROPOSALS), canaries=CanaryPolicy()) as bench:
         with_policy(bench, policy)
         summary = await bench.night(sorted(FILES), needs=chain, night=night)
         assert summary.outcomes["accepted"] >= 1
@@ -254,7 +254,7 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
 
 async def test_a_good_night_says_how_far_its_reviewers_were_measured(root: Path, tmp_path: Path) -> None:
     """The report has each reviewer's false acceptances with their interval, and nothing else of canaries."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
         await bench.night(sorted(FILES)[:1])
         report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"))
     assert report.sentence == "The one change was accepted."
