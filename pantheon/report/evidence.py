@@ -80,6 +80,7 @@ async def read_attempt(
         stdout=view.excerpt("stdout.log", limits.log_bytes, tail=True),
         stderr=view.excerpt("stderr.log", limits.log_bytes, tail=True),
         diff=diff,
+        conflict=view.excerpt("conflict.patch", limits.diff_bytes),
     )
 
 
@@ -104,6 +105,7 @@ def _portions(limits: Limits) -> Mapping[str, Portion]:
         "stdout.log": Portion(limits.log_bytes, tail=True),
         "stderr.log": Portion(limits.log_bytes, tail=True),
         "diff.patch": Portion(max(limits.diff_bytes, COUNTED_DIFF_BYTES)),
+        "conflict.patch": Portion(limits.diff_bytes),
         "review.json": Portion(limits.json_bytes),
         "metrics.json": Portion(limits.json_bytes),
         "attestation.json": Portion(1),

@@ -173,6 +173,8 @@ class AttemptShown(Frozen):
     stdout: Excerpt | None = None
     stderr: Excerpt | None = None
     diff: DiffShown | None = None
+    conflict: Excerpt | None = None
+    """Of a merge that could not be made: what was wanted, and what stands there now."""
 
 
 class NodeShown(Frozen):

@@ -104,6 +104,17 @@ async def test_torn_artifacts_are_named(played):
         assert part in told
 
 
+async def test_a_conflict_is_shown_and_inert(played):
+    """What a merge that could not be made has left stands in the report, as text."""
+    night = await played.play(1)
+    merge = folder(night, 0, "merge")
+    told = b"# a.md: wanted, changed\n+mine\x1b[2J<script>\n# a.md: now, changed\n+theirs\n"
+    played.evidence.put(merge, "conflict.patch", told)
+    html, _ = both(await played.report())
+    assert "Conflict" in html and "# a.md: now, changed" in html
+    assert "<script>" not in html and "\x1b" not in html
+
+
 async def test_absurd_metrics_are_no_figures(played):
     """Wrong types, negative and endless numbers count as nothing and break nothing."""
     night = await played.play(1)
