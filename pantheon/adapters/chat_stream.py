@@ -28,7 +28,7 @@ class StreamedReply:
         self._tokens: list[TokenAlternatives] = []
         self._finish: str | None = None
         self._model = ""
-        self._usage = Usage()
+        self._usage: Usage | None = None
 
     def feed(self, line: bytes, *, now: float) -> bool:
         """Take one line; True when the answer is complete.
@@ -60,7 +60,8 @@ class StreamedReply:
             text="".join(self._text),
             finish_reason=self._finish,
             model=self._model,
-            usage=self._usage,
+            # A server that counts nothing in streams: each piece is at least one token.
+            usage=self._usage or Usage(completion_tokens=len(self._text)),
             timings=Timings(
                 first_token_s=None if self._first is None else self._first - self._started,
                 total_s=now - self._started,

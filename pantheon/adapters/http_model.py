@@ -14,12 +14,14 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pantheon.adapters.capability_probe import ask_capabilities
 from pantheon.adapters.chat_stream import StreamedReply
 from pantheon.adapters.http_pool import read_piece
 from pantheon.adapters.local_http import local_client
@@ -34,6 +36,7 @@ from pantheon.core.errors import (
     ModelRefusedError,
     ModelTimeoutError,
 )
+from pantheon.core.server_capabilities import ServerCapabilities
 from pantheon.ports.crash_points import CrashPoint, reach
 
 MAX_LINE_BYTES = 1_000_000
@@ -58,11 +61,20 @@ class HttpModelClient:
         uds: path of a Unix socket to connect to instead of the URL's host.
         model: name to ask for; empty lets the server's only model answer.
         max_connections: calls at once; more wait for a connection.
+        constrained: whether the server constrains answers to a schema; without, the schema goes into the prompt.
     """
 
     def __init__(
-        self, name: str, *, base_url: str, uds: str | None = None, model: str = "", max_connections: int = 16
+        self,
+        name: str,
+        *,
+        base_url: str,
+        uds: str | None = None,
+        model: str = "",
+        max_connections: int = 16,
+        constrained: bool = True,
     ) -> None:
+        self.constrained = constrained
         self._name = name
         self._model = model
         self._served: ServedModel | None = None
@@ -125,6 +137,23 @@ class HttpModelClient:
         assert self._served is not None
         return self._served.name
 
+    async def capabilities(self, *, deadline_s: float, asked_at: datetime) -> ServerCapabilities:
+        """Return who the server is and what it can do. Raises as ``model_name`` does."""
+        name = await self.model_name(deadline_s=deadline_s)
+        assert self._served is not None
+        try:
+            async with asyncio.timeout(deadline_s):
+                found = await ask_capabilities(self._http, self._name, self._model)
+        except TimeoutError as error:
+            raise ModelTimeoutError(
+                f"endpoint {self._name} did not say within {deadline_s:.0f} s what it can do"
+            ) from error
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+        return ServerCapabilities(
+            endpoint=self._name, model=name, identity=self._served.digest, found=found, asked_at=asked_at
+        )
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -182,7 +211,9 @@ class HttpModelClient:
         }
         if self._model:
             body["model"] = self._model
-        if request.response_schema is not None:
+        if request.response_schema is not None and not self.constrained:
+            body["messages"][-1]["content"] += _schema_words(request.response_schema)
+        elif request.response_schema is not None:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": dict(request.response_schema)},
@@ -227,6 +258,12 @@ async def _read_some(response: httpx.Response) -> bytes:
     while len(found) <= 4_096 and (piece := await read_piece(response)):
         found += piece
     return found
+
+
+def _schema_words(schema: Mapping[str, Any]) -> str:
+    """Return what stands in the prompt where the server cannot be given a schema."""
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    return f"\n\nAnswer with one JSON object and nothing else. It must fit this JSON Schema:\n{text}"
 
 
 def _is_transient(error: BaseException) -> bool:

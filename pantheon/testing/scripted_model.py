@@ -6,11 +6,13 @@ that is tested against it is tested against a real server too.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pantheon.adapters.capability_probe import PROBE_TEXT
 
 MAX_BODY_BYTES = 10_000_000
 
@@ -62,6 +64,8 @@ class ScriptedServer:
     """Bodies of the chat requests so far."""
     head_lines: list[str] = field(default_factory=list)
     """Request lines and headers of everything that was received."""
+    lacks: set[str] = field(default_factory=set)
+    """Capabilities that it has not when it is probed, by their names."""
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
     """Those that are open, by the task that serves them."""
 
@@ -84,6 +88,10 @@ class ScriptedServer:
                     _send(writer, 200, b"{}")
                 else:
                     value = json.loads(body)
+                    if _is_probe(value):
+                        _answer_probe(writer, value, self.model, self.lacks)
+                        await writer.drain()
+                        continue
                     self.requests.append(value)
                     if not await self._answer(writer, self.script(value)):
                         return
@@ -159,6 +167,36 @@ def _events(reply: Say, model: str) -> list[bytes]:
     }
     events.append({"model": model, "choices": [], "usage": usage})
     return [json.dumps(event).encode() for event in events] + [b"[DONE]"]
+
+
+def _is_probe(body: Mapping[str, Any]) -> bool:
+    return str(body["messages"][0]["content"]).startswith(PROBE_TEXT)
+
+
+def _answer_probe(
+    writer: asyncio.StreamWriter, body: Mapping[str, Any], model: str, lacks: Collection[str]
+) -> None:
+    """Answer a probe of capabilities like a server that has all but the lacking ones."""
+    delta: dict[str, Any] = {"content": "one two"}
+    choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": "stop"}
+    if "response_format" in body and "json_schema" not in lacks:
+        delta["content"] = json.dumps({"probe": "yes"})
+    if "logprobs" in body and "logprobs" not in lacks:
+        top = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.4}]
+        choice["logprobs"] = {"content": [{"token": "A", "logprob": -0.1, "top_logprobs": top}]}
+    if "tools" in body:
+        if "tools" in lacks:
+            _send(writer, 400, b'{"error": {"message": "tools are not supported"}}')
+            return
+        delta["tool_calls"] = [{"index": 0, "function": {"name": "probe", "arguments": "{}"}}]
+    usage: dict[str, Any] = {"prompt_tokens": 9, "completion_tokens": 2}
+    if "cached_tokens" not in lacks:
+        usage["prompt_tokens_details"] = {"cached_tokens": 0}
+    events: list[dict[str, Any]] = [{"model": model, "choices": [choice]}]
+    if "stream_usage" not in lacks:
+        events.append({"model": model, "choices": [], "usage": usage})
+    data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    _send(writer, 200, data + b"data: [DONE]\n\n")
 
 
 async def _read_request(reader: asyncio.StreamReader, heads: list[str]) -> tuple[str, bytes] | None:
