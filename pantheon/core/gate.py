@@ -23,6 +23,9 @@ from pydantic import Field
 from pantheon.core.model import Frozen
 from pantheon.core.review import Review
 
+HELD = "held for a person: "
+"""What the cause of a held change begins with."""
+
 
 class CheckResult(Frozen):
     """One deterministic check of a change."""
@@ -96,6 +99,11 @@ class Decision(Frozen):
     explanation: str
     """One sentence for people."""
     change: Change
+
+    @property
+    def cause(self) -> str:
+        """Why it does not land, as the store keeps it; empty when allowed."""
+        return (HELD if self.decision == "hold" else "") + "; ".join(self.reasons)
 
 
 def decide(

@@ -95,7 +95,8 @@ class NodeExecutor:
         await evidence.sink.put("diff.patch", diff)
         await attest_checks(self.services, context, report, diff)
         output = report.model_dump(mode="json")
-        if report.failures:
+        # What only holds goes on to the reviewers: the person who looks will want to know what they said.
+        if report.denials:
             return failed("; ".join(report.failures), output)
         return succeeded(context.input_commit, output)
 

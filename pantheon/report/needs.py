@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Literal
 
 from pantheon.core.agreement import Agreement, ReviewerRate
+from pantheon.core.gate import HELD
 from pantheon.core.records import AttemptOutcome, TaskOutcome
 from pantheon.report.model import CauseGroup, Need, NightFacts, TaskShown
 
@@ -32,13 +33,15 @@ def rank_needs(
         agreement: pairs of reviewers.
         reviewers: how often each passed a change.
     """
+    held = tuple(_held(tasks))
     disputed = tuple(_disputed(tasks, agreement))
     broken = tuple(_broken(tasks))
-    told = {key for need in (*disputed, *broken) for key in need.tasks}
+    told = {key for need in (*held, *disputed, *broken) for key in need.tasks}
     return (
         *_open_night(night),
         *_gaps(tasks),
         *_merge(night, tasks),
+        *held,
         *disputed,
         *broken,
         *_causes(groups, told),
@@ -104,6 +107,21 @@ def _merge(night: NightFacts, tasks: Sequence[TaskShown]) -> Iterator[Need]:
         f"They are on {night.branch}; nothing of yours was touched.",
         (f"git diff --stat {since}", f"git diff {since}", f"git merge {branch}"),
     )
+
+
+def _held(tasks: Sequence[TaskShown]) -> Iterator[Need]:
+    keys = [task.key for task in tasks if task.outcome == TaskOutcome.DENIED and _is_held(task.cause)]
+    return _about(
+        keys,
+        "today",
+        f"{_many(len(keys), 'change is', 'changes are')} held for you",
+        "Nothing is against what was made, but a person must look before it may land: no night lands it.",
+    )
+
+
+def _is_held(cause: str) -> bool:
+    # Behind the node's name: what stands further on may be from the repository.
+    return cause.partition(": ")[2].startswith(HELD)
 
 
 def _disputed(tasks: Sequence[TaskShown], agreement: Sequence[Agreement]) -> Iterator[Need]:

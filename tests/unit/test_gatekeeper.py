@@ -165,6 +165,24 @@ async def test_checks_and_verdicts_of_their_own_nodes_allow(case: Case) -> None:
     assert made.decision == "allow"
 
 
+async def test_what_the_policy_holds_is_held_and_does_not_land(case: Case) -> None:
+    """Both reviewers passed it; it is not allowed, and says that a person must look."""
+    report = await case.report()
+    place = [one["name"] for one in report["checks"]].index("protected")
+    report["checks"][place] = {"name": "protected", "passed": False, "hold": True, "reason": "a.md: no"}
+    upstream = {
+        "checks": report,
+        "one": await case.review("reviewer.one"),
+        "two": await case.review("reviewer.two"),
+    }
+    gatekeeper = Gatekeeper(case.services)
+    result = await gatekeeper.decide(case.context("gate", upstream), Evidence(case.sink))
+    assert result.outcome is AttemptOutcome.FAILED
+    assert result.cause == "held for a person: protected: a.md: no"
+    landed = await gatekeeper.merge(case.context("merge", {"gate": result.output or {}}), Evidence(case.sink))
+    assert landed.outcome is AttemptOutcome.FAILED and "no decision allows" in landed.cause
+
+
 @pytest.mark.parametrize("forger", ["a.work", "b.look", "one", "nowhere"])
 async def test_a_report_of_any_other_node_is_no_report(forger: str, case: Case) -> None:
     """A worker, a tool, a reviewer or a node that is not in the flow cannot report that the checks passed."""

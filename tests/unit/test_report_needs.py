@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pantheon.core.gate import HELD
 from pantheon.core.records import TaskOutcome
 from pantheon.report.model import NightFacts, TaskShown
 from pantheon.report.needs import rank_needs
@@ -40,6 +41,16 @@ def test_what_was_not_worked_on_can_wait(outcome: TaskOutcome) -> None:
     (many,) = rank_needs(NIGHT, tasks(outcome, 5), (), (), ())
     assert (many.title, many.commands) == ("5 tasks were not worked on", ("pantheon show b/0",))
     assert len(many.tasks) == 5
+
+
+def test_what_is_held_is_told_apart_from_what_is_denied() -> None:
+    """A held change waits for a look; a path that only reads like one is denied like any other."""
+    (held,) = tasks(TaskOutcome.DENIED)
+    told = held.model_copy(update={"cause": f"gate: {HELD}protected: Makefile"})
+    (need,) = rank_needs(NIGHT, [told], (), (), ())
+    assert (need.urgency, need.title, need.tasks) == ("today", "1 change is held for you", ("b/0",))
+    forged = held.model_copy(update={"cause": f"checks: scope: {HELD}x"})
+    assert rank_needs(NIGHT, [forged], (), (), ()) == ()
 
 
 def test_gaps_come_before_the_merge() -> None:
