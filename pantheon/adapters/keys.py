@@ -4,6 +4,7 @@ Invariants:
 - a key file that others can read, that is a link, or that lies inside the repository is refused, and so is a
   folder in which others could exchange it;
 - the file appears whole or not at all, and is never overwritten;
+- no key is made where the public half of another one says that it was lost;
 - beside it stands the public half as PEM, for any other verifier, put right whenever the key is opened.
 
 Blocking on purpose: the key is opened before there is an event loop, or in a thread.
@@ -97,6 +98,7 @@ def open_key(path: Path) -> Ed25519PrivateKey:
     """
     try:
         if not os.path.lexists(path):
+            _refuse_lost(path)
             _create(path)
         _check_folder(path.parent)
         key = _read(path)
@@ -124,6 +126,17 @@ def read_public_key(path: Path) -> bytes:
     if not isinstance(key, Ed25519PublicKey):
         raise SignatureError(f"{path} is not an Ed25519 key")
     return key.public_bytes_raw()
+
+
+def _refuse_lost(path: Path) -> None:
+    """Refuse a new key beside the public half of another: what that one has signed would be nobody's any more."""
+    public = public_pem_path(path)
+    # Looked at after the public half, for another process may make both just now, the private one first.
+    if os.path.lexists(public) and not os.path.lexists(path):
+        raise SignatureError(
+            f"there is no private key at {path}, but the public half of {key_id(read_public_key(public))} beside it",
+            hint=f"Put that key back. If it is lost for good, move {public} away, and a new key is made.",
+        )
 
 
 def _create(path: Path) -> None:

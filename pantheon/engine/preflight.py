@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pantheon.core.batch import BatchClaim, Pins, read_claim
 from pantheon.core.canonical import digest_bytes
-from pantheon.core.dsse import open_envelope, parse_envelope
+from pantheon.core.dsse import key_id, open_envelope, parse_envelope
 from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.core.records import NightRecord, NightState, TaskRecord
 from pantheon.core.statement import parse_statement
@@ -85,7 +85,14 @@ def _verify_all(
 
 
 def _verify_batch(queue: QueueFolder, name: str, trusted: Sequence[bytes]) -> BatchClaim:
-    claim = read_claim(parse_statement(open_envelope(parse_envelope(queue.read_envelope(name)), trusted)))
+    envelope = parse_envelope(queue.read_envelope(name))
+    try:
+        claim = read_claim(parse_statement(open_envelope(envelope, trusted)))
+    except SignatureError as error:
+        claimed, own = envelope.signatures[0].keyid, [key_id(key) for key in trusted]
+        if claimed in own:
+            raise
+        raise SignatureError(f"signed by the key {claimed}; the night's is {' or '.join(own)}") from error
     if claim.name != name:
         raise ValueError(f"the attestation is of batch {claim.name}")
     if not queue.has(name):

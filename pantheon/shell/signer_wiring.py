@@ -89,6 +89,7 @@ async def open_signer(project: Project, user: UserPaths, clock: "Clock") -> Asyn
         finally:
             await signer.aclose()
         return
+    await asyncio.to_thread(_refuse_lost_key, project, user)
     logs = project.state / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     async with signer_child(
@@ -126,6 +127,14 @@ async def open_night_ledger(
         clock=clock,
     ) as ledger:
         yield ledger
+
+
+def _refuse_lost_key(project: Project, user: UserPaths) -> None:
+    from pantheon.engine.custody import refuse_lost_key
+    from pantheon.shell.queue_wiring import project_queue
+
+    if not os.path.lexists(user.signing_key):
+        refuse_lost_key(project_queue(project), str(user.signing_key))
 
 
 def _trusted_keys(user: UserPaths) -> dict[Path, bytes]:

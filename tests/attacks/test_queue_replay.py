@@ -10,7 +10,8 @@ import pytest
 
 from pantheon.adapters.queue_files import FileQueue
 from pantheon.core.batch import Pins
-from pantheon.core.errors import PreflightError, QueueError
+from pantheon.core.errors import PreflightError, QueueError, SignatureError
+from pantheon.engine.custody import refuse_lost_key
 from pantheon.engine.enqueue import EnqueueOutcome, EnqueueRequest, EnqueueServices, run_enqueue
 from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.ports.signer import Signer
@@ -150,8 +151,11 @@ async def test_lines_without_a_signature_are_not_taken(queue: Queue) -> None:
 async def test_a_batch_signed_by_somebody_else_is_refused(queue: Queue) -> None:
     """A sound batch by another key is nobody's here."""
     await queue.enqueue(line("one", NOTE), signer=FakeSigner(9))
-    with pytest.raises(PreflightError, match="altered"):
+    with pytest.raises(PreflightError, match="altered") as refused:
         await queue.prepare()
+    assert f"signed by the key {FakeSigner(9).key_id}" in refused.value.message
+    with pytest.raises(SignatureError, match=FakeSigner(9).key_id):
+        refuse_lost_key(queue.queue, "keys/night")
 
 
 async def test_an_id_given_twice_is_refused_when_it_is_enqueued(queue: Queue) -> None:

@@ -18,10 +18,11 @@ from pantheon.adapters.keys import FileSigner, public_pem_path
 from pantheon.adapters.night_keys import HeldKeys
 from pantheon.adapters.signer_client import SocketSigner
 from pantheon.adapters.signer_server import Admission, SignerServer, listen
-from pantheon.core.dsse import key_id
+from pantheon.core.dsse import PAYLOAD_TYPE, key_id, pae, seal
 from pantheon.core.errors import SignatureError
 from pantheon.shell.config import Project, UserPaths, load_project
 from pantheon.shell.signer_wiring import open_signer
+from pantheon.testing.signing import FakeSigner
 
 pytestmark = pytest.mark.primitive("peercred")
 
@@ -162,3 +163,22 @@ async def test_only_root_this_user_and_the_named_one_may_run_the_service(
         assert await name_of(named, user) == holder.key_id, "the control: bin is user 2"
         with pytest.raises(SignatureError, match="process 77, which listens at"):
             await name_of(project, user)
+
+
+async def test_a_night_makes_no_key_beside_batches_of_another(tmp_path: Path, user: UserPaths) -> None:
+    """The user's key is gone and batches wait: the night names the key that it misses, and makes none."""
+    root = tmp_path / "repository"
+    (root / "queue").mkdir(parents=True)
+    (root / "pantheon.toml").write_text("")
+    project = load_project(root, env={})
+    lost = FakeSigner(9)
+    envelope = seal(b"{}", [(lost.key_id, await lost.sign(pae(PAYLOAD_TYPE, b"{}")))])
+    batch = root / "queue" / f"{'1' * 12}.attestation.json"
+    batch.write_bytes(envelope.to_bytes())
+    with pytest.raises(SignatureError, match=lost.key_id) as refused:
+        await name_of(project, user)
+    assert refused.value.hint
+    assert not user.signing_key.exists()
+    batch.unlink()
+    assert await name_of(project, user), "the control"
+    assert user.signing_key.exists()

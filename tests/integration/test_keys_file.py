@@ -130,3 +130,16 @@ async def test_openssl_verifies_what_was_signed(tmp_path: Path) -> None:
             capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == expected, done.stderr
+
+
+def test_a_lost_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    """Where the public half of another key stands, no new one is made: it says which was lost, and what to do."""
+    path = tmp_path / "keys" / "k"
+    lost = FileSigner.open(path)
+    path.unlink()
+    with pytest.raises(SignatureError) as refused:
+        FileSigner.open(path)
+    assert lost.key_id in refused.value.message
+    assert not path.exists()
+    public_pem_path(path).unlink()
+    assert FileSigner.open(path).key_id != lost.key_id
