@@ -153,7 +153,7 @@ async def _known(services: Services) -> tuple[str, tuple[KnownNote, ...]]:
     own = known_notes(await repository.read_files(head, paths))
     if len(own) >= ENOUGH_NOTES:
         return head, own
-    shipped = {f"{SHIPPED}/{name}": data for name, data in (await asyncio.to_thread(_shipped)).items()}
+    shipped = {f"{SHIPPED}/{name}": data for name, data in (await asyncio.to_thread(shipped_notes)).items()}
     async with repository.work_tree(head) as tree:
         for path, data in shipped.items():
             await asyncio.to_thread(tree.files.write_bytes, path, data)
@@ -161,7 +161,8 @@ async def _known(services: Services) -> tuple[str, tuple[KnownNote, ...]]:
     return start, (*own, *known_notes(shipped))
 
 
-def _shipped() -> Mapping[str, bytes]:
+def shipped_notes() -> Mapping[str, bytes]:
+    """Return the known notes that travel with Pantheon: file name -> content."""
     from importlib.resources import files
 
     folder = files("pantheon.shell").joinpath("content", "known_notes")

@@ -15,7 +15,12 @@ _NUMBER_WORDS = {
     "ten": "10", "eleven": "11", "twelve": "12",
 }  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
-_PAIRS = [(a, b) for a, b in OPPOSITES if " " not in b and b != "cannot"]
+_LOOSE = frozenset(
+    "without before old more first all add adds up on open works small local keep keeps can must is are was"
+    " will".split()
+)
+"""First words of pairs of which a text may well have the one and its note the other."""
+_PAIRS = [(a, b) for a, b in OPPOSITES if a not in _LOOSE]
 _OPPOSITES = [*_PAIRS, *((b, a) for a, b in _PAIRS)]
 
 
