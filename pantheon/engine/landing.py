@@ -108,8 +108,9 @@ class Landing:
         """
         repository, context, change = self.services.repository, request.context, request.change
         request.begin_draft()
-        own = [one.path for one in await repository.changed_paths(change.base, change.head)]
-        moved = [one.path for one in await repository.changed_paths(change.base, tip)]
+        moved, own = await self._changed(change.base, tip), set[str]()
+        if moved:
+            own = await self._changed(change.base, change.head)
         tested = any(node.gate == "test" for node in context.flow.node)
         retest = decide_retest(own, moved, tested=tested)
         operations = await self._operations(change)
@@ -138,6 +139,11 @@ class Landing:
             merged=await repository.tree_of(commit), checks=retest.checks, tests=retest.tests, shared=retest.shared,
         )  # fmt: skip
         return Candidate(request, merge, retest, diff)
+
+    async def _changed(self, base: str, head: str) -> set[str]:
+        if base == head:
+            return set()
+        return {one.path for one in await self.services.repository.changed_paths(base, head)}
 
     async def _operations(self, change: Change) -> tuple[Operation, ...]:
         values = await self.services.repository.trailer_values(change.base, change.head, TRAILER)
@@ -174,11 +180,7 @@ class Landing:
     ) -> None:
         """Hold what would land against what was reviewed: the verdicts are for that, and for nothing else."""
         repository, change = self.services.repository, request.change
-        changed = [
-            *await repository.changed_paths(change.base, change.head),
-            *await repository.changed_paths(tip, made),
-        ]
-        paths = sorted({one.path for one in changed})
+        paths = sorted(await self._changed(change.base, change.head) | await self._changed(tip, made))
         base, head, parent, merged = [
             await repository.read_files(commit, paths) for commit in (change.base, change.head, tip, made)
         ]
