@@ -76,7 +76,7 @@ def _calls(night: Path) -> list[dict[str, Any]]:
 def _print_figures(
     capsys: pytest.CaptureFixture[str], outcomes: dict[str, int], calls: list[dict[str, Any]]
 ) -> None:
-    answered = [call["usage"] for call in calls if call.get("usage")]
+    answered = [call["reply"]["usage"] for call in calls if call["reply"]]
     figures = {
         "outcomes": outcomes,
         "calls": len(calls),
@@ -85,4 +85,4 @@ def _print_figures(
         "completion_tokens": sum(usage["completion_tokens"] for usage in answered),
     }
     with capsys.disabled():
-        print("\n" + json.dumps(figures))
+        sys.stdout.write(f"\n{json.dumps(figures)}\n")
