@@ -307,3 +307,77 @@ async def test_a_branch_that_is_checked_out_is_told_once() -> None:
     with pytest.raises(GitError, match="checked out"):
         await Case(repository).merge()
     assert repository.tries == 1
+
+
+def spoiled(where: str, change: Mapping[str, Any] | None) -> Callable[[dict[str, Any]], None]:
+    """Return what alters one node's output; None takes it away, as an error or a time-out does."""
+
+    def spoil(upstream: dict[str, Any]) -> None:
+        if change is None:
+            del upstream[where]
+        else:
+            upstream[where] = {**upstream[where], **change}
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(spoiled(where, None) for where in ("checks", "one", "two")),
+        *(
+            spoiled(where, {field: "f" * 40})
+            for where in ("checks", "one", "two")
+            for field in ("base", "head", "tree", "merged")
+        ),
+        spoiled("checks", {"checks": []}),
+        spoiled("checks", {"checks": "all passed"}),
+        spoiled("checks", {"checks": [{"name": "scope", "passed": "yes indeed"}]}),
+        spoiled("checks", {"passed": True}),
+        *(
+            spoiled("two", change)
+            for change in (
+                {"verdict": "approve"},
+                {"verdict": None},
+                {"verdict": "fail"},
+                {"verdict": "fail", "margin": 9.0},
+                {"margin": None},
+                {"margin": -0.1},
+                {"margin": float("nan")},
+                {"margin": "large"},
+                {"reasons": ["doubt"]},
+                {"reviewer": "reviewer.one"},
+                {"reviewer": "nobody"},
+                {"decision": "allow"},
+            )
+        ),
+    ],
+)
+async def test_evidence_that_does_not_hold_denies(
+    spoil: Callable[[dict[str, Any]], None], case: Case
+) -> None:
+    """Nothing there, nothing that can be read, of another change, or at odds with itself: never hold, never allow."""
+    upstream = {
+        "checks": await case.report(),
+        "one": await case.review("reviewer.one"),
+        "two": await case.review("reviewer.two"),
+    }
+    assert (await case.decide(upstream)).decision == "allow"
+    spoil(upstream)
+    assert (await case.decide(upstream)).decision == "deny"
+
+
+async def test_a_verdict_on_a_diff_that_was_cut_denies(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signed verdict names the diff that was read; where that is not the whole of it, it is of another change."""
+    upstream = {"checks": await case.report(), "one": await case.review("reviewer.one")}
+    whole = case.repository.diff
+
+    async def cut(base: str, head: str) -> bytes:
+        return (await whole(base, head))[:-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(case.repository, "diff", cut)
+        upstream["two"] = await case.review("reviewer.two")
+    made = await case.decide(upstream)
+    assert made.decision == "deny"
+    assert any("reviewer.two" in reason for reason in made.reasons)
