@@ -5,7 +5,7 @@ who squashes commits keeps the lines and moves them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from pantheon.core.operation import TASK_TRAILER
 
 NIGHT_TRAILER = "Pantheon-Night"
 UNDO_TRAILER = "Pantheon-Undo"
-_LINE = re.compile(r"^(Pantheon-[A-Za-z-]{1,60}): (.*)$", re.M)
+UNDONE_TRAILER = "Pantheon-Undone-Task"
+_LINE = re.compile(r"^[ \t]*(Pantheon-[A-Za-z-]{1,60}): (.*)$", re.M)
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{40,64})\b")
 
 
@@ -47,17 +48,29 @@ class Commit(NamedTuple):
         return (*self.said(UNDO_TRAILER), *_REVERTS.findall(self.message))
 
 
-def standing(commits: Sequence[Commit]) -> tuple[Commit, ...]:
-    """Return a branch's commits without those that were taken back and those that took them back.
+def find_reverts(commits: Sequence[Commit]) -> Mapping[str, str]:
+    """Return commit -> the commit that takes it back; what was taken back itself takes back nothing.
 
     Args:
-        commits: oldest first. What takes back a commit that is not among them, or was taken back already, stands.
+        commits: oldest first.
     """
-    left: dict[str, Commit] = {}
-    for one in commits:
-        back = one.takes_back
-        if len(back) == 1 and back[0] in left:
-            del left[back[0]]
-        else:
-            left[one.id] = one
-    return tuple(left.values())
+    taken: dict[str, str] = {}
+    for one in reversed(commits):
+        if one.id not in taken:
+            for back in one.takes_back:
+                taken.setdefault(back, one.id)
+    return taken
+
+
+def standing(commits: Sequence[Commit]) -> tuple[Commit, ...]:
+    """Return a branch's commits without those that were taken back and those that only took such ones back.
+
+    Args:
+        commits: oldest first. What takes back a commit that is not among them stands.
+    """
+    taken, there = find_reverts(commits), {one.id for one in commits}
+    return tuple(
+        one
+        for one in commits
+        if one.id not in taken and not (one.takes_back and there.issuperset(one.takes_back))
+    )

@@ -3,7 +3,7 @@
 Every method raises ``GitError`` when git refuses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,16 @@ class Branch(NamedTuple):
     name: str
     """Full name: ``refs/heads/main``."""
     commit: str
+
+
+class LeftFile(NamedTuple):
+    """One file as a commit left it."""
+
+    path: str
+    blob: str
+    """Id of its content."""
+    added: int
+    """Lines that the commit brought; 0 for a binary file."""
 
 
 class History(Protocol):
@@ -78,4 +88,24 @@ class History(Protocol):
 
     async def patches(self, base: str, head: str) -> tuple[tuple[str, bytes], ...]:
         """Return (file name, patch) of each commit after ``base`` up to ``head``, oldest first."""
+        ...
+
+    async def left_files(self, base: str, head: str) -> tuple[LeftFile, ...]:
+        """Return every file that differs between two commits and is there in the newer one; a renamed one once."""
+        ...
+
+    async def contents(self, commit: str) -> Mapping[str, str]:
+        """Return path -> id of its content, for every file of a commit."""
+        ...
+
+    async def renames(self, old: str, new: str) -> Mapping[str, str]:
+        """Return old path -> new path of every file that has another name in the newer commit."""
+        ...
+
+    async def lines_left(self, commit: str, until: str, path: str) -> int:
+        """Return how many lines of a file of ``until`` stand as ``commit`` wrote them, white space aside."""
+        ...
+
+    async def find_contents(self, until: str, without: str, wanted: Mapping[str, str]) -> str | None:
+        """Return the first commit after ``without`` up to ``until`` that has all of this: path -> id of its content."""
         ...

@@ -299,6 +299,12 @@ async def the_day_after(user: User, base: str, top: str) -> None:
         assert [one.id for one in await history.commits(f"refs/heads/{NIGHT}", without=(base,))] == [top]
         assert await history.contains(top) == (f"refs/heads/{NIGHT}",)
         assert "a.md" in await history.paths(base, top)
+        assert "a.md" in [one.path for one in await history.left_files(base, top)]
+        assert "a.md" in await history.contents(top)
+        assert await history.renames(base, top) == {}
+        assert await history.lines_left(top, top, "a.md")
+        blob = (await history.contents(top))["a.md"]
+        assert await history.find_contents(top, base, {"a.md": blob}) == top
         made = await history.commit(await history.pick(base, top, base), base, "Picked\n")
         await history.move("pantheon/published", made, old=None, base=base)
         await history.write_bundle(user.state / "x.bundle", [("pantheon/published", made)], base)

@@ -323,6 +323,12 @@ ASKED: dict[str, list[list[str]]] = {
         ["publish", "--to", EVIL],
         ["publish", "--to", "bundle", "--remote", EVIL, "--target", EVIL, "--out", f"x{EVIL}"],
     ],
+    "outcomes": [
+        ["outcomes"],
+        ["outcomes", "--json"],
+        ["outcomes", "--since", EVIL],
+        ["outcomes", "--branch", EVIL],
+    ],
     "undo": [
         ["undo", "note-0000", "--reason", EVIL],
         ["undo", "note-0000", "--reason", EVIL, "--dry-run", "--json"],

@@ -79,3 +79,30 @@ def test_the_record_names_it_and_the_task_stays_accepted(
     changes = [change for group in report["landed"] for change in group["changes"]]
     assert [bool(change["undone"]) for change in changes] == [True, False]
     assert "1 was taken back" in report["sentence"]
+
+
+def test_what_a_real_night_landed_is_followed(morning: Morning, capsys: pytest.CaptureFixture[str]) -> None:
+    """Open, then kept, by the agent that made it and the reviewers that passed it; one taken back is reverted."""
+
+    def outcomes(*more: str) -> Any:
+        capsys.readouterr()
+        assert run(["-C", str(morning.root), "outcomes", "--json", *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [one["fate"] for one in outcomes()["changes"]] == ["open", "open"]
+    undo(morning, capsys, SECOND)
+    morning.git("merge", "-q", "--squash", BRANCH)
+    morning.git("commit", "-q", "-m", "Catalogue (#12)")
+    said = outcomes()
+    assert [one["fate"] for one in said["changes"]] == ["kept", "reverted"]
+    rows = {(row["role"], row["name"]): row["fates"] for row in said["tallies"]}
+    assert set(rows) == {
+        ("agent", "doc.frontmatter"),
+        ("reviewer", "review.peerA"),
+        ("reviewer", "review.peerB"),
+    }
+    assert all(row == {"kept": 1, "changed": 0, "reverted": 1, "open": 0} for row in rows.values())
+    assert outcomes("--since", "2999-01-01")["changes"] == []
+    assert len(outcomes("--since", "n1")["changes"]) == 2
+    assert run(["-C", str(morning.root), "outcomes", "--since", "soon"]) == 2
+    assert run(["-C", str(morning.root), "outcomes", "--branch", "none"]) == 2

@@ -7,7 +7,7 @@ What is made is made in a directory of our own that borrows the user's objects; 
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.core.history import Commit
 from pantheon.ports.clock import Clock
-from pantheon.ports.history import Branch
+from pantheon.ports.history import Branch, LeftFile
 
 _FORMAT = "--format=%x00%H%x1f%P%x1f%T%x1f%ct%x1f%B"
 _NAME = re.compile(r"[0-9A-Za-z._-]{1,100}")
@@ -122,6 +122,52 @@ class DayHistory:
             found.append((f"{number:04}-{words}.patch", patch))
         return tuple(found)
 
+    async def left_files(self, base: str, head: str) -> tuple[LeftFile, ...]:
+        _, raw = await self._own.run("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", base, head)
+        _, counted = await self._own.run("diff-tree", "-r", "-z", "-M", "--numstat", base, head)
+        added = {path: count for count, path in _read_counts(counted)}
+        return tuple(
+            LeftFile(path, blob, added.get(path, 0))
+            for status, _, path, blob in _read_raw(raw)
+            if status != "D"
+        )
+
+    async def contents(self, commit: str) -> Mapping[str, str]:
+        _, out = await self._own.run("ls-tree", "-r", "-z", "--full-tree", commit)
+        entries = (one.split("\t", 1) for one in out.decode("utf-8", "surrogateescape").split("\0") if one)
+        return {path: meta.split(" ")[2] for meta, path in entries}
+
+    async def renames(self, old: str, new: str) -> Mapping[str, str]:
+        _, raw = await self._own.run(
+            "diff-tree", "-r", "-z", "-M40%", "--diff-filter=R", "--raw", "--no-abbrev", old, new
+        )
+        return {before: after for _, before, after, _ in _read_raw(raw)}
+
+    async def lines_left(self, commit: str, until: str, path: str) -> int:
+        _, out = await self._own.run(
+            "blame", "-l", "-s", "-w", "--no-textconv", f"{commit}^..{until}", "--", path
+        )
+        # Lines from before the range begin with a circumflex.
+        return sum(line.startswith(commit.encode()) for line in out.split(b"\n"))
+
+    async def find_contents(self, until: str, without: str, wanted: Mapping[str, str]) -> str | None:
+        left = dict(wanted)
+        said = await self._own_or_user(
+            "log", "--reverse", "--topo-order", "-m", "--raw", "-z", "--no-abbrev", "--no-renames", "--format=%x01%H",
+            "--end-of-options", until, f"^{without}", "--", *wanted,
+        )  # fmt: skip
+        commit = ""
+        for part in said.split("\x01")[1:]:
+            commit = part[: part.index("\0")]
+            for _, _, path, blob in _read_raw(
+                part[part.index("\0") :].lstrip("\0\n").encode("utf-8", "surrogateescape")
+            ):
+                if left.get(path) == blob:
+                    del left[path]
+            if not left:
+                return commit
+        return None
+
     async def _own_or_user(self, *args: str) -> str:
         """Ask the user's repository for its names; what nothing points to yet is in our own alone."""
         try:
@@ -155,6 +201,30 @@ async def open_history(root: Path, state: Path, clock: Clock) -> AsyncIterator[D
         yield DayHistory(checkout, GitRunner(Path(common)), own, clock)
     finally:
         await run_to_end(lambda: shutil.rmtree(folder))
+
+
+def _read_raw(out: bytes) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (status, old path, new path, id of the new content) of git's raw format between NULs."""
+    fields = iter(out.decode("utf-8", "surrogateescape").split("\0"))
+    for meta in fields:
+        if not meta:
+            continue
+        _, _, _, blob, status = meta.split(" ")
+        old = next(fields)
+        yield status[0], old, next(fields) if status[0] in "RC" else old, blob
+
+
+def _read_counts(out: bytes) -> Iterator[tuple[int, str]]:
+    """Yield (added lines, new path) of git's counts between NULs."""
+    fields = iter(out.decode("utf-8", "surrogateescape").split("\0"))
+    for one in fields:
+        if not one:
+            continue
+        added, _, path = one.split("\t")
+        if not path:
+            next(fields)
+            path = next(fields)
+        yield (int(added) if added.isdecimal() else 0), path
 
 
 def _read_commit(text: str) -> Commit:

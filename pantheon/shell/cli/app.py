@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "review": "Look at what the reviewers said of a change.",
         "report": "Write and name the morning report.",
         "publish": "Make a night's branch into pull requests, by day.",
+        "outcomes": "Tell what people kept, changed and reverted of what landed.",
         "undo": "Take back a change that landed.",
         "verify": "Verify what a night left, with nothing but its folder and a public key.",
         "signer": "Hold the keys of a night and sign for it, as a service.",
