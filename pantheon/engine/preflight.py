@@ -17,6 +17,7 @@ from pantheon.core.statement import parse_statement
 from pantheon.engine.enqueue import register_batch
 from pantheon.engine.services import Services
 from pantheon.ports.queue import QueueFolder
+from pantheon.ports.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,40 @@ async def verify_queue(
 
 
 def refuse_problems(problems: Sequence[QueueProblem]) -> None:
-    """Raise ``PreflightError`` naming every altered batch; nothing is worked while one is there."""
+    """Raise ``PreflightError`` naming every altered batch, and how to mend it or to go on without it."""
     if problems:
         named = "\n".join(f"  queue/{problem.batch}: {problem.why}" for problem in problems)
+        first = problems[0].batch.removesuffix(".jsonl")
         raise PreflightError(
             f"the queue was altered after it was signed:\n{named}",
-            hint="Move the named files away, or restore them, and enqueue the tasks again.",
+            hint="Put the files back as they were, or move them away and enqueue the same lines again. To go on "
+            f"without such a batch: pantheon hold --batch {first} --reason TEXT (release takes it back); or, where the "
+            "store does not know it: mkdir -p queue/aside && mv queue/" + first + ".* queue/aside/",
             batches=[problem.batch for problem in problems],
         )
+
+
+async def sort_problems(
+    problems: Sequence[QueueProblem], store: Store
+) -> tuple[tuple[QueueProblem, ...], tuple[QueueProblem, ...]]:
+    """Tell altered batches that stand in the way of a night from those that it would not touch.
+
+    Args:
+        problems: what is wrong with batches.
+        store: says which batches wait, or are in the night that is open.
+
+    Returns:
+        Those that must be mended first: they wait, an open night has them, or nobody knows what they are. And the
+        others: all their tasks are done, or an operator holds them, so nothing of them would be worked.
+    """
+    nights = await store.nights()
+    under_way = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
+    known = {batch.name for batch in await store.batches()}
+    concerned = {task.batch for task in await store.tasks(pending=True)}
+    if under_way is not None:
+        concerned |= {task.batch for task in await store.tasks(night=under_way.id)}
+    idle = {problem for problem in problems if problem.batch in known - concerned}
+    return tuple(one for one in problems if one not in idle), tuple(one for one in problems if one in idle)
 
 
 def refuse_drift(claims: Sequence[BatchClaim], now: Pins, *, accepted_because: str) -> tuple[str, ...]:
@@ -145,6 +172,8 @@ class NightPlan:
     tasks: tuple[str, ...]
     """Keys of the tasks it takes; empty for a night that is resumed, which has its own."""
     resumed: bool
+    left_aside: tuple[QueueProblem, ...] = ()
+    """Altered batches that this night does not touch."""
     drift: tuple[str, ...] = ()
     """What has changed since batches were frozen, accepted by the operator."""
 
@@ -177,11 +206,12 @@ async def prepare_night(
         The night, or None when there is nothing to do.
 
     Raises:
-        PreflightError: a batch was altered, or what it was frozen with has changed.
+        PreflightError: a batch that waits was altered, or what it was frozen with has changed.
         GitError: the repository has no commit.
     """
     claims, problems = await verify_queue(queue, [services.signer.public_key])
-    refuse_problems(problems)
+    blocking, left_aside = await sort_problems(problems, services.store)
+    refuse_problems(blocking)
     for claim in claims:
         await register_batch(claim, queue=queue, store=services.store)
     nights = await services.store.nights()
@@ -194,7 +224,7 @@ async def prepare_night(
     own = _claims_of(taken, claims, await services.store.tasks())
     drift = refuse_drift(own, pins, accepted_because=accepted_because)
     if resumed is not None:
-        return NightPlan(record=resumed, tasks=(), resumed=True, drift=drift)
+        return NightPlan(record=resumed, tasks=(), resumed=True, drift=drift, left_aside=left_aside)
     await _refuse_branch_in_the_way(services, branch_prefix)
     now = services.clock.now()
     night = night_id(now, {one.id for one in nights})
@@ -204,4 +234,5 @@ async def prepare_night(
         branch=f"{branch_prefix}{night}",
         started_at=now,
     )
-    return NightPlan(record=record, tasks=tuple(task.key for task in taken), resumed=False, drift=drift)
+    keys = tuple(task.key for task in taken)
+    return NightPlan(record=record, tasks=keys, resumed=False, drift=drift, left_aside=left_aside)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from pantheon.core.sandbox import SandboxKind
+from pantheon.engine.preflight import QueueProblem, sort_problems
 from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
@@ -159,6 +160,18 @@ async def _store(project: Project) -> Finding:
         return Finding("store", Grade.OK, f"{len(pending)} tasks wait for a night")
 
 
+async def _altered(project: Project, problems: tuple[QueueProblem, ...]) -> Finding:
+    async with wiring.look_into_store(project) as store:
+        assert store is not None
+        blocking, aside = await sort_problems(problems, store)
+    named = "; ".join(f"{problem.batch}: {problem.why}" for problem in (blocking or aside)[:SHOWN])
+    if not blocking:
+        said = f"altered after it was signed, but no night would touch it: {named}"
+        return Finding("batches", Grade.WARN, said, "Put the files back as they were.")
+    mend = "Put the files back, or go on without: pantheon hold --batch NAME --reason TEXT (docs/queue.md)"
+    return Finding("batches", Grade.FAIL, f"altered after it was signed: {named}", mend)
+
+
 async def _batches(project: Project, user: UserPaths) -> Finding:
     """Tell what a night would refuse: batches that were altered, or whose pins have drifted."""
     async with wiring.look_into_store(project) as store:
@@ -168,9 +181,7 @@ async def _batches(project: Project, user: UserPaths) -> Finding:
     content = await asyncio.to_thread(wiring.load_content, project)
     claims, problems = await find_claims(project, user)
     if problems:
-        named = "; ".join(f"{problem.batch}: {problem.why}" for problem in problems[:SHOWN])
-        mend = "Move the named files away, or restore them, and enqueue the tasks again."
-        return Finding("batches", Grade.FAIL, f"altered after it was signed: {named}", mend)
+        return await _altered(project, problems)
     now = pins_in_force(project, content)
     drifted = [f"{c.name}: {change}" for c in claims if c.name in waiting for change in c.pins.drift(now)]
     if drifted:

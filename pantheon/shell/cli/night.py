@@ -24,7 +24,7 @@ from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_wiring import NightServices, open_night_services
-from pantheon.shell.queue_wiring import pins_in_force
+from pantheon.shell.queue_wiring import pins_in_force, refuse_lost_store
 from pantheon.shell.reporting import WrittenReport, write_report
 from pantheon.shell.signer_wiring import open_night_ledger
 
@@ -95,6 +95,7 @@ async def run_night(
         contained: how the night was proven to be kept on this machine, to be attested.
     """
     async with open_night_services(project, user, say=say) as opened:
+        await refuse_lost_store(project, opened.services.store, opened.queue)
         plan = await prepare_night(
             opened.services,
             opened.queue,
@@ -128,6 +129,8 @@ async def _watched(
     project: Project, opened: NightServices, plan: NightPlan, until: datetime | None
 ) -> NightSummary:
     """Run the night with a progress display; the first interrupt drains it, the second cancels it."""
+    for problem in plan.left_aside:
+        say(f"left aside: queue/{problem.batch}: {problem.why}", "warn")
     for change in plan.drift:
         say(f"accepted drift: {change}", "warn")
     say(f"{'resuming' if plan.resumed else 'starting'} night {plan.record.id}")
