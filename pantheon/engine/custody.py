@@ -1,13 +1,20 @@
-"""Whose word the queue is: which keys its batches say they were signed by.
+"""What must not be lost in silence: the key that signed the queue, and the store that knows what was worked.
 
-A key id in an envelope is a hint. It is good enough to name a key that is missing, and decides nothing else.
+A key id in an envelope, and a task in a ledger that nobody verifies here, are hints. They are good enough to name what
+is missing and to refuse, and allow nothing.
 """
 
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from pantheon.core.dsse import parse_envelope
-from pantheon.core.errors import SignatureError, StoreError
+from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.ports.queue import QueueFolder
+from pantheon.ports.store import Store
+
+FindWorked = Callable[[Collection[str]], Mapping[str, str]]
+"""Given the nights that are known, returns batch -> another night, whose ledger says that it worked it; blocking."""
 
 
 def claimed_keys(queue: QueueFolder) -> dict[str, tuple[str, ...]]:
@@ -41,4 +48,32 @@ def refuse_lost_key(queue: QueueFolder, place: str) -> None:
         raise SignatureError(
             f"there is no key at {place}, and the queue is signed by {key} ({len(names)} batches, such as {names[0]})",
             hint="Put that key back. If it is lost for good, move queue/*.attestation.json away and enqueue again.",
+        )
+
+
+async def refuse_worked_twice(store: Store, queue: QueueFolder, find_worked: FindWorked) -> None:
+    """Refuse to work what the ledger of a night says was worked, where the store knows nothing of that night.
+
+    Args:
+        store: the store, which may be newer than the artifacts beside it.
+        queue: the project's.
+        find_worked: looks into the ledgers.
+
+    Raises:
+        PreflightError: naming each batch and its night.
+        StoreError: store or queue cannot be read.
+    """
+    nights = {one.id for one in await store.nights()}
+    worked = await asyncio.to_thread(find_worked, nights)
+    if not worked:
+        return
+    batches = {one.name for one in await store.batches()}
+    waiting = {one.batch for one in await store.tasks(pending=True)}
+    waiting |= set(await asyncio.to_thread(queue.names)) - batches
+    if again := sorted(waiting & set(worked)):
+        named = "\n".join(f"  {batch}: night {worked[batch]}" for batch in again)
+        raise PreflightError(
+            f"batches would be worked again, for the store knows nothing of the night that worked them:\n{named}",
+            hint="Restore .pantheon/. Or move queue/BATCH.* away; what is wanted again is enqueued with --label.",
+            batches=again,
         )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
     from pantheon.engine.preflight import QueueProblem
     from pantheon.engine.services import Content
+    from pantheon.ports.store import Store
 
 
 def project_queue(project: Project) -> QueueFolder:
@@ -69,6 +70,16 @@ def _pinned_settings(project: Project) -> Mapping[str, str]:
         if kept and section not in PINNED_ELSEWHERE:
             found[section] = digest_value(kept)
     return MappingProxyType(found)
+
+
+async def refuse_lost_store(project: Project, store: "Store", queue: QueueFolder) -> None:
+    """Run ``engine.custody.refuse_worked_twice`` over the project's artifacts. Raises what it does."""
+    from functools import partial
+
+    from pantheon.adapters.past_nights import find_worked
+    from pantheon.engine.custody import refuse_worked_twice
+
+    await refuse_worked_twice(store, queue, partial(find_worked, project.artifacts))
 
 
 async def find_claims(
