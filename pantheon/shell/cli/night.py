@@ -96,7 +96,6 @@ async def run_night(
     """
     async with open_night_services(project, user, say=say) as opened:
         await refuse_lost_store(project, opened.services.store, opened.queue)
-        await refuse_lost_store(project, opened.services.store, opened.queue)
         plan = await prepare_night(
             opened.services,
             opened.queue,
