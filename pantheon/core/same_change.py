@@ -4,22 +4,16 @@ Invariants (property-tested):
 - a file counts as the same change only when it holds the reviewed edit and what the branch did meanwhile, each at its
   own place in the base, and nothing else;
 - beside the targets, links to renamed targets may follow wherever the branch has them now, and nothing else may differ;
-- what cannot be compared is another change.
+- what cannot be told apart is another change.
 
 Source: ADR 0018.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pantheon.core.line_edits import line_edits
 from pantheon.core.notes.links import relink
-
-MOST_LINES = 4_000
-"""Lines between a file's first and last difference that are compared; more cannot be."""
-
-Edit = tuple[int, int, list[bytes]]
-"""First line, line after the last, new lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +55,9 @@ def find_other_change(paths: Mapping[str, Sides], renames: Mapping[str, str]) ->
 
 
 def compose(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    """Return ``base`` with both edits in it; None where they touch the same lines or are too large to compare."""
+    """Return ``base`` with both edits in it; None where they touch the same lines."""
     lines = base.splitlines(keepends=True)
-    mine, other = _edits(lines, ours), _edits(lines, theirs)
-    if mine is None or other is None:
-        return None
+    mine, other = (line_edits(lines, one.splitlines(keepends=True)) for one in (ours, theirs))
     merged: list[bytes] = []
     place = 0
     edits = sorted([*mine, *other], key=lambda edit: edit[:2])
@@ -100,28 +92,3 @@ def _relinked(path: str, before: bytes | None, after: bytes | None, renames: Map
     if before is None or after is None:
         return before == after
     return relink(before, path, renames) == after
-
-
-def _edits(base: Sequence[bytes], changed: bytes) -> list[Edit] | None:
-    new = changed.splitlines(keepends=True)
-    start = _common(base, new)
-    end = _common(reversed(base[start:]), reversed(new[start:]))
-    old_part, new_part = base[start : len(base) - end], new[start : len(new) - end]
-    if len(old_part) > MOST_LINES or len(new_part) > MOST_LINES:
-        return None
-    matcher = difflib.SequenceMatcher(None, old_part, new_part, autojunk=False)
-    return [
-        (start + first, start + last, list(new_part[begin:until]))
-        for kind, first, last, begin, until in matcher.get_opcodes()
-        if kind != "equal"
-    ]
-
-
-def _common(one: Iterable[bytes], other: Iterable[bytes]) -> int:
-    """Return how many lines two texts begin with together."""
-    count = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count

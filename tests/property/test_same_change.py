@@ -121,10 +121,3 @@ def test_a_renamed_target_carries_its_edit_along() -> None:
     assert find_other_change({"b.md": old, "new.md": taken}, renames) == ("new.md",)
     left = Sides(base, None, parent, parent)
     assert find_other_change({"b.md": left, "new.md": right}, renames) == ("b.md",)
-
-
-def test_what_is_too_large_is_another_change() -> None:
-    """Beyond what can be compared in time, nothing is believed."""
-    base = b"".join(numbered(6_000))
-    ours = b"first\n" + base.replace(b"line 5999\n", b"last\n")
-    assert compose(base, ours, base.replace(b"line 3000\n", b"x\n")) is None
