@@ -21,6 +21,7 @@ import pytest
 
 from pantheon.testing.as_user import OtherUser
 from pantheon.testing.night import NoteScript, proposal
+from pantheon.testing.qualified import qualify_project
 from pantheon.testing.scripted_model import Reply, Say, ScriptedServer
 from pantheon.testing.user_repository import make_repository
 
@@ -67,6 +68,7 @@ class Person:
     def prepare(self) -> None:
         """Lay out the repository and queue its note."""
         assert self.run("init").returncode == 0
+        qualify_project(self.root)
         scoped = self.run("scope", "docops", "docs/**/*.md")
         enqueued = self.run("enqueue", "-", stdin=scoped.stdout, PANTHEON_ENDPOINT_KIND="openai")
         assert enqueued.returncode == 0, enqueued

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pantheon.testing.night import NoteScript, proposal
+from pantheon.testing.qualified import qualify_project
 from pantheon.testing.scripted_model import Reply, Say, serve_script
 from pantheon.testing.user_repository import git, make_repository
 
@@ -153,6 +154,7 @@ async def root(tmp_path: Path) -> Path:
     """A repository with one note, that is laid out and always open."""
     root = make_repository(tmp_path / "r", {"docs/2026.02.03.10.11.md": NOTE})
     await pantheon(root, "init")
+    qualify_project(root)
     config = root / "pantheon.toml"
     endpoint = f"[endpoint]\nkind = 'openai'\nuds = '{tmp_path / 'm.sock'}'\n"
     config.write_text(endpoint)

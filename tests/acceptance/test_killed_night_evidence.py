@@ -13,6 +13,7 @@ import pytest
 
 from pantheon.testing.evidence_night import NOTES, PROPOSALS
 from pantheon.testing.night import NoteScript
+from pantheon.testing.qualified import qualify_project
 from pantheon.testing.scripted_model import serve_script
 from pantheon.testing.user_repository import make_repository
 
@@ -25,6 +26,7 @@ class Home:
         self.home = top / "home"
         self.home.mkdir()
         self.run("init")
+        qualify_project(self.root)
         tasks = self.run("scope", "docops", "docs/*.md").stdout
         done = self.run("enqueue", "-", stdin=tasks)
         assert done.returncode == 0, done.stderr
