@@ -34,6 +34,7 @@ class Tally:
     nights: int = 0
     reruns: int = 0
     lost: list[str] = field(default_factory=list)
+    unmeasured: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     unfenced: list[str] = field(default_factory=list)
@@ -46,15 +47,15 @@ class Tally:
     def problems(self) -> list[str]:
         """Everything that must not be."""
         return [
-            *self.lost, *self.repeated, *self.torn, *self.unfenced, *self.touched, *self.unverifiable,
-            *self.differing,
+            *self.lost, *self.unmeasured, *self.repeated, *self.torn, *self.unfenced, *self.touched,
+            *self.unverifiable, *self.differing,
         ]  # fmt: skip
 
     def add(self, night: int, found: Findings, calm: Findings) -> None:
         """Count one night."""
         self.nights += 1
         self.reruns += len(found.reruns)
-        for name in ("lost", "repeated", "torn", "unfenced", "touched", "unverifiable"):
+        for name in ("lost", "unmeasured", "repeated", "torn", "unfenced", "touched", "unverifiable"):
             getattr(self, name).extend(f"night {night}: {one}" for one in getattr(found, name))
         if (found.tree, found.outcomes) != (calm.tree, calm.outcomes):
             self.differing.append(f"night {night}: {dict(found.outcomes)} with the content {found.tree}")
@@ -65,6 +66,7 @@ class Tally:
             "kill -9": self.kills,
             "nights": self.nights,
             "tasks lost": len(self.lost),
+            "canaries lost or repeated": len(self.unmeasured),
             "merges repeated": len(self.repeated),
             "artifacts torn": len(self.torn),
             "fences broken, attempts crashed": len(self.unfenced),
