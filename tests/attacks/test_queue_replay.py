@@ -125,15 +125,36 @@ def _other_content(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("attack", [_rename, _plant_entry, _same_id_other_content, _other_content])
-@pytest.mark.parametrize("worked", [False, True], ids=["pending", "worked"])
-async def test_what_was_not_signed_so_is_refused(
-    queue: Queue, attack: Callable[[Queue], None], worked: bool
-) -> None:
-    """Renamed, without signature, an entry twice, an id with other content: no night starts, before or after."""
+async def test_what_was_not_signed_so_is_refused(queue: Queue, attack: Callable[[Queue], None]) -> None:
+    """Renamed, without signature, an entry twice, an id with other content: no night starts."""
     await queue.enqueue(line("one", NOTE))
-    if worked:
-        await queue.work()
     attack(queue)
+    with pytest.raises(PreflightError, match="altered"):
+        await queue.prepare()
+
+
+@pytest.mark.parametrize("attack", [_plant_entry, _same_id_other_content, _other_content])
+async def test_what_is_put_into_a_batch_that_was_worked_is_never_worked(
+    queue: Queue, attack: Callable[[Queue], None]
+) -> None:
+    """It makes no night; a night over other batches takes theirs alone, and names the altered one."""
+    await queue.enqueue(line("one", NOTE))
+    await queue.work()
+    old = queue.files()[0].stem
+    attack(queue)
+    assert await queue.prepare() is None
+    await queue.enqueue(line("new", OTHER))
+    plan = await queue.prepare()
+    assert plan is not None
+    assert [key.rpartition("/")[2] for key in plan.tasks] == ["new"]
+    assert [problem.batch for problem in plan.left_aside] == [old]
+
+
+async def test_a_worked_batch_under_another_name_is_refused(queue: Queue) -> None:
+    """A copy with a new name is no old batch, also after a night."""
+    await queue.enqueue(line("one", NOTE))
+    await queue.work()
+    _rename(queue)
     with pytest.raises(PreflightError, match="altered"):
         await queue.prepare()
 
