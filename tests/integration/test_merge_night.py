@@ -4,14 +4,20 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.git.landed import read_landed
+from pantheon.adapters.keys import read_public_key
+from pantheon.adapters.night_verifier import verify_night
+from pantheon.adapters.witness_file import read_witness
 from pantheon.core.errors import MergeConflictError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.suite import SuitePolicy
+from pantheon.core.verify import Flaw
 from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.testing.merging import Files, JudgingSandbox, KeptInMemory
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
@@ -98,6 +104,14 @@ async def test_notes_that_link_to_each_other_land_in_batches(tmp_path: Path) -> 
         assert "2026.01.0" not in git(root, "show", f"{BRANCH}:{name}"), name
     tasks = git(root, "log", "--format=%(trailers:key=Pantheon-Task,valueonly)", f"main..{BRANCH}").split()
     assert len(tasks) == len(set(tasks)) == 4
+    own = tmp_path / "night"
+    verdict = verify_night(
+        own / "artifacts" / "n1",
+        read_public_key(own / "keys" / "night.pub.pem"),
+        witness=read_witness(own / "witness" / "checkpoints.jsonl"),
+        landed=partial(read_landed, root),
+    )
+    assert [one for one in verdict.defects if one.flaw is not Flaw.UNCONTAINED] == []
 
 
 async def test_two_changes_that_only_fail_together(tmp_path: Path) -> None:
