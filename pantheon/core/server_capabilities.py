@@ -40,6 +40,10 @@ FALLBACKS: Mapping[Capability, str] = MappingProxyType(
 """What a night does without."""
 
 
+HARMLESS = frozenset({Capability.TOOLS, Capability.CACHED_TOKENS})
+"""Without which a night works as well, and only shows less."""
+
+
 class ServerCapabilities(Frozen):
     """What one server was found to be able to do."""
 
@@ -59,6 +63,11 @@ class ServerCapabilities(Frozen):
     def missing(self) -> tuple[Capability, ...]:
         """What it cannot do."""
         return tuple(one for one in Capability if one not in self.found)
+
+    @property
+    def worse(self) -> bool:
+        """Whether something is missing without which a night works less well."""
+        return any(one not in HARMLESS for one in self.missing)
 
     def describe(self) -> tuple[str, ...]:
         """Return one sentence for each thing it cannot do: what a night does without."""

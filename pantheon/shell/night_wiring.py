@@ -15,7 +15,7 @@ from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.store import hold_night, open_store
 from pantheon.core.canonical import digest_value
 from pantheon.core.contained import SandboxInForce
-from pantheon.core.errors import ConfigError, ModelError, PreflightError
+from pantheon.core.errors import ConfigError
 from pantheon.core.flow import Flow
 from pantheon.core.merge_queue import why_too_short
 from pantheon.engine.checks import CHECKS
@@ -33,12 +33,12 @@ from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.repository_checks import refuse_repository
 from pantheon.shell.sandbox_wiring import open_sandbox
+from pantheon.shell.server_wiring import require_server
 from pantheon.shell.signer_wiring import open_signer
 from pantheon.shell.wiring import connect_endpoint, load_content
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
-MODEL_PROBE_S = 20.0
 Say = Callable[[str], None]
 
 
@@ -84,7 +84,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         repository = await NightRepository.open(
             project.root, project.state, trees=_trees(project), clock=clock
         )
-        model, server = await stack.enter_async_context(_model(project, user, say))
+        model, server = await stack.enter_async_context(_model(project, user, content, say))
         # After the model, which may take minutes: a signer that is a service does not wait for who says nothing.
         signer = await stack.enter_async_context(open_signer(project, user, clock))
         suites, sandbox = await _suites(project, content, repository, clock)
@@ -175,13 +175,15 @@ async def _suites(
 
 @asynccontextmanager
 async def _model(
-    project: Project, user: UserPaths, say: Say
+    project: Project, user: UserPaths, content: Content, say: Say
 ) -> AsyncIterator[tuple[ModelClient, ModelServer | None]]:
     if project.config.endpoint.kind == "openai":
         client = connect_endpoint(project)
         try:
-            name = await _ask_name(client)
-            say(f"using {client.endpoint}, which serves {name}")
+            found = await require_server(project, client, content)
+            say(f"using {client.endpoint}, which serves {found.model}")
+            for missing in found.describe():
+                say(missing)
             yield client, None
         finally:
             await client.aclose()
@@ -191,19 +193,10 @@ async def _model(
             f"embedded {project.config.model}", base_url=running.base_url, uds=str(running.socket)
         )
         try:
+            await require_server(project, client, content)
             yield client, running
         finally:
             await client.aclose()
-
-
-async def _ask_name(client: HttpModelClient) -> str:
-    try:
-        return await client.model_name(deadline_s=MODEL_PROBE_S)
-    except ModelError as error:
-        raise PreflightError(
-            f"the model server does not answer: {error.message}",
-            hint="Start it, or mend [endpoint] in pantheon.toml; pantheon doctor asks it too.",
-        ) from error
 
 
 def _trees(project: Project) -> int:

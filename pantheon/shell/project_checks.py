@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from pantheon.core.sandbox import SandboxKind
+from pantheon.core.server_capabilities import refuse_without
 from pantheon.engine.preflight import QueueProblem, sort_problems
 from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade, Question
@@ -12,6 +13,7 @@ from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
 from pantheon.shell.queue_wiring import find_claims, pins_in_force
 from pantheon.shell.repository_checks import repository_problems
+from pantheon.shell.server_wiring import ask_endpoint, reviewers_in_use
 
 MIB = 1024 * 1024
 DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
@@ -131,12 +133,16 @@ async def _server(project: Project) -> Finding:
         return Finding(
             "server", Grade.OK, f"embedded llama.cpp (xllamacpp {version}), started with the night"
         )
-    name = await wiring.ask_model_name(project, deadline_s=SERVER_TIMEOUT_S)
-    where = endpoint.uds or endpoint.url
+    capabilities = await ask_endpoint(project, deadline_s=SERVER_TIMEOUT_S)
+    name, where = capabilities.model, endpoint.uds or endpoint.url
     if endpoint.model and endpoint.model != name:
         said = f"{where} serves {name!r}, configured is {endpoint.model!r}"
         return Finding("server", Grade.WARN, said, "Set endpoint.model.")
-    return Finding("server", Grade.OK, f"{where} serves {name}")
+    content = await asyncio.to_thread(wiring.load_content, project)
+    if problem := refuse_without(capabilities, reviewers_in_use(content)):
+        return Finding("server", Grade.FAIL, problem, "Serve the model with llama.cpp or vLLM.")
+    said = "; ".join((f"{where} serves {name}", *capabilities.describe()))
+    return Finding("server", Grade.WARN if capabilities.worse else Grade.OK, said)
 
 
 async def _key(project: Project, user: UserPaths) -> Finding:

@@ -183,15 +183,6 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
     return HttpModelClient(approved.base_url, base_url=approved.base_url, uds=uds, model=endpoint.model)
 
 
-async def ask_model_name(project: Project, *, deadline_s: float) -> str:
-    """Return what the configured server says it serves. Raises ``LocalityError``, ``ModelError``."""
-    client = connect_endpoint(project)
-    try:
-        return await client.model_name(deadline_s=deadline_s)
-    finally:
-        await client.aclose()
-
-
 def find_embedded_version() -> str:
     """Return the version of the embedded engine. Raises ``PreflightError`` when it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
