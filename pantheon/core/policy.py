@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from pantheon.core.bubblewrap import parse_reads
 from pantheon.core.canaries import CanaryPolicy
+from pantheon.core.canonical import digest_bytes, digest_value
 from pantheon.core.containment import Containment
 from pantheon.core.errors import ConfigError, LocalityError
 from pantheon.core.file_checks import GENERATED
@@ -136,6 +137,24 @@ class SloPolicy(Frozen):
     """Most seconds that 95 of 100 attempts take."""
     infrastructure_share: Share = 0.02
     """Most attempts that end crashed or interrupted, as a share."""
+
+
+def policy_digest(file_name: str, data: bytes) -> str:
+    """Return the digest that batches pin of one policy file.
+
+    Of ``night.toml`` what it says counts, without ``[window]``: when nights run is no part of what they may do, and a
+    holiday's other hours must not make every batch that waits a stranger.
+
+    Raises:
+        ConfigError: ``night.toml`` is not TOML, or holds a number that no other reader would read so.
+    """
+    if file_name != NIGHT_FILE:
+        return digest_bytes(data)
+    where = f"policies/{file_name}"
+    try:
+        return digest_value({key: value for key, value in parse_toml(where, data).items() if key != "window"})
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 P = TypeVar("P", NightPolicy, GatePolicy, SloPolicy)

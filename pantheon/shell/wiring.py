@@ -13,7 +13,6 @@ from pantheon.adapters import beneath as beneath
 from pantheon.adapters import probes as probes
 from pantheon.adapters.git import listing as listing
 from pantheon.adapters.layout import PlacedFile
-from pantheon.core.canonical import digest_bytes
 from pantheon.core.catalogue import MODELS_FILE, Catalogue, ModelEntry, load_catalogue
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.core.flow import Flow, load_flow
@@ -26,6 +25,7 @@ from pantheon.core.policy import (
     NightPolicy,
     SloPolicy,
     load_policy,
+    policy_digest,
 )
 from pantheon.ports.artifacts import ArtifactStore
 from pantheon.ports.evidence import EvidenceReader
@@ -148,7 +148,7 @@ def load_content(project: Project) -> "Content":
         digests={
             "agents": {name: agent.digest for name, agent in agents.items()},
             "flows": {name: flow.digest for name, flow in flows.items()},
-            "policies": {name: digest_bytes(data) for name, data in texts.items()},
+            "policies": {name: policy_digest(name, data) for name, data in texts.items()},
         },
     )
 

@@ -13,6 +13,7 @@ from pantheon.core.policy import (
     NightPolicy,
     SloPolicy,
     load_policy,
+    policy_digest,
 )
 from pantheon.core.window import WindowPolicy
 
@@ -25,6 +26,21 @@ def test_shipped_files_show_the_defaults() -> None:
     assert shipped == NightPolicy(window=WindowPolicy())
     assert load_policy(GatePolicy, GATE_FILE, (SHIPPED / GATE_FILE).read_bytes()) == GatePolicy()
     assert load_policy(SloPolicy, SLO_FILE, (SHIPPED / SLO_FILE).read_bytes()) == SloPolicy()
+
+
+def test_the_window_is_no_part_of_what_batches_pin() -> None:
+    """Other hours, or none, are no drift; another budget is, and in the other policies every byte counts."""
+    shipped = (SHIPPED / NIGHT_FILE).read_bytes()
+    pinned = policy_digest(NIGHT_FILE, shipped)
+    assert policy_digest(NIGHT_FILE, shipped.replace(b'"22:00"', b'"20:00"')) == pinned
+    assert policy_digest(NIGHT_FILE, shipped.replace(b"[window]", b"[window.other]")) == pinned
+    for before, after in ((b"28800", b"28801"), (b'"refuse"', b'"strip"'), (b'"netns"', b'"firewall"')):
+        assert policy_digest(NIGHT_FILE, shipped.replace(before, after)) != pinned
+    gate = (SHIPPED / GATE_FILE).read_bytes()
+    assert policy_digest(GATE_FILE, gate) != policy_digest(GATE_FILE, gate + b"# a word\n")
+    for wrong in (b"budget.output_tokens = 9223372036854775807", b"a = nan", b"a = 1979-05-27", b"a = "):
+        with pytest.raises(ConfigError, match=NIGHT_FILE):
+            policy_digest(NIGHT_FILE, wrong)
 
 
 @pytest.mark.parametrize(
