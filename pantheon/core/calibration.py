@@ -111,11 +111,16 @@ class Calibration(Frozen):
 Thresholds = Mapping[str, float]
 
 
-def calibrate(results: Sequence[CaseResult]) -> Calibration:
-    """Return all figures over the results of a calibration."""
+def calibrate(results: Sequence[CaseResult], lowest: Thresholds | None = None) -> Calibration:
+    """Return all figures over the results of a calibration.
+
+    Args:
+        results: what became of each case.
+        lowest: reviewer -> the least threshold that it may have, at which no comparison is lost; 0 for all others.
+    """
     names = sorted({one.reviewer for result in results for one in result.judged})
-    fitted = fit_thresholds(results, names)
-    held = _held_out(results, names)
+    fitted = fit_thresholds(results, names, lowest)
+    held = _held_out(results, names, lowest)
     passed = _passes(fitted)
     good, all_bad = _split(results)
     bad = [result for result in all_bad if result.kind not in NARROW]
@@ -138,29 +143,34 @@ def calibrate(results: Sequence[CaseResult]) -> Calibration:
     )
 
 
-def fit_thresholds(results: Sequence[CaseResult], reviewers: Sequence[str]) -> dict[str, float]:
+def fit_thresholds(
+    results: Sequence[CaseResult], reviewers: Sequence[str], lowest: Thresholds | None = None
+) -> dict[str, float]:
     """Return a threshold for each reviewer: no known-bad change passes all, and as many good ones as possible do.
 
-    A threshold is never below 0 and lies in the middle between the bad change it keeps out and the next good one.
+    A threshold lies in the middle between the bad change that it keeps out and the next good one.
     """
+    least = {name: 0.0 if lowest is None else lowest.get(name, 0.0) for name in reviewers}
     good, bad = ([r for r in group if r.judged and r.kind not in NARROW] for group in _split(results))
-    cuts = _fit(good, bad, list(reviewers))
+    cuts = _fit(good, bad, list(reviewers), least)
     return {name: _widen(good, name, cut) for name, cut in zip(reviewers, cuts, strict=True)}
 
 
-def _fit(good: Sequence[CaseResult], bad: Sequence[CaseResult], reviewers: Sequence[str]) -> list[float]:
+def _fit(
+    good: Sequence[CaseResult], bad: Sequence[CaseResult], reviewers: Sequence[str], least: Thresholds
+) -> list[float]:
     """Return for each reviewer the strength above which it accepts."""
     if not reviewers:
         return []
     name, rest = reviewers[0], reviewers[1:]
     if not rest:
-        return [max([0.0, *(_strength(one, name) for one in bad)])]
+        return [max([least[name], *(_strength(one, name) for one in bad)])]
     best: tuple[int, float, list[float]] | None = None
-    for cut in sorted({0.0, *(max(0.0, _strength(one, name)) for one in bad)}):
+    for cut in sorted({least[name], *(max(least[name], _strength(one, name)) for one in bad)}):
         kept = [one for one in good if _strength(one, name) > cut]
         if best is not None and len(kept) <= best[0]:
             break
-        others = _fit(kept, [one for one in bad if _strength(one, name) > cut], rest)
+        others = _fit(kept, [one for one in bad if _strength(one, name) > cut], rest, least)
         landed = sum(all(_strength(g, n) > c for n, c in zip(rest, others, strict=True)) for g in kept)
         if best is None or landed > best[0]:
             best = (landed, cut, others)
@@ -175,10 +185,12 @@ def _widen(good: Sequence[CaseResult], name: str, cut: float) -> float:
     return max(round(middle, 4), round(cut + STEP, 4))
 
 
-def _held_out(results: Sequence[CaseResult], names: Sequence[str]) -> Callable[[CaseResult], bool]:
+def _held_out(
+    results: Sequence[CaseResult], names: Sequence[str], lowest: Thresholds | None
+) -> Callable[[CaseResult], bool]:
     """Return a judge that decides on each case with thresholds fitted on the other folds' subjects."""
     folds = [
-        fit_thresholds([result for result in results if _fold(result) != fold], names)
+        fit_thresholds([result for result in results if _fold(result) != fold], names, lowest)
         for fold in range(FOLDS)
     ]
     return lambda result: _passes(folds[_fold(result)])(result)

@@ -48,8 +48,9 @@ class Qualification(Frozen):
     model: str
     """SHA-256 of the model file, or ``served:NAME`` for a server that says only a name."""
     flow: str
-    confident: float = Field(ge=0)
-    """Nats above its questions' floors that a pass needs."""
+    confident: float
+    """Nats above its questions' floors that a pass needs; below them where less is enough, and never so far that a
+    comparison may be lost."""
     area: Area
     false_accepts: Rate
     """Of checks and all reviewers together."""
@@ -125,7 +126,8 @@ def measure(
         measured_at: when, in UTC.
         standard: what is enough.
     """
-    figures = calibrate(results)
+    lowest = {name: -min(q.floor for q in agent.spec.question) for name, (agent, _) in reviewers.items()}
+    figures = calibrate(results, lowest)
     by_name = {one.reviewer: one for one in figures.reviewers}
     digest = digest_value([one.model_dump(mode="json") for one in sorted(results, key=lambda one: one.case)])
     found = []

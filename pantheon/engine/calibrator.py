@@ -29,7 +29,12 @@ from pantheon.ports.worktree import WorkTree
 
 NIGHT = "calibration"
 JUDGED_ANYWAY = frozenset(
-    {MutationKind.SWAPPED_METADATA, MutationKind.SWAPPED_TITLE, MutationKind.SWAPPED_DESCRIPTION}
+    {
+        MutationKind.SWAPPED_METADATA,
+        MutationKind.SWAPPED_TITLE,
+        MutationKind.SWAPPED_DESCRIPTION,
+        MutationKind.INSTRUCTED_APPROVAL,
+    }
 )
 """Kinds that reviewers are measured on even where a check sees them too."""
 
