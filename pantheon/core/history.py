@@ -48,6 +48,11 @@ class Commit(NamedTuple):
         return (*self.said(UNDO_TRAILER), *_REVERTS.findall(self.message))
 
 
+def shown_path(path: str) -> str:
+    """Return a path as a record can hold it: bytes that are no UTF-8 written out."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def find_reverts(commits: Sequence[Commit]) -> Mapping[str, str]:
     """Return commit -> the commit that takes it back; what was taken back itself takes back nothing.
 

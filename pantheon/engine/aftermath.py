@@ -14,7 +14,7 @@ from pantheon.core.aftermath import (
     lines_left,
 )
 from pantheon.core.errors import GitError
-from pantheon.core.history import Commit, find_reverts
+from pantheon.core.history import Commit, find_reverts, shown_path
 from pantheon.core.records import AttemptRecord, NightRecord, TaskOutcome, TaskRecord
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.ports.history import History, LeftFile
@@ -127,7 +127,13 @@ class Follower:
         left = 0
         if now is not None and file.added and not same:
             left = await self.history.lines_left(merged, self.tip, now)
-        return FileTrace(path=file.path, now=now, same=same, added=file.added, left=left)
+        return FileTrace(
+            path=shown_path(file.path),
+            now=None if now is None else shown_path(now),
+            same=same,
+            added=file.added,
+            left=left,
+        )
 
 
 def find_landed(tasks: Sequence[TaskRecord], attempts: Sequence[AttemptRecord]) -> tuple[Landed, ...]:

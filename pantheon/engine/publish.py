@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pantheon.core.errors import GitError, MergeConflictError, PreflightError
-from pantheon.core.history import Commit, standing
+from pantheon.core.history import Commit, shown_path, standing
 from pantheon.core.operation import TASK_TRAILER
 from pantheon.core.publishing import Group, Landing, picked_message, plan_groups
 from pantheon.core.records import NightRecord
@@ -89,7 +89,7 @@ async def _landing(history: History, commit: Commit, packages: Mapping[str, str]
         task=task,
         package=packages.get(task, ""),
         subject=commit.subject,
-        paths=await history.paths(commit.parents[0], commit.id),
+        paths=tuple(map(shown_path, await history.paths(commit.parents[0], commit.id))),
     )
 
 

@@ -25,6 +25,8 @@ def read_review(view: View) -> ReviewShown | None:
         version=text(value.get("version"), 60),
         verdict=str(value["verdict"]),
         margin=number(value.get("margin")),
+        strength=number(value.get("strength")),
+        confident=number(value.get("confident")),
         reasons=tuple(text(reason, chars) for reason in items(value.get("reasons"))[:limit]),
         base=text(value.get("base"), 64),
         head=text(value.get("head"), 64),
@@ -45,6 +47,7 @@ def _question(value: Mapping[str, Any], chars: int) -> ReviewedQuestion:
         margin=number(value.get("margin")),
         label_mass=number(value.get("label_mass")),
         fits=fits if isinstance(fits, bool) else None,
+        floor=number(value.get("floor")),
     )
 
 

@@ -46,7 +46,8 @@ class QuestionShown(Frozen):
     """With the proposal as A, and as B; nats."""
     margin: float | None
     floor: float | None
-    """The least margin that counts; None where this version of the reviewer is not here any more."""
+    """The least margin that counted, before calibration: as the review says, else as the reviewer of this version
+    does; None where neither is here any more."""
     label_mass: float | None
     fits: bool | None
     places: tuple[str, ...]
@@ -60,6 +61,10 @@ class VerdictShown(Frozen):
     version: str
     verdict: str
     margin: float | None
+    strength: float | None
+    """How far the weakest comparison lay above its floor."""
+    confident: float | None
+    """The calibrated strength that a pass needed."""
     reasons: tuple[str, ...]
     label_mass_floor: float | None
     base: str
@@ -76,6 +81,8 @@ class ChangeShown(Frozen):
     base: str
     head: str
     tree: str
+    merged: str = ""
+    """The tree that would land, where it is not the head's own."""
 
 
 class DecisionShown(Frozen):
@@ -182,7 +189,8 @@ def _output(attempt: AttemptRecord) -> Mapping[str, Any]:
 def _change(decided: Mapping[str, Any] | None, outputs: Iterable[Mapping[str, Any]]) -> ChangeShown | None:
     said = mapping((decided or {}).get("change")) or next((one for one in outputs if "checks" in one), {})
     names = [text(said.get(name), 64) for name in ("base", "head", "tree")]
-    return ChangeShown(base=names[0], head=names[1], tree=names[2]) if all(names) else None
+    merged = text(said.get("merged"), 64)
+    return ChangeShown(base=names[0], head=names[1], tree=names[2], merged=merged) if all(names) else None
 
 
 def _checks(node: str, output: Mapping[str, Any]) -> tuple[CheckShown, ...]:
@@ -215,14 +223,16 @@ def _verdict(
         version=review.version,
         verdict=review.verdict,
         margin=review.margin,
+        strength=review.strength,
+        confident=review.confident,
         reasons=review.reasons,
         label_mass_floor=None if known is None else known.label_mass,
         base=review.base,
         head=review.head,
         questions=tuple(
             QuestionShown(
-                **one.model_dump(),
-                floor=None if known is None else known.questions.get(one.id),
+                **one.model_dump(exclude={"floor"}),
+                floor=one.floor if one.floor is not None or known is None else known.questions.get(one.id),
                 places=_places(diff, one.proposal),
             )
             for one in review.questions

@@ -129,6 +129,8 @@ class ReviewedQuestion(Frozen):
     margin: float | None
     label_mass: float | None
     fits: bool | None
+    floor: float | None = None
+    """The least margin that counted, before calibration; None where the review does not say."""
 
 
 class ReviewShown(Frozen):
@@ -138,6 +140,10 @@ class ReviewShown(Frozen):
     version: str
     verdict: str
     margin: float | None
+    strength: float | None = None
+    """How far the weakest comparison lay above its floor."""
+    confident: float | None = None
+    """The calibrated strength that a pass needed; None where the review does not say."""
     reasons: tuple[str, ...]
     base: str
     head: str

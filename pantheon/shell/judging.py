@@ -6,6 +6,7 @@ from pantheon.core.errors import PantheonError
 from pantheon.core.overview import TaskStory, find_task
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.report.judgement import Floors, Judgement, read_judgement
+from pantheon.report.reading import mapping, number
 from pantheon.shell.config import Project
 from pantheon.shell.wiring import load_agents, look_into_store, project_evidence
 
@@ -46,3 +47,28 @@ def reviewer_floors(project: Project) -> Mapping[str, Floors]:
         for name, agent in agents.items()
         if agent.spec.role == "reviewer"
     }
+
+
+async def list_outcomes(project: Project) -> list[tuple[str, str, str]]:
+    """Return task, outcome and cause for every task of the last night. Raises ``StoreError``."""
+    async with look_into_store(project) as store:
+        nights = () if store is None else await store.nights()
+        if store is None or not nights:
+            return []
+        tasks = await store.tasks(night=nights[-1].id)
+        return [(task.key, task.outcome or "open", task.cause) for task in tasks]
+
+
+async def list_verdicts(project: Project) -> list[tuple[str, str, str, float | None]]:
+    """Return task, reviewer, verdict and margin for every verdict of the last night. Raises ``StoreError``."""
+    async with look_into_store(project) as store:
+        nights = () if store is None else await store.nights()
+        attempts = () if store is None or not nights else await store.attempts(nights[-1].id)
+    found = []
+    for one in attempts:
+        metrics = {} if one.result is None else one.result.metrics
+        output = mapping(metrics.get("output"))
+        if metrics.get("agent") and output.get("verdict") in ("pass", "fail"):
+            task = one.node.rpartition("#")[0]
+            found.append((task, str(metrics["agent"]), str(output["verdict"]), number(output.get("margin"))))
+    return found

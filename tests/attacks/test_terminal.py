@@ -311,6 +311,8 @@ ASKED: dict[str, list[list[str]]] = {
         ["show", EVIL],
     ],
     "gate": [
+        ["gate"],
+        ["gate", "--json"],
         *(["gate", "explain", f"note-{number:04}"] for number in range(8)),
         ["gate", "explain", "--json", "note-0002"],
         ["gate", EVIL],
@@ -336,6 +338,8 @@ ASKED: dict[str, list[list[str]]] = {
         ["undo", EVIL],
     ],
     "review": [
+        ["review"],
+        ["review", "--json"],
         *(["review", "show", f"note-{number:04}"] for number in range(8)),
         ["review", "show", "--json", "note-0002"],
         ["review", EVIL],

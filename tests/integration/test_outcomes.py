@@ -1,5 +1,7 @@
 """Landed changes are followed into a user's branch: merged, picked, squashed, renamed, edited, reverted."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +170,18 @@ async def test_a_silent_revert_is_seen_by_its_content(scene: Scene) -> None:
     assert (await scene.fate()).fate is Fate.REVERTED
     scene.commit({"new.md": None})
     assert (await scene.fate()).fate is Fate.REVERTED
+
+
+async def test_names_that_are_no_text_and_binary_files_are_followed_too(scene: Scene) -> None:
+    """Bytes that are no UTF-8 in names and messages, and content without lines."""
+    git = scene.git
+    git("switch", "-q", "-c", "odd")
+    name = os.fsencode(scene.repository.root) + b"/caf\xe9.bin"
+    await asyncio.to_thread(Path(os.fsdecode(name)).write_bytes, b"\0\1\2")
+    git("add", "-A")
+    lines = f"odd \udce9\n\nPantheon-Task: b/1\nPantheon-Night: {scene.night.id}"
+    git("-c", "i18n.commitEncoding=latin-1", "commit", "-q", "-m", lines)
+    git("switch", "-q", "main")
+    git("merge", "-q", "--ff-only", "odd")
+    found = await scene.fate()
+    assert (found.fate, found.lines_added) == (Fate.KEPT, 0)

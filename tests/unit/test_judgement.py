@@ -88,6 +88,18 @@ async def test_another_version_of_a_reviewer_has_no_floor(played: Played) -> Non
     assert found.reviews[0].questions[0].floor is None
 
 
+async def test_what_the_review_says_itself_counts_first(played: Played) -> None:
+    """Floor, strength and the calibrated threshold are those that the verdict was given by."""
+    await played.play()
+    folder = f"{FOLDER}/review.peerA/001"
+    review = json.loads(played.evidence.files[folder]["review.json"]) | {"strength": 1.1, "confident": 0.6}
+    review["questions"][0] |= {"floor": 0.3}
+    played.evidence.put(folder, "review.json", json.dumps(review).encode())
+    found = (await played.judge("note-0002")).reviews[0]
+    assert (found.strength, found.confident) == (1.1, 0.6)
+    assert found.questions[0].floor == 0.3
+
+
 async def test_an_agent_is_no_gate(played: Played) -> None:
     """What a model left, however much it looks like a decision, is none."""
     await played.play()

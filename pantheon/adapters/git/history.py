@@ -234,5 +234,5 @@ def _read_commit(text: str) -> Commit:
         parents=tuple(parents.split()),
         tree=tree,
         at=datetime.fromtimestamp(int(at), UTC),
-        message=message.strip("\n"),
+        message=message.strip("\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
     )

@@ -34,6 +34,8 @@ def _tell(found: Judgement) -> None:
         emit(f"  because: {found.cause}")
     if found.change is not None:
         emit(f"  base {found.change.base}  head {found.change.head}  tree {found.change.tree}")
+        if found.change.merged:
+            emit(f"  tree that would land {found.change.merged}")
     if found.landed:
         emit(f"  landed as {found.landed}")
     if found.taken_back is not None:

@@ -1,10 +1,13 @@
 """A noun with verbs of its own: a group that imports a verb when it is called, not before."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from pantheon.shell.cli.output import emit_json, emit_rows, say
 
 
 class LazyVerbs(click.Group):
@@ -35,3 +38,17 @@ class LazyVerbs(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self._verbs.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(n, help=text) for n, text in self._verbs.items() if n.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def show_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> None:
+    """Write what a bare noun lists: a table, or JSON with the headers as keys."""
+    if as_json:
+        emit_json([dict(zip(headers, row, strict=True)) for row in rows])
+    elif rows:
+        emit_rows(headers, rows)
+    else:
+        say("There is nothing to list yet.")

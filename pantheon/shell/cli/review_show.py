@@ -51,6 +51,8 @@ def say_taken_back(back: TakenBack) -> str:
 def tell_verdict(one: VerdictShown) -> None:
     """Write one reviewer's verdict with its reasons and comparisons."""
     margin = "no margin" if one.margin is None else f"margin {one.margin:+.2f}"
+    if one.strength is not None and one.confident is not None:
+        margin += f", strength {one.strength:+.2f} where {one.confident:.2f} was needed"
     emit_toned(
         f"{one.reviewer} {one.version}: {one.verdict}, {margin}", "good" if one.verdict == "pass" else "bad"
     )

@@ -1,0 +1,98 @@
+"""The nouns of the day as a person and a shell meet them."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pantheon.adapters.store import open_store
+from pantheon.shell.cli.app import run
+from pantheon.shell.config import Project, load_project
+from pantheon.testing.clock import FakeClock
+from pantheon.testing.sample_night import SampleNight
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project after a made-up night of eight tasks."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    assert run(["-C", str(tmp_path), "init"]) == 0
+    found = load_project(tmp_path)
+
+    def put(folder: str, name: str, data: bytes) -> None:
+        (found.artifacts / folder).mkdir(parents=True, exist_ok=True)
+        (found.artifacts / folder / name).write_bytes(data)
+
+    async def play() -> None:
+        store = await open_store(found.database, FakeClock(), write=True)
+        try:
+            await SampleNight(store, FakeClock(), put).play(8)
+        finally:
+            await store.aclose()
+
+    asyncio.run(play())
+    return found
+
+
+def read(capsys: pytest.CaptureFixture[str], project: Project, *words: str) -> str:
+    capsys.readouterr()
+    assert run(["-C", str(project.root), *words]) == 0, words
+    return capsys.readouterr().out
+
+
+def test_a_denied_change_is_explained(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its outcome, the gate's word, the reviewer against it with its reasons, and what was never done."""
+    out = read(capsys, project, "gate", "explain", "note-0002")
+    for words in (
+        "denied",
+        "The gate denied it.",
+        "review.peerB 1.0.0: fail",
+        "the decoy was preferred",
+        "merge: ",
+    ):
+        assert words in out, words
+    said = json.loads(read(capsys, project, "gate", "explain", "--json", "note-0002"))
+    assert said["decision"]["decision"] == "deny"
+    assert [one["verdict"] for one in said["reviews"]] == ["pass", "fail"]
+
+
+def test_a_review_is_shown_beside_its_diff(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """The diff first, then each comparison with margin, floor and place; without the diff where it is not wanted."""
+    out = read(capsys, project, "review", "show", "note-0000")
+    assert "+++ b/docs/0-rate-limiter.md" in out
+    assert "A day at the office" in out
+    assert "\x1b[" not in out, "no colour in a pipe"
+    assert "+++ b/" not in read(capsys, project, "review", "show", "--no-diff", "note-0000")
+    said = json.loads(read(capsys, project, "review", "show", "--json", "note-0000"))
+    assert said["diff"].startswith("diff --git")
+    assert said["reviews"][0]["questions"][0]["places"]
+
+
+def test_bare_nouns_list(project: Project, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The tasks of the last night with their outcomes, and every verdict; nothing where there was no night."""
+    rows = [line.split("\t") for line in read(capsys, project, "gate").splitlines()]
+    assert len(rows) == 8
+    assert rows[2][1] == "denied"
+    assert json.loads(read(capsys, project, "gate", "--json"))[0]["outcome"] == "accepted"
+    project.database.unlink()
+    assert json.loads(read(capsys, project, "review", "--json")) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("gate ", "explain"), ("review sh", "show"), ("pub", "publish")]
+)
+def test_completion_knows_verbs_without_importing_them(typed: str, wanted: str) -> None:
+    """A shell is told the verbs of a noun; no command is imported for it."""
+    code = (
+        "import sys, os\nfrom pantheon.shell.cli.app import cli\n"
+        "from click.shell_completion import BashComplete\n"
+        f"words = {typed.split(' ')!r}\n"
+        "found = [one.value for one in BashComplete(cli, {}, 'pantheon', 'X').get_completions(words[:-1], words[-1])]\n"
+        f"assert {wanted!r} in found, found\n"
+        "late = {'pantheon.shell.cli.gate_explain', 'pantheon.shell.cli.review_show', 'pydantic'}\n"
+        "assert not late & set(sys.modules), late & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
