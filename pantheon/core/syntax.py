@@ -1,4 +1,4 @@
-"""Whether a changed file still parses, by its type: JSON, TOML, YAML, Python, JavaScript.
+"""Whether a changed file still parses, by its type: JSON, TOML, YAML, Python, JavaScript, Markdown's front matter.
 
 Pure and total: no content makes it raise, and nothing is executed. Python is read by its own parser, YAML only as
 events (no value is built, no alias expanded), JavaScript by tree-sitter's grammar.
@@ -18,6 +18,8 @@ from functools import cache
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tree_sitter import Language, Node, Parser, Tree
+
+from pantheon.core.notes.frontmatter import split_note
 
 MAX_PARSED_BYTES = 5_000_000
 MAX_SCRIPT_BYTES = 500_000
@@ -102,6 +104,14 @@ def _parse_yaml(text: str) -> None:
         raise _BrokenError(None, (str(error).splitlines() or [""])[0]) from error
 
 
+def _parse_front_matter(text: str) -> None:
+    parts = split_note(text.encode())
+    try:
+        _parse_yaml(parts.block.decode())
+    except _BrokenError as error:
+        raise _BrokenError(None if error.line is None else error.line + 1, error.why) from error
+
+
 def _parse_toml(text: str) -> None:
     try:
         tomllib.loads(text)
@@ -152,5 +162,7 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     ".yml": _parse_yaml,
     ".py": _parse_python,
     ".pyi": _parse_python,
+    ".md": _parse_front_matter,
+    ".markdown": _parse_front_matter,
     **dict.fromkeys(SCRIPTS, _parse_script),
 }

@@ -19,6 +19,7 @@ from pantheon.core.syntax import MAX_SCRIPT_BYTES, find_unparsable
         ("a.jsx", b"export const A = () => <b>{1}</b>\n", b"export const A = () => <b>{1}<b>\n"),
         ("a.js", b"class A { static #x = 1 }\n", b"`${a\n"),
         ("a.js", b"x()\n", b"x(" * 50_000),
+        ("a.md", b"---\ntitle: A\n---\n: [ text\n", b"---\ntitle: A: B\n---\ntext\n"),
         ("a.json", b'{"a": 1}', b'{"a": 1'),
         ("a.toml", b"a = 1\n", b"a = \n"),
         ("a.yaml", b"a: [1, 2]\n", b"a: [1, 2\n"),
@@ -46,6 +47,7 @@ def test_a_file_must_go_on_parsing(path: str, good: bytes, bad: bytes) -> None:
         ("a.yaml", b"a: 1\nb: 2\nc: d: e\n"),
         ("a.py", b"a = 1\n\ndef f(:\n"),
         ("a.js", b"a = 1\n\nb = ;\n"),
+        ("a.md", b"---\ntags: [a]\ntitle: b: c\n---\n"),
         ("a.json", b"[\n1,\n\xff]"),
     ],
 )
