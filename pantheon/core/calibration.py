@@ -67,6 +67,7 @@ class ReviewerFigures(Frozen):
     confident: float
     """The threshold that was fitted, in nats above the floors of its questions."""
     area: Area
+    """On the kinds that change what it asks about, without those of one wrong detail."""
     areas: Mapping[str, Area]
     """Kind of mutation -> how well good ones rank above those."""
     false_accepts: Rate
@@ -109,18 +110,36 @@ class Calibration(Frozen):
 
 
 Thresholds = Mapping[str, float]
+CHANGES = {"swapped_title": frozenset({"title"}), "swapped_description": frozenset({"description"})}
+"""Kinds that spoil one field alone; who does not ask about it cannot see them, and is not ranked by them."""
 
 
-def calibrate(results: Sequence[CaseResult], lowest: Thresholds | None = None) -> Calibration:
+class Scope(Frozen):
+    """What a reviewer is there for."""
+
+    fields: frozenset[str] = frozenset({"title", "description", "tags"})
+    """What it asks about."""
+    lowest: float = 0.0
+    """The least threshold that it may have: one at which no comparison is lost."""
+
+    def sees(self, kind: str) -> bool:
+        """Tell whether a kind of mutation changes anything that it asks about."""
+        return kind not in NARROW and bool(CHANGES.get(kind, self.fields) & self.fields)
+
+
+Scopes = Mapping[str, Scope]
+
+
+def calibrate(results: Sequence[CaseResult], scopes: Scopes | None = None) -> Calibration:
     """Return all figures over the results of a calibration.
 
     Args:
         results: what became of each case.
-        lowest: reviewer -> the least threshold that it may have, at which no comparison is lost; 0 for all others.
+        scopes: reviewer -> what it is there for; everything, for any other.
     """
     names = sorted({one.reviewer for result in results for one in result.judged})
-    fitted = fit_thresholds(results, names, lowest)
-    held = _held_out(results, names, lowest)
+    fitted = fit_thresholds(results, names, scopes)
+    held = _held_out(results, names, scopes)
     passed = _passes(fitted)
     good, all_bad = _split(results)
     bad = [result for result in all_bad if result.kind not in NARROW]
@@ -130,7 +149,7 @@ def calibrate(results: Sequence[CaseResult], lowest: Thresholds | None = None) -
     return Calibration(
         cases=len(results),
         subjects=len({result.subject for result in results}),
-        reviewers=tuple(_reviewer(results, name, fitted) for name in names),
+        reviewers=tuple(_reviewer(results, name, fitted, _scope(scopes, name)) for name in names),
         checks_alone=wilson(sum(not result.failures for result in bad), len(bad)),
         false_accepts=wilson(sum(map(passed, bad)), len(bad)),
         false_rejects=wilson(sum(not passed(result) for result in good), len(good)),
@@ -144,13 +163,13 @@ def calibrate(results: Sequence[CaseResult], lowest: Thresholds | None = None) -
 
 
 def fit_thresholds(
-    results: Sequence[CaseResult], reviewers: Sequence[str], lowest: Thresholds | None = None
+    results: Sequence[CaseResult], reviewers: Sequence[str], scopes: Scopes | None = None
 ) -> dict[str, float]:
     """Return a threshold for each reviewer: no known-bad change passes all, and as many good ones as possible do.
 
     A threshold lies in the middle between the bad change that it keeps out and the next good one.
     """
-    least = {name: 0.0 if lowest is None else lowest.get(name, 0.0) for name in reviewers}
+    least = {name: _scope(scopes, name).lowest for name in reviewers}
     good, bad = ([r for r in group if r.judged and r.kind not in NARROW] for group in _split(results))
     cuts = _fit(good, bad, list(reviewers), least)
     return {name: _widen(good, name, cut) for name, cut in zip(reviewers, cuts, strict=True)}
@@ -186,11 +205,11 @@ def _widen(good: Sequence[CaseResult], name: str, cut: float) -> float:
 
 
 def _held_out(
-    results: Sequence[CaseResult], names: Sequence[str], lowest: Thresholds | None
+    results: Sequence[CaseResult], names: Sequence[str], scopes: Scopes | None
 ) -> Callable[[CaseResult], bool]:
     """Return a judge that decides on each case with thresholds fitted on the other folds' subjects."""
     folds = [
-        fit_thresholds([result for result in results if _fold(result) != fold], names, lowest)
+        fit_thresholds([result for result in results if _fold(result) != fold], names, scopes)
         for fold in range(FOLDS)
     ]
     return lambda result: _passes(folds[_fold(result)])(result)
@@ -220,10 +239,16 @@ def _split(results: Sequence[CaseResult]) -> tuple[list[CaseResult], list[CaseRe
     return [r for r in results if r.good], [r for r in results if not r.good]
 
 
-def _reviewer(results: Sequence[CaseResult], name: str, thresholds: Thresholds) -> ReviewerFigures:
+def _scope(scopes: Scopes | None, name: str) -> Scope:
+    return Scope() if scopes is None else scopes.get(name, Scope())
+
+
+def _reviewer(
+    results: Sequence[CaseResult], name: str, thresholds: Thresholds, scope: Scope
+) -> ReviewerFigures:
     asked = [result for result in results if any(one.reviewer == name for one in result.judged)]
     good, all_bad = _split(asked)
-    bad = [result for result in all_bad if result.kind not in NARROW]
+    bad = [result for result in all_bad if scope.sees(result.kind)]
     strengths = [_strength(one, name) for one in good]
     by_kind = {
         kind: [_strength(b, name) for b in all_bad if b.kind == kind]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field, ValidationError
 
 from pantheon.core.agent import Agent
-from pantheon.core.calibration import Calibration, CaseResult, calibrate
+from pantheon.core.calibration import Calibration, CaseResult, Scope, calibrate
 from pantheon.core.canonical import digest_bytes, digest_value
 from pantheon.core.errors import ConfigError
 from pantheon.core.figures import Rate
@@ -126,8 +126,8 @@ def measure(
         measured_at: when, in UTC.
         standard: what is enough.
     """
-    lowest = {name: -min(q.floor for q in agent.spec.question) for name, (agent, _) in reviewers.items()}
-    figures = calibrate(results, lowest)
+    scopes = {name: _scope(agent) for name, (agent, _) in reviewers.items()}
+    figures = calibrate(results, scopes)
     by_name = {one.reviewer: one for one in figures.reviewers}
     digest = digest_value([one.model_dump(mode="json") for one in sorted(results, key=lambda one: one.case)])
     found = []
@@ -152,6 +152,14 @@ def measure(
         )
         found.append(made.model_copy(update={"sha256": made.digest()}))
     return figures, tuple(found)
+
+
+def _scope(agent: Agent) -> Scope:
+    questions = agent.spec.question
+    return Scope(
+        fields=frozenset(question.field for question in questions),
+        lowest=-min(question.floor for question in questions),
+    )
 
 
 def _wanting(figures: Calibration, area: Area, standard: Standard) -> tuple[str, ...]:

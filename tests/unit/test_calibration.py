@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.calibration import CaseResult, Judged, calibrate, fit_thresholds
+from pantheon.core.calibration import CaseResult, Judged, Scope, calibrate, fit_thresholds
 
 A, B = "review.peerA", "review.peerB"
 
@@ -51,6 +51,22 @@ def test_what_the_checks_deny_is_theirs() -> None:
     ]  # fmt: skip
 
 
+def test_a_reviewer_is_ranked_by_what_it_asks_about() -> None:
+    """Who does not ask about titles is not ranked by swapped ones; what it made of them is told all the same."""
+    results = [
+        case("good", 2.0, 1.5, number=1),
+        case("swapped_title", 0.2, 9.0, number=1),
+        case("swapped_description", 0.1, 0.3, number=2),
+        case("false_detail", 9.0, 9.0, number=3),
+    ]
+    asks = {A: Scope(), B: Scope(fields=frozenset({"description", "tags"}))}
+    first, second = calibrate(results, asks).reviewers
+    assert (first.area.value, first.area.bad) == (1, 2)
+    assert (second.area.value, second.area.bad) == (1, 1)
+    assert second.areas["swapped_title"].value == 0
+    assert second.areas["false_detail"].value == 0
+
+
 def test_a_review_without_an_answer_never_passes() -> None:
     """No threshold accepts what has no strength."""
     found = calibrate([case("good", None, 1.0, number=1), case("swapped_title", 0.1, 0.1, number=2)])
@@ -76,7 +92,7 @@ def test_no_known_bad_change_passes_the_thresholds_it_was_fitted_with(results: l
     found = calibrate(results)
     assert found.false_accepts.hits == 0
     assert all(one.confident > 0 for one in found.reviewers)
-    lower = calibrate(results, {A: -0.3, B: -0.1})
+    lower = calibrate(results, {A: Scope(lowest=-0.3), B: Scope(lowest=-0.1)})
     assert lower.false_accepts.hits == 0
     assert all(one.confident > (-0.3 if one.reviewer == A else -0.1) for one in lower.reviewers)
     assert lower.false_rejects.hits <= found.false_rejects.hits
