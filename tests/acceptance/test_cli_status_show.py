@@ -26,6 +26,11 @@ from pantheon.shell.wiring import open_project_store
 
 BATCH = "a1b2c3d4e5f6"
 EVIL = "no \x1b[31mtitle\u202e"
+CANARY = {
+    "night": "night-1", "task": f"{BATCH}/fm-1", "node": "write", "attempt": 1, "reviewer": "review.peerA",
+    "version": "2", "number": 1, "kind": "swapped_metadata", "content": "a" * 64, "verdict": "none",
+    "marginMillinats": None, "cause": EVIL,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -70,6 +75,7 @@ async def open_night(project: Project, *, close: bool) -> None:
                 node_state=NodeState.FAILED,
                 cause=EVIL,
                 artifacts="night-1/x/write/001",
+                metrics={"canaries": [CANARY, {"reviewer": "x"}, 7]},
             )
             await store.settle(lease, result)
             await store.finish_task("night-1", keys[0], TaskOutcome.FAILED, EVIL)
@@ -127,11 +133,13 @@ def test_a_closed_night_is_judged_and_its_tasks_explained(
     assert "because: no \\u001b[31mtitle\\u202e" in shown
     assert "write\t1\tfailed" in shown
     assert "artifacts/night-1/x/write/001" in shown
+    assert "review.peerA\t1\tswapped_metadata\tnot measured\tno \\u001b[31mtitle" in shown
     assert "\x1b" not in shown
     data = json.loads(read(capsys, project, "show", f"{BATCH}/fm-1", "--json"))
     assert (data["outcome"], data["nodes"][0]["state"]) == ("failed", "failed")
     assert data["attempts"][0]["artifacts"] == "artifacts/night-1/x/write/001"
     assert data["task"]["targets"] == ["docs/fm-1.md"]
+    assert data["canaries"] == [CANARY], "what is no record of a canary is left out"
 
 
 def test_an_ambiguous_name_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,12 @@ def root(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "user", {TARGET: NOTE})
 
 
+def every_object(root: Path) -> bytes:
+    """Return all that git holds, reachable or not."""
+    command = ["git", "cat-file", "--batch-all-objects", "--batch"]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True).stdout
+
+
 class Forger:
     """Takes the place of the merge: tries to land canaries before the real change is landed.
 
@@ -148,9 +154,7 @@ async def test_git_never_holds_a_canary(root: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(engine_canaries, "make_canary", remember)
     async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=ONE) as bench:
         await bench.night([TARGET])
-    found = subprocess.run(
-        ["git", "cat-file", "--batch-all-objects", "--batch"], cwd=root, check=True, capture_output=True
-    ).stdout
+    found = every_object(root)
     assert b"title: Retries versus Dead Letter Queues for Orders" in found
     assert len(made) == 2
     assert not any(canary.proposal.title.encode() in found for canary in made)

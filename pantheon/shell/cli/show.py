@@ -5,13 +5,17 @@ from typing import Any
 
 import click
 
+from pantheon.core.canaries import distinct
 from pantheon.core.overview import TaskStory
 from pantheon.core.records import AttemptRecord
+from pantheon.report.canaries import read_canaries
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows
 from pantheon.shell.cli.review_show import say_taken_back
 from pantheon.shell.config import Project
 from pantheon.shell.judging import read_story
+
+_SAID = {"pass": "passed it", "fail": "did not pass it", "none": "not measured"}
 
 
 @click.command("show")
@@ -46,6 +50,9 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
                 "artifacts": _artifacts(project, one),
             }
             for one in story.attempts
+        ],
+        "canaries": [
+            one.model_dump(mode="json", by_alias=True) for one in distinct(read_canaries(story.attempts))
         ],
     }
 
@@ -84,6 +91,18 @@ def _tell(project: Project, story: TaskStory) -> None:
                 )
                 for one in story.attempts
             ],
+        )
+    _tell_canaries(story)
+
+
+def _tell_canaries(story: TaskStory) -> None:
+    """List the known-bad changes that were put before the reviewers beside the task's own."""
+    results = distinct(read_canaries(story.attempts))
+    if results:
+        emit("")
+        emit_rows(
+            ("canary before", "number", "spoilt by", "said", "because"),
+            [(one.reviewer, one.number, one.kind, _SAID[one.verdict], one.cause) for one in results],
         )
 
 
