@@ -91,7 +91,7 @@ def test_kill_with_every_command_that_writes(nursery: Nursery, tmp_path: Path) -
 
 def test_a_batch_lands_whole_or_not_at_all(nursery: Nursery, tmp_path: Path) -> None:
     """Several changes are one move of the branch; killed around it, none of them is there without the others."""
-    case = Case(tmp_path, 3, nursery)
+    case = Case(tmp_path, 2, nursery)
     assert case.commands.count("update-ref") == 1
     for at in range(len(case.commands) - 3, len(case.commands) + 1):
         case.kill(at, "before")
