@@ -60,16 +60,14 @@ def fence(label: str, text: str) -> str:
 
 
 def opening_turns(agent: Agent, task: Task, cards: Sequence[str]) -> tuple[Message, ...]:
-    """Return the system turn and, of a worker, the examples: the prefix that all tasks of an agent share.
-
-    A reviewer's examples are comparisons, which ``core.review`` puts into turns.
+    """Return the system turn and the worked examples: the prefix that all tasks of an agent share.
 
     Raises:
         ConfigError: the agent's template is wrong.
     """
     question = render_block(agent, "question", task, example=True)
     turns = [Message(role="system", content=render_block(agent, "system", task, cards=cards))]
-    for example in agent.examples if agent.spec.role == "worker" else ():
+    for example in agent.examples:
         turns.append(Message(role="user", content=f"{fence('note', example.user)}\n\n{question}"))
         turns.append(Message(role="assistant", content=_one_line({"finalize": example.answer})))
     return tuple(turns)

@@ -13,10 +13,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pantheon.core.agent import Agent, Question
-from pantheon.core.chat import Message, TokenAlternatives
+from pantheon.core.agent import Question
+from pantheon.core.chat import TokenAlternatives
 from pantheon.core.model import Frozen
-from pantheon.core.prompt import defuse, fence
+from pantheon.core.prompt import defuse
 
 LABELS = ("A", "B")
 ROUNDING = 1e-3
@@ -79,26 +79,6 @@ def question_text(question: Question, first: str, second: str) -> str:
     """
     first, second = (" ".join(defuse(text).split()) for text in (first, second))
     return f"{question.text}\nA: {first}\nB: {second}\nAnswer with the single letter."
-
-
-def example_turns(agent: Agent) -> tuple[Message, ...]:
-    """Return a reviewer's worked comparisons as turns; the right one stands as A and as B in turns.
-
-    Each example is a note with, as its answer, ``question`` (an id), ``right`` and ``wrong``. One whose question the
-    reviewer does not ask, or without texts to compare, is passed over.
-    """
-    questions = {question.id: question for question in agent.spec.question}
-    turns: list[Message] = []
-    for number, example in enumerate(agent.examples):
-        question = questions.get(str(example.answer.get("question")))
-        right, wrong = (example.answer.get(side) for side in ("right", "wrong"))
-        if question is None or not isinstance(right, str) or not isinstance(wrong, str):
-            continue
-        pair = (right, wrong) if number % 2 == 0 else (wrong, right)
-        text = f"{fence('note', example.user)}\n\n{question_text(question, *pair)}"
-        turns.append(Message(role="user", content=text))
-        turns.append(Message(role="assistant", content=LABELS[number % 2]))
-    return tuple(turns)
 
 
 def read_letter(token: TokenAlternatives) -> Reading | None:

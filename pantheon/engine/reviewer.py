@@ -18,7 +18,6 @@ from pantheon.core.review import (
     Review,
     conclude,
     contrast,
-    example_turns,
     question_text,
     read_letter,
 )
@@ -73,7 +72,7 @@ class Reviewer:
         Raises:
             ModelTimeoutError, ModelLostError, ModelOverloadedError: the server failed; there is no verdict.
         """
-        prefix = (*opening_turns(self.opening, self.task, self.cards), *example_turns(self.agent))
+        prefix = opening_turns(self.opening, self.task, self.cards)
         contrasts: list[Contrast] = []
         unanswered: list[str] = []
         expected = 0
