@@ -72,6 +72,14 @@ class Request:
         self.draft = Draft(self.keeps)
         self.evidence = Evidence(self.draft)
 
+    async def ask_again(self) -> None:
+        """Refuse it where it is not allowed any more."""
+        try:
+            if reasons := await self.objections():
+                self.refuse("; ".join(reasons))
+        except PantheonError as error:
+            self.error = error
+
     def refuse(self, cause: str) -> None:
         """Note that it does not land."""
         self.result = failed(cause)

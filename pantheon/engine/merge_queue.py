@@ -122,8 +122,7 @@ class MergeQueue:
         landing = chain[: search.passing]
         await _leave(tested.get(search.passing), landing)
         for one in landing:
-            if reasons := await one.request.objections():
-                one.request.refuse("; ".join(reasons))
+            await one.request.ask_again()
         # From here to the move nothing is waited for in which a change could still be called off.
         if not all(one.request.open for one in landing):
             return

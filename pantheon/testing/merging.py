@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pantheon.core.errors import ToolError
+from pantheon.core.errors import PantheonError, ToolError
 from pantheon.core.flow import Flow
 from pantheon.core.gate import Change
 from pantheon.core.merge_queue import MergePolicy
@@ -177,8 +177,8 @@ class MergeBench:
         )
         self.queue = MergeQueue(self.services)
         self.sinks: dict[str, FakeSink] = {}
-        self.against: dict[str, str] = {}
-        """Task id -> what is against it by now."""
+        self.against: dict[str, str | PantheonError] = {}
+        """Task id -> what is against it by now, or what keeps that from being found out."""
 
     async def change(self, name: str, path: str, line: int, text: str, base: str = "") -> NodeContext:
         """Return a merge node whose task has set one line, as its reviewers saw it."""
@@ -228,7 +228,10 @@ class MergeBench:
         name = context.task.id
 
         async def objections() -> Sequence[str]:
-            return (self.against[name],) if name in self.against else ()
+            said = self.against.get(name)
+            if isinstance(said, PantheonError):
+                raise said
+            return (said,) if said else ()
 
         return await self.queue.land(context, change, Evidence(sink), objections)
 

@@ -8,7 +8,7 @@ from math import ceil, log2
 import pytest
 
 from pantheon.core.dsse import parse_envelope, peek_payload
-from pantheon.core.errors import GitError, SandboxError
+from pantheon.core.errors import GitError, SandboxError, SignatureError
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import MERGE_PREDICATE, parse_statement
 from pantheon.engine.services import NodeContext
@@ -299,6 +299,16 @@ async def test_a_lost_commit_is_its_own_changes_trouble() -> None:
     results = await asyncio.wait_for(asyncio.gather(*landing, return_exceptions=True), 5)
     assert isinstance(results[1], GitError), (results, lost)
     assert await queue.landed() == ("b/t0", "b/t2")
+
+
+async def test_what_cannot_be_asked_again_does_not_land() -> None:
+    """Whether a change is still allowed cannot be found out: it raises in its own attempt, and the others land."""
+    queue = bench(None, 4)
+    waiting = await changes(queue, 3)
+    queue.against["t2"] = SignatureError("the ledger is closed")
+    results = await asyncio.gather(*map(queue.land, waiting), return_exceptions=True)
+    assert results[2] is queue.against["t2"]
+    assert await queue.landed() == ("b/t0", "b/t1")
 
 
 async def test_a_branch_whose_tests_cannot_run_blames_nobody() -> None:
