@@ -26,7 +26,9 @@ from pantheon.adapters.chat_stream import StreamedReply
 from pantheon.adapters.http_pool import read_piece
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.server_identity import ServedModel, ask_identity
+from pantheon.adapters.server_load import ask_load
 from pantheon.core.chat import ChatReply, ChatRequest
+from pantheon.core.concurrency import Load
 from pantheon.core.errors import (
     ModelChangedError,
     ModelError,
@@ -119,7 +121,11 @@ class HttpModelClient:
         return reply.model_copy(update={"tries": 1 + int(retrying.statistics["attempt_number"])})
 
     async def model_name(self, *, deadline_s: float) -> str:
-        """Return the name of the model that is being served; from then on it must be that one.
+        """Return the name of the model that is being served. Raises as ``identity``."""
+        return (await self.identity(deadline_s=deadline_s))[0]
+
+    async def identity(self, *, deadline_s: float) -> tuple[str, str]:
+        """Return name and listing's digest of the model that is being served; from then on it must be that one.
 
         Raises:
             LocalityError: the server passes questions on to a cloud.
@@ -135,12 +141,11 @@ class HttpModelClient:
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         assert self._served is not None
-        return self._served.name
+        return self._served.name, self._served.digest
 
     async def capabilities(self, *, deadline_s: float, asked_at: datetime) -> ServerCapabilities:
         """Return who the server is and what it can do. Raises as ``model_name`` does."""
-        name = await self.model_name(deadline_s=deadline_s)
-        assert self._served is not None
+        name, identity = await self.identity(deadline_s=deadline_s)
         try:
             async with asyncio.timeout(deadline_s):
                 found = await ask_capabilities(self._http, self._name, self._model)
@@ -151,8 +156,11 @@ class HttpModelClient:
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         return ServerCapabilities(
-            endpoint=self._name, model=name, identity=self._served.digest, found=found, asked_at=asked_at
+            endpoint=self._name, model=name, identity=identity, found=found, asked_at=asked_at
         )
+
+    async def load(self) -> Load:
+        return await ask_load(self._http)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -5,7 +5,7 @@ goes back to the last number that paid when it does not. What the server says of
 that wait in its own queue, or a cache that is nearly full, mean that it is given more than it can hold.
 
 Invariants:
-- the limit stays within 1 and the ceiling, whatever a server says;
+- the limit stays within the floor and the ceiling, whatever a server says;
 - nothing is concluded from a time in which the night itself had less to ask than it was allowed;
 - the same measurements give the same limit: nothing here reads a clock.
 
@@ -73,6 +73,8 @@ class Concurrency(Frozen):
     """
 
     ceiling: int = Field(ge=1)
+    floor: int = Field(default=1, ge=1)
+    """What one node needs at least; not above the ceiling."""
     limit: int = Field(default=1, ge=1)
     phase: Phase = Phase.CLIMB
     best: int = Field(default=0, ge=0)
@@ -107,7 +109,7 @@ class Concurrency(Frozen):
         return self.limit - 1 if running is None else min(int(running), self.limit - 1)
 
     def _rest_at(self, limit: int, why: str) -> Self:
-        kept = max(1, min(limit, self.ceiling))
+        kept = max(self.floor, min(limit, self.ceiling))
         changes = {"limit": kept, "phase": Phase.REST, "rest": REST, "best": kept, "why": why}
         return self.model_copy(
             update=changes if kept != self.best else {**changes, "best_per_s": self.best_per_s}

@@ -64,6 +64,7 @@ class ReadyQueue:
     """
 
     def __init__(self, slots: Mapping[str, int]) -> None:
+        self._slots = dict(slots)
         self._free = dict(slots)
         self._waiting: dict[str, Candidate] = {}
         self._of_task: dict[str, set[str]] = {}
@@ -128,6 +129,11 @@ class ReadyQueue:
         for name, cost in resources:
             if name in self._free:
                 self._free[name] += cost
+
+    def resize(self, resource: str, slots: int) -> None:
+        """Change how many slots a resource has; one that shrinks takes back what is free, then what is given back."""
+        self._free[resource] = self._free.get(resource, 0) + slots - self._slots.get(resource, 0)
+        self._slots[resource] = slots
 
     def _start(self, chosen: Candidate) -> None:
         for name, cost in chosen.resources:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from pantheon.core.breaker import Breaker
 from pantheon.core.chat import ChatReply, ChatRequest, Message, Sampling
+from pantheon.core.concurrency import Load
 from pantheon.core.errors import (
     LocalityError,
     ModelChangedError,
@@ -77,6 +78,9 @@ class GuardedModel:
 
     async def model_name(self, *, deadline_s: float) -> str:
         return await self._client.model_name(deadline_s=deadline_s)
+
+    async def load(self) -> Load:
+        return await self._client.load()
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pantheon.core.chat import ChatReply, ChatRequest, Timings, Usage
+from pantheon.core.concurrency import Load
 from pantheon.ports.model import ModelClient
 
 
@@ -40,6 +41,10 @@ class MemoModel:
     def forget(self) -> None:
         """Forget all answers."""
         self._known.clear()
+
+    async def load(self) -> Load:
+        """Ask the inner client."""
+        return await self.inner.load()
 
     async def aclose(self) -> None:
         """Close the inner client."""

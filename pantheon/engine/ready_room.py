@@ -49,6 +49,10 @@ class ReadyRoom:
         """Free the slots of a node."""
         self._queue.give_back(resources)
 
+    def resize(self, resource: str, slots: int) -> None:
+        """Change how many slots a resource has; what holds one keeps it."""
+        self._queue.resize(resource, slots)
+
     def remove(self, keys: Iterable[str]) -> None:
         """Take nodes out unstarted, wherever they wait."""
         for key in keys:

@@ -116,6 +116,11 @@ class Scheduler:
         self._ready.hold_for_server(lost)
         self._wake.set()
 
+    def resize(self, resource: str, slots: int) -> None:
+        """Change how many slots a resource has; what runs keeps its own."""
+        self._ready.resize(resource, slots)
+        self._wake.set()
+
     def reopen(self, keys: Iterable[str]) -> None:
         """Take up nodes again that had ended without success; the others stay as they are."""
         again = [

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from pantheon.core.chat import ChatReply, ChatRequest
+from pantheon.core.concurrency import Load
 
 
 class ModelClient(Protocol):
@@ -36,6 +37,10 @@ class ModelClient(Protocol):
 
     async def model_name(self, *, deadline_s: float) -> str:
         """Return the name of the model that is being served. Raises as ``chat`` does."""
+        ...
+
+    async def load(self) -> Load:
+        """Return how full the server says it is; empty where it says nothing, or not in time."""
         ...
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pantheon.core.chat import ChatReply, ChatRequest, Timings, TokenAlternatives, Usage
+from pantheon.core.concurrency import Load
 from pantheon.core.errors import ModelError, ModelTimeoutError
 
 
@@ -71,6 +72,9 @@ class FakeModel:
         if deadline_s <= 0:
             raise ModelTimeoutError("the deadline had passed before the question")
         return self.name
+
+    async def load(self) -> Load:
+        return Load()
 
     async def aclose(self) -> None:
         self.closed = True

@@ -33,13 +33,17 @@ class Vllm:
     Args:
         socket: its Unix socket.
         log: everything that it printed.
+        port: port of loopback where it listens instead; None for the socket.
     """
 
     socket: Path
     log: Path
+    port: int | None = None
 
     def http(self) -> httpx.Client:
         """Return a plain client, for what Pantheon's own does not ask."""
+        if self.port is not None:
+            return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, trust_env=False)
         return httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost", timeout=120
         )
@@ -70,19 +74,21 @@ class Prepared:
                 raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
 
 
-def command(prepared: Prepared, socket: Path, *, sequences: int) -> list[str]:
+def command(prepared: Prepared, socket: Path, *, port: int | None, sequences: int) -> list[str]:
     """Return the command of the server.
 
     Args:
         prepared: environment and model.
-        socket: where it shall listen.
+        socket: where it shall listen, unless a port is given.
+        port: port of loopback to listen on instead.
         sequences: requests that it decodes at once.
     """
+    place = ["--uds", str(socket)] if port is None else ["--host", "127.0.0.1", "--port", str(port)]
     return [
         str(prepared.python), "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(prepared.model), "--served-model-name", NAME,
         "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-        "--max-num-seqs", str(sequences), "--uds", str(socket),
+        "--max-num-seqs", str(sequences), *place,
         "--enable-prefix-caching", "--enable-prompt-tokens-details", "--max-logprobs", "20",
         "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
         "--enable-lora", "--max-lora-rank", "8",
@@ -90,11 +96,14 @@ def command(prepared: Prepared, socket: Path, *, sequences: int) -> list[str]:
 
 
 @contextmanager
-def run_vllm(prepared: Prepared | None = None, *, sequences: int = 16) -> Iterator[Vllm]:
+def run_vllm(
+    prepared: Prepared | None = None, *, port: int | None = None, sequences: int = 16
+) -> Iterator[Vllm]:
     """Start the server, wait until it is ready, and end it with everything that it started.
 
     Args:
         prepared: what ``make vllm-setup`` made.
+        port: port of loopback to listen on instead of a Unix socket.
         sequences: requests that it decodes at once.
 
     Raises:
@@ -104,11 +113,11 @@ def run_vllm(prepared: Prepared | None = None, *, sequences: int = 16) -> Iterat
     prepared = prepared or Prepared()
     prepared.check()
     folder = Path(tempfile.mkdtemp(prefix="vllm-"))
-    server = Vllm(folder / "s.sock", folder / "server.log")
+    server = Vllm(folder / "s.sock", folder / "server.log", port)
     inherited = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
     with server.log.open("wb") as log:
         process = subprocess.Popen(
-            command(prepared, server.socket, sequences=sequences),
+            command(prepared, server.socket, port=port, sequences=sequences),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=inherited | VARIABLES, start_new_session=True,
         )  # fmt: skip
         try:

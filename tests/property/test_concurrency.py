@@ -47,13 +47,13 @@ def work(server: Server, begin: Concurrency, rounds: int) -> list[Concurrency]:
     return states
 
 
-@given(st.integers(1, 64), st.lists(measurements, max_size=60))
-def test_the_limit_stays_within_its_bounds(ceiling: int, seen: list[Measurement]) -> None:
+@given(st.integers(1, 64), st.integers(0, 63), st.lists(measurements, max_size=60))
+def test_the_limit_stays_within_its_bounds(floor: int, more: int, seen: list[Measurement]) -> None:
     """Whatever is measured or told."""
-    state = Concurrency(ceiling=ceiling)
+    state = Concurrency(ceiling=floor + more, floor=floor, limit=floor)
     for one in seen:
         state = state.after(one)
-        assert 1 <= state.limit <= ceiling
+        assert floor <= state.limit <= floor + more
 
 
 @given(st.integers(1, 64), st.integers(1, 64))

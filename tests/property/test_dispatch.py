@@ -147,3 +147,20 @@ def test_what_is_removed_never_starts(ready: list[Candidate], data: st.DataObjec
     wanted = [one.key for one in ready if one.key not in gone] + [one.key for one in back]
     assert sorted(started) == sorted(wanted)
     assert len(queue) == 0
+
+
+@given(candidates(), st.integers(1, 4), st.lists(st.integers(1, 6), max_size=12))
+def test_slots_may_grow_and_shrink(found: list[Candidate], begin: int, sizes: list[int]) -> None:
+    """Nothing starts beyond the present size, what runs keeps its slots, and what is given back fills the new size."""
+    queue, running, size = ReadyQueue({"model": begin}), list[Candidate](), begin
+    for one in found:
+        queue.add(replace(one, resources=(("model", 1),)))
+    for wanted in [*sizes, 6]:
+        queue.resize("model", wanted)
+        size = wanted
+        while (taken := queue.take()) is not None:
+            running.append(taken)
+            assert len(running) <= size
+        assert not len(queue) or len(running) >= size
+        if running:
+            queue.give_back(running.pop().resources)

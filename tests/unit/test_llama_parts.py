@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from pantheon.adapters import llama_child
 from pantheon.adapters.cores import count_cores
 from pantheon.adapters.llama_server import ServerSettings
-from pantheon.adapters.metrics_text import parse_metrics
+from pantheon.adapters.metrics_text import parse_load, parse_metrics
 from pantheon.adapters.socket_folder import MAX_PATH_BYTES, socket_folder
+from pantheon.core.concurrency import Load
 from pantheon.core.errors import ModelError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,7 +143,7 @@ def test_no_place_for_the_folder_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_settings_refuse_nonsense(wrong: dict[str, int]) -> None:
     """A setting out of range is an error, not a surprise in the night."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        ServerSettings(**wrong)  # type: ignore[arg-type]
+        ServerSettings(**wrong)
 
 
 def test_the_child_needs_only_the_standard_library_to_start() -> None:
@@ -162,3 +163,18 @@ def test_a_child_without_an_order_leaves() -> None:
         check=False,
     )
     assert done.returncode == llama_child.ORPHANED
+
+
+def test_the_load_is_read_from_either_server() -> None:
+    """vLLM's gauges with their labels, summed over engines; llama.cpp's; nothing from a page that is something else."""
+    told = (
+        'vllm:num_requests_running{engine="0",model_name="m"} 3.0\n'
+        'vllm:num_requests_running{engine="1",model_name="m"} 2.0\n'
+        'vllm:num_requests_waiting{engine="0"} 1.0\nvllm:kv_cache_usage_perc{engine="0"} 0.25\n'
+        'vllm:kv_cache_usage_perc{engine="1"} 0.5\n'
+    )
+    assert parse_load(told) == Load(running=5, waiting=1, cache_use=0.5)
+    assert parse_load("llamacpp:requests_processing 1\nllamacpp:requests_deferred 0\n") == Load(
+        running=1, waiting=0
+    )
+    assert parse_load("<html>vllm:num_requests_running</html>\nvllm:num_requests_waiting NaN\n") == Load()
