@@ -72,6 +72,13 @@ class ServerConfig(Frozen):
     """Memory for prompt prefixes that left their slot, in MiB; 0 keeps none."""
 
 
+class ReviewConfig(Frozen):
+    """Who reviews."""
+
+    models: dict[str, str] = Field(default_factory=dict)
+    """For ``embedded``: reviewer -> the model of the catalogue that answers it, where it is not the night's own."""
+
+
 class NightConfig(Frozen):
     """How a night is run."""
 
@@ -105,6 +112,7 @@ class Config(Frozen):
     folders: Folders = Field(default_factory=Folders)
     endpoint: EndpointConfig = Field(default_factory=EndpointConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
+    review: ReviewConfig = Field(default_factory=ReviewConfig)
     night: NightConfig = Field(default_factory=NightConfig)
 
 
