@@ -70,7 +70,8 @@ class Observations(Frozen):
     families: tuple[Probe, ...] = ()
     """Kinds of socket that no namespace and no filter of packets holds."""
     inherited: tuple[str, ...] | None = None
-    """Sockets that were there at the start and are not Unix sockets, as ``descriptor family``."""
+    """What was there at the start and is no file, pipe or terminal, as ``descriptor kind``: sockets that are not Unix
+    sockets; as input any socket; as input, output or error a device other than the terminal and ``/dev/null``."""
     resolvers: tuple[str, ...] | None = None
     """Unix sockets of name services, message buses and container engines that can be connected to."""
     no_new_privileges: bool | None = None
@@ -224,7 +225,9 @@ def _process(seen: Observations) -> Iterator[Reason]:
     if seen.inherited is None:
         yield Reason(code="inherited", message="the open descriptors cannot be read")
     elif seen.inherited:
-        yield Reason(code="inherited", message=f"inherited sockets are open: {', '.join(seen.inherited)}")
+        yield Reason(
+            code="inherited", message=f"inherited, and no file, pipe or terminal: {', '.join(seen.inherited)}"
+        )
     if seen.resolvers is None:
         yield Reason(code="resolvers", message="the sockets of name services cannot be looked at")
     elif seen.resolvers:

@@ -43,8 +43,13 @@ async def ask_containment(project: Project) -> Finding:
     return Finding(CHECK, Grade.FAIL, str(error["message"]), str(error["hint"]))
 
 
-def containment_findings(seen: Observations) -> tuple[Finding, ...]:
-    """Return what was seen by a process that is contained, one line each."""
+def containment_findings(seen: Observations, *, services: int) -> tuple[Finding, ...]:
+    """Return what was seen by a process that is contained, one line each.
+
+    Args:
+        seen: what it saw.
+        services: places of services outside that were looked at; others are not known.
+    """
     where = f"inode {seen.namespace}" + (
         f", came from {seen.outside_namespace}" if seen.outside_namespace else ""
     )
@@ -54,8 +59,14 @@ def containment_findings(seen: Observations) -> tuple[Finding, ...]:
         ("routes", ", ".join(seen.routes or ()) or "none leads out"),
         ("outside", _count(seen.outside)),
         ("sockets", _count(seen.families)),
-        ("inherited", "no socket from before is open"),
-        ("services", "no name service, message bus or container engine can be asked"),
+        (
+            "inherited",
+            "no network socket from before; input, output and error are files, pipes or a terminal",
+        ),
+        (
+            "services",
+            f"none of the {services} known places of name services, message buses and container engines answers",
+        ),
         ("process", "memory is hidden, no new privileges"),
     ]
     if seen.mode is Containment.FIREWALL:

@@ -121,9 +121,22 @@ def look(policy: NightPolicy) -> Observations:
     )
 
 
+def known_services() -> int:
+    """Return how many places of services outside the proof looks at."""
+    from pantheon.adapters.containment.enter import outside_services
+
+    return len(outside_services(os.geteuid()))
+
+
 def refusal(seen: Observations, policy: NightPolicy, server: Endpoint | None) -> PreflightError:
-    """Return the error that tells what stands against containment, and what mends it."""
+    """Return the error that tells what stands against containment, and what mends it.
+
+    Of a night that has not moved yet, only what keeps it from moving is told: the rest moving would mend.
+    """
     reasons = decide_containment(seen).reasons
+    if CONTAINED not in environment():
+        mended = enterable(policy)
+        reasons = tuple(reason for reason in reasons if reason.code not in mended) or reasons
     told = list(dict.fromkeys(reason.message for reason in reasons))
     shown = "; ".join(told[:6]) + (f"; and {len(told) - 6} more" if len(told) > 6 else "")
     mends = list(dict.fromkeys(reason.mend for reason in reasons))

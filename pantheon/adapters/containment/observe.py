@@ -17,7 +17,7 @@ from typing import Final
 
 from pantheon.adapters.containment import kernel
 from pantheon.adapters.containment.enter import network_namespace, outside_services
-from pantheon.adapters.containment.seal import list_descriptors
+from pantheon.adapters.containment.seal import STANDARD, list_descriptors
 from pantheon.core.containment import LOOPBACK, OWN, ROUTED, Containment, Observations, Probe
 
 PROC = Path("/proc")
@@ -35,6 +35,8 @@ ODD_FAMILIES: Final = {
     "AF_VSOCK": 40, "AF_QIPCRTR": 42, "AF_XDP": 44,
 }  # fmt: skip
 """Families that reach further than loopback; some of them know no network namespace."""
+NOTHING: Final = 1, 3
+"""Numbers of ``/dev/null``."""
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET)
 
 
@@ -209,16 +211,32 @@ def _inherited(folder: Path) -> tuple[str, ...] | None:
     for descriptor in descriptors:
         with suppress(FileNotFoundError):  # the listing's own descriptor
             try:
-                family = _family(descriptor)
+                kind = _strange_kind(descriptor)
             except OSError as error:
                 if error.errno != errno.EBADF:
                     return None
                 continue
-            if family not in (None, socket.AF_UNIX):
-                found.append(
-                    f"{descriptor} {family.name if isinstance(family, socket.AddressFamily) else family}"
-                )
+            if kind is not None:
+                found.append(f"{descriptor} {kind}")
     return tuple(found)
+
+
+def _strange_kind(descriptor: int) -> str | None:
+    """Return what a descriptor is when a night may not have it; None when it may.
+
+    A Unix socket is fine as output, for that is how a service manager takes a journal; as input it could hand in
+    descriptors of any kind. Beyond the standard three, what came with the process is closed, and the rest is its own.
+    """
+    family = _family(descriptor)
+    if family is not None and family != socket.AF_UNIX:
+        return family.name if isinstance(family, socket.AddressFamily) else str(family)
+    if family is not None:
+        return "a Unix socket" if descriptor == 0 else None
+    found = os.fstat(descriptor)
+    device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+    if descriptor > STANDARD or not device or found.st_rdev == os.makedev(*NOTHING) or os.isatty(descriptor):
+        return None
+    return f"device {os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
 
 
 def _family(descriptor: int) -> int | None:

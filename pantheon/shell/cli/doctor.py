@@ -10,7 +10,7 @@ from pantheon.shell.cli.context import Session, json_option, run_async, session_
 from pantheon.shell.cli.output import Tone, emit_json, emit_marked, say
 from pantheon.shell.config import FILE
 from pantheon.shell.containment_checks import containment_findings
-from pantheon.shell.containment_wiring import contain
+from pantheon.shell.containment_wiring import contain, known_services
 from pantheon.shell.environment import environment
 from pantheon.shell.project_checks import project_questions
 
@@ -47,7 +47,7 @@ def prove(session: Session, as_json: bool) -> int:
     if as_json:
         emit_json(statement.as_predicate())
         return 0
-    for finding in containment_findings(statement.observed):
+    for finding in containment_findings(statement.observed, services=known_services()):
         _tell(finding)
     say(f"contained: {statement.observed.mode}")
     return 0
