@@ -79,6 +79,34 @@ class ReviewConfig(Frozen):
     """For ``embedded``: reviewer -> the model of the catalogue that answers it, where it is not the night's own."""
 
 
+class VllmConfig(Frozen):
+    """The vLLM that ``pantheon server`` starts, at the address of ``[endpoint]``."""
+
+    python: str = "python3"
+    """The interpreter that vLLM is installed for."""
+    model: str = ""
+    """Folder of the model, absolute or relative to the project; empty: no vLLM is started here."""
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
+    """Type of the weights while they are computed with."""
+    max_num_seqs: Slots = 16
+    """Requests that are decoded at once."""
+    gpu_memory_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the GPU's memory that is taken; 0 leaves it to vLLM."""
+    cpu_cache_gib: int = Field(default=0, ge=0, le=4_096)
+    """Where there is no GPU: memory for the cache, in GiB."""
+    eager: bool = False
+    """Compile nothing: slower, but up sooner."""
+    adapters: dict[str, str] = Field(default_factory=dict)
+    """LoRA adapters: name -> folder."""
+    ready_timeout_s: int = Field(default=900, ge=1, le=7_200)
+    """Seconds that loading may take."""
+
+    @field_validator("adapters", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return _pairs(value)
+
+
 class NightConfig(Frozen):
     """How a night is run."""
 
@@ -98,10 +126,15 @@ class NightConfig(Frozen):
     @field_validator("slots", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = (pair.partition("=") for pair in value.split(","))
-        return {name.strip(): number for name, _, number in pairs}
+        return _pairs(value)
+
+
+def _pairs(value: Any) -> Any:
+    """Return a table that was given as text, ``a=1,b=2``, and everything else as it is."""
+    if not isinstance(value, str):
+        return value
+    pairs = (pair.partition("=") for pair in value.split(","))
+    return {name.strip(): text for name, _, text in pairs}
 
 
 class Config(Frozen):
@@ -112,6 +145,7 @@ class Config(Frozen):
     folders: Folders = Field(default_factory=Folders)
     endpoint: EndpointConfig = Field(default_factory=EndpointConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
+    vllm: VllmConfig = Field(default_factory=VllmConfig)
     review: ReviewConfig = Field(default_factory=ReviewConfig)
     night: NightConfig = Field(default_factory=NightConfig)
 

@@ -347,6 +347,14 @@ ASKED: dict[str, list[list[str]]] = {
     ],
     "report": [["report"], ["report", "--json"], ["report", EVIL]],
     "signer": [["signer", EVIL]],
+    "server": [
+        ["server"],
+        ["server", "status", "--json"],
+        ["server", "render"],
+        ["server", "start"],
+        ["server", "stop"],
+        ["server", EVIL],
+    ],
     "models": [
         ["models"],
         ["models", "list", "--json"],

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "outcomes": "Tell what people kept, changed and reverted of what landed.",
         "undo": "Take back a change that landed.",
         "verify": "Verify what a night left, with nothing but its folder and a public key.",
+        "server": "Render, start, look at or stop the model server that nights use.",
         "signer": "Hold the keys of a night and sign for it, as a service.",
         "models": "List, fetch and verify the models of the catalogue.",
     }

@@ -1,0 +1,114 @@
+"""One server process of somebody else's program, and the lock that says who looks after it.
+
+Invariants:
+- the process gets an allow-list of the environment: no proxy, no credentials;
+- all it says is in its log; all of its children go when it is stopped;
+- there is one supervisor per lock, and the lock goes with it, however it goes.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pantheon.core.errors import ModelError, PreflightError
+
+INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+"""Variables of our own that the process gets."""
+
+
+@contextmanager
+def hold_supervisor(lock: Path) -> Iterator[None]:
+    """Be the one supervisor for the length of a ``with``; the file tells who it is.
+
+    Raises:
+        PreflightError: another one is, or the file cannot be made.
+    """
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PreflightError(f"{lock}: cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PreflightError(
+                f"process {_read_pid(descriptor)} looks after the server already",
+                hint="pantheon server status; pantheon server stop",
+            ) from error
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def find_supervisor(lock: Path) -> int | None:
+    """Return the process that looks after the server; None when none does."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_pid(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+async def start_process(
+    command: Sequence[str], extra: Mapping[str, str], environment: Mapping[str, str], log: Path
+) -> asyncio.subprocess.Process:
+    """Start a server in a session of its own. Raises ``ModelError``."""
+    inherited = {name: environment[name] for name in INHERITED if name in environment}
+    try:
+        descriptor = await asyncio.to_thread(
+            os.open, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                env={**inherited, **extra},
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ModelError(
+            f"{command[0]}: the server cannot be started: {error.strerror}", hint="Mend vllm.python."
+        ) from error
+
+
+async def stop_process(process: asyncio.subprocess.Process, *, grace_s: float) -> None:
+    """End a server and its children: asked first, killed after the grace. Cancelled, it is killed at once."""
+    try:
+        if process.returncode is None:
+            _send(process.pid, signal.SIGTERM)
+            async with asyncio.timeout(grace_s):
+                await process.wait()
+    except TimeoutError:
+        return
+    finally:
+        # Children of a server that has ended are still in its group.
+        _send(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _send(group: int, signum: int) -> None:
+    try:
+        os.killpg(group, signum)
+    except ProcessLookupError:
+        return
+
+
+def _read_pid(descriptor: int) -> int:
+    said = os.pread(descriptor, 32, 0).strip()
+    return int(said) if said.isdigit() else 0

@@ -1,0 +1,123 @@
+"""The exact command that serves a model with vLLM for a night, as a value.
+
+Invariants:
+- it serves on a Unix socket or on loopback, never elsewhere;
+- it fetches nothing and counts nobody: the environment says so;
+- what the night counts on is said, not left to defaults: prefix caching, counts of cached tokens, metrics.
+
+Source: the options of ``vllm.entrypoints.openai.api_server``.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field, field_validator
+
+from pantheon.core.errors import ConfigError
+from pantheon.core.model import Frozen
+
+MODULE = "vllm.entrypoints.openai.api_server"
+ENVIRONMENT: Mapping[str, str] = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+DROP_IN = "pantheon-llm.service.d/command.conf"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class VllmServer(Frozen):
+    """A vLLM server for one model."""
+
+    python: str
+    """The interpreter that vLLM is installed for."""
+    model: str
+    """Absolute path of the model's folder."""
+    name: str
+    """What the server calls the model."""
+    uds: str = ""
+    """Unix socket to serve on; empty serves on ``host`` and ``port``."""
+    host: str = "127.0.0.1"
+    port: int = 8_000
+    dtype: str = "auto"
+    context_tokens: int = Field(ge=512)
+    max_num_seqs: int = Field(ge=1)
+    gpu_memory_share: float | None = None
+    """Share of the GPU's memory; None leaves it to vLLM."""
+    cpu_cache_gib: int = 0
+    """Memory for the cache where there is no GPU, in GiB; 0 has a GPU."""
+    eager: bool = False
+    """Compile nothing: slower, but up sooner."""
+    adapters: Mapping[str, str] = Field(default_factory=dict)
+    """LoRA adapters: name -> absolute path of the folder."""
+
+    @field_validator("adapters")
+    @classmethod
+    def _named(cls, adapters: Mapping[str, str]) -> Mapping[str, str]:
+        for name in adapters:
+            if _NAME.fullmatch(name) is None:
+                raise ValueError(f"{name!r}: letters, digits, dots, dashes and underscores")
+        return adapters
+
+
+def vllm_command(server: VllmServer) -> tuple[str, ...]:
+    """Return the words that start the server."""
+    where = ("--uds", server.uds) if server.uds else ("--host", server.host, "--port", str(server.port))
+    words = [
+        server.python, "-m", MODULE,
+        "--model", server.model,
+        "--served-model-name", server.name,
+        *where,
+        "--dtype", server.dtype,
+        "--max-model-len", str(server.context_tokens),
+        "--max-num-seqs", str(server.max_num_seqs),
+        "--enable-prefix-caching",
+        "--enable-prompt-tokens-details",
+    ]  # fmt: skip
+    if server.gpu_memory_share is not None:
+        words += ["--gpu-memory-utilization", f"{server.gpu_memory_share:g}"]
+    if server.eager:
+        words.append("--enforce-eager")
+    if server.adapters:
+        words += ["--enable-lora", "--max-loras", str(len(server.adapters)), "--lora-modules"]
+        words += [f"{name}={path}" for name, path in sorted(server.adapters.items())]
+    return tuple(words)
+
+
+def vllm_environment(server: VllmServer) -> Mapping[str, str]:
+    """Return the variables that the server is started with, beside what the machine needs."""
+    cache = {"VLLM_CPU_KVCACHE_SPACE": str(server.cpu_cache_gib)} if server.cpu_cache_gib else {}
+    return {**ENVIRONMENT, **cache}
+
+
+def shell_line(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the command as a line for a shell."""
+    pairs = [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
+    return " ".join(["env", *pairs, shlex.join(command)])
+
+
+def unit_drop_in(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return what makes the shipped ``pantheon-llm.service`` start this command.
+
+    Raises:
+        ConfigError: a word holds what systemd would read differently.
+    """
+    for word in (*command, *environment.values()):
+        if any(mark in word for mark in '"\\\n') or not word.isprintable():
+            raise ConfigError(
+                f"{word!r} cannot stand in a unit of systemd", hint="Move the model to a plainer path."
+            )
+    quoted = " ".join('"' + word.replace("%", "%%").replace("$", "$$") + '"' for word in command)
+    lines = [
+        "# Made by: pantheon server render --unit",
+        "[Unit]",
+        "ConditionPathExists=",
+        "[Service]",
+        "EnvironmentFile=",
+        *(f'Environment="{name}={value.replace("%", "%%")}"' for name, value in sorted(environment.items())),
+        "ExecStart=",
+        f"ExecStart={quoted}",
+    ]
+    return "\n".join(lines) + "\n"
