@@ -14,6 +14,8 @@ from pantheon.core.model import Frozen
 from pantheon.core.visible import visible_line
 
 MAX_TITLE = 100
+MAX_LISTED = 100
+"""Changes that a pull request's text names; forges bound such texts, and so do arguments of programs."""
 _CALLS = re.compile(r"@(?=[A-Za-z0-9_])")
 _NUMBERS = re.compile(r"#(?=\d)|\bGH-(?=\d)", re.I)
 
@@ -122,12 +124,14 @@ def request_body(group: Group, night: str, branch: str, margins: Mapping[str, Se
         "and was accepted by every reviewer; no person has read it yet. Please do.",
         "",
     ]
-    for change in group.changes:
+    for change in group.changes[:MAX_LISTED]:
         lines.append(f"- {_span(change.subject)}")
         lines.append(
             f"  - task {_span(change.task)}, landed as `{_code(change.commit[:12])}` on `{_code(branch)}`"
         )
         lines += [f"  - {_span(said)}" for said in margins.get(change.task, ())]
+    if len(group.changes) > MAX_LISTED:
+        lines.append(f"- and {len(group.changes) - MAX_LISTED} more; the commits name them")
     lines += [
         "",
         "Why each was accepted: `pantheon gate explain TASK`; take one back before the merge: `pantheon undo TASK`.",

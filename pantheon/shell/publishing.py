@@ -185,12 +185,24 @@ async def _make(
         raise ConfigError(
             "no branch is checked out", hint="Name the one that the pull requests are for: --target BRANCH"
         )
+    await _require_pushed(day.history, night, wish.remote, target)
     branches = "1 branch" if len(requests) == 1 else f"{len(requests)} branches"
     if not agree(f"Push {branches} to {forge.name}, with a pull request each for {target}?"):
         raise ConfigError("nobody agreed, so nothing was pushed", hint="Say yes, or --yes.")
     await leave_requests(folder, [(_name(number, one), _text(one)) for number, one in _numbered(requests)])
     await place_branches(day.history, publication)
     return Published(night.id, wish.to, await _push(forge, requests, target, folder))
+
+
+async def _require_pushed(history: History, night: NightRecord, remote: str, target: str) -> None:
+    """Refuse to publish commits of the user's along with a night that began on top of them."""
+    there = f"refs/remotes/{remote}/{target}"
+    if there not in await history.contains(night.base_commit):
+        raise PreflightError(
+            f"{remote}/{target} does not have {night.base_commit[:12]}, on which night {night.id} began: "
+            "its pull requests would publish commits of yours too",
+            hint=f"Push {target} first, or name the branch that has it: --target BRANCH (git fetch {remote} asks).",
+        )
 
 
 async def _push(forge: Forge, requests: Sequence[Request], target: str, folder: Path) -> tuple[Request, ...]:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.forge import CliForge
 from pantheon.adapters.store import hold_night
+from pantheon.core.errors import GitError
 from pantheon.shell.cli.app import run
-from pantheon.shell.environment import CONTAINED
+from pantheon.shell.environment import CONTAINED, environment
 from pantheon.testing.day import BRANCH, Morning, make_morning
 
 pytestmark = pytest.mark.primitive("git")
@@ -35,6 +37,7 @@ def morning(made: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
     there = replace(made, root=tmp_path / "user")
     there.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    there.git("push", "-q", "origin", "main")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "gh").write_text("#!/bin/sh\necho https://forge.invalid/1\n")
     (tmp_path / "bin" / "gh").chmod(0o755)
@@ -54,7 +57,7 @@ def pushed(tmp_path: Path) -> list[str]:
         ["git", "-C", str(tmp_path / "remote.git"), "for-each-ref", "--format=%(refname:short)"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return said.stdout.split()
+    return [one for one in said.stdout.split() if one != "main"]
 
 
 def test_the_control_it_is_pushed(
@@ -142,6 +145,18 @@ def test_a_strangers_key_publishes_nothing(
     assert pushed(tmp_path) == []
 
 
+def test_commits_that_nobody_pushed_are_not_published_along(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A night that began on top of the user's own, private commits."""
+    first = morning.git("commit-tree", "main^{tree}", "-m", "what the remote has")
+    morning.git("push", "-q", "--force", "origin", f"{first}:refs/heads/main")
+    code, said = publish(morning, capsys)
+    assert (code, said["error"]["code"]) == (3, "preflight")
+    assert "would publish commits of yours" in said["error"]["message"]
+    assert pushed(tmp_path) == []
+
+
 def test_a_branch_in_the_way_is_not_replaced(
     morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -160,10 +175,50 @@ def test_a_branch_in_the_way_is_not_replaced(
 
 
 @pytest.mark.parametrize("remote", ["--receive-pack=touch {marker};", "ext::sh -c touch% {marker}"])
-def test_a_remote_is_no_option_and_no_program(
-    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path, remote: str
+async def test_a_remote_is_no_option_and_no_program(morning: Morning, tmp_path: Path, remote: str) -> None:
+    """A remote neither becomes an option of git nor runs anything; plain git obeys it (the control)."""
+    marker = tmp_path / "marker"
+    words = remote.format(marker=marker)
+    plain = ["git", "-c", "protocol.ext.allow=always", "push", words, "origin", "main:refs/heads/x"]
+    if remote.startswith("ext"):
+        plain.remove("origin")
+    await asyncio.to_thread(
+        lambda: subprocess.run(plain, cwd=morning.root, check=False, capture_output=True, timeout=60)
+    )
+    assert marker.exists(), "the control"
+    marker.unlink()
+    forge = CliForge(morning.root, words, "/bin/true", "gh", environment())
+    with pytest.raises(GitError):
+        await forge.push("pantheon/x", morning.git("rev-parse", "main"))
+    assert not marker.exists()
+
+
+async def test_no_hook_of_the_repository_runs(morning: Morning, tmp_path: Path) -> None:
+    """Neither where hooks are nor where the configuration says they are; plain git runs it (the control)."""
+    marker = tmp_path / "marker"
+    hook = morning.root / ".git" / "hooks" / "pre-push"
+    hook.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    hook.chmod(0o755)
+    morning.git("config", "core.hooksPath", str(hook.parent))
+    morning.git("push", "-q", "origin", "main:refs/heads/x")
+    assert marker.exists(), "the control"
+    marker.unlink()
+    forge = CliForge(morning.root, "origin", "/bin/true", "gh", environment())
+    await forge.push("pantheon/x", morning.git("rev-parse", "main"))
+    assert not marker.exists()
+    assert "pantheon/x" in pushed(tmp_path)
+
+
+async def test_what_a_forge_answers_is_bounded_and_shown_through_the_door(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """What is given as a remote neither becomes an option of git nor runs anything."""
-    publish(morning, capsys, f"--remote={remote.format(marker=tmp_path / 'marker')}")
-    assert not (tmp_path / "marker").exists()
-    assert pushed(tmp_path) == []
+    """A program that fails with a screen full of controls: one bounded line, written out."""
+    evil = tmp_path / "bin" / "gh"
+    evil.write_text("#!/bin/sh\nprintf '\\033]0;x\\007%.0s' $(seq 5000) >&2\nexit 1\n")
+    capsys.readouterr()
+    code = await asyncio.to_thread(run, ["-C", str(morning.root), "publish", "--to", "gh", "--yes"])
+    err = capsys.readouterr().err
+    assert code == 4
+    assert "\x1b" not in err
+    assert "\x07" not in err
+    assert len(err) < 10_000

@@ -418,7 +418,16 @@ def test_every_command_is_attacked() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["status"], ["show", "note-0002"], ["doctor"], ["scope", "docops", "notes/**"], ["report"]]
+    "words",
+    [
+        ["status"],
+        ["show", "note-0002"],
+        ["doctor"],
+        ["scope", "docops", "notes/**"],
+        ["report"],
+        ["review", "show", "note-0000"],
+        ["gate", "explain", "note-0002"],
+    ],
 )
 def test_on_a_terminal_only_our_own_colours_act(project: Project, words: list[str]) -> None:
     """The same on a real terminal, where colour is allowed."""

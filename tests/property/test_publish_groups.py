@@ -83,3 +83,19 @@ def test_a_text_cannot_leave_its_code_span() -> None:
     (group,) = plan_groups([change])
     line = next(one for one in request_body(group, "n1", "b", {}).split("\n") if one.startswith("- "))
     assert line.count("`") == 2
+
+
+def test_a_long_text_is_bounded_and_says_so() -> None:
+    """A night of a thousand changes still makes a text that a forge takes."""
+    many = [
+        Landing(
+            commit=f"{n:040x}", parent="p", task=f"b/{n}", package="d", subject="s" * 120, paths=(f"{n}",)
+        )
+        for n in range(1_000)
+    ]
+    (group,) = plan_groups(many)
+    body = request_body(
+        group, "n1", "b", {one.task: ("review.peerA@1: pass, margin +1.40",) * 2 for one in many}
+    )
+    assert len(body) < 60_000
+    assert "and 900 more" in body
