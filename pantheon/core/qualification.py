@@ -8,7 +8,7 @@ Invariants:
 - one whose own digest does not fit what it says is none: a qualification is never written by hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field, ValidationError
 
@@ -76,11 +76,18 @@ class Qualified(Frozen):
 
     model: str
     """What answers, as in ``Qualification.model``."""
+    others: Mapping[str, str] = Field(default_factory=dict)
+    """Reviewer -> what answers it, where that is another model."""
     held: tuple[Qualification, ...] = ()
+
+    def model_of(self, reviewer: str) -> str:
+        """Return what tells the model that answers a reviewer from any other."""
+        return self.others.get(reviewer, self.model)
 
     def find(self, agent: Agent, opening: Agent, flow: str) -> Qualification | None:
         """Return the last qualification that was measured with exactly this reviewer, model and flow; else None."""
-        wanted = (agent.spec.name, agent.spec.version, prompt_digest(agent, opening), self.model, flow)
+        model = self.model_of(agent.spec.name)
+        wanted = (agent.spec.name, agent.spec.version, prompt_digest(agent, opening), model, flow)
         fitting = [
             one
             for one in self.held
@@ -111,7 +118,7 @@ def measure(
     results: Sequence[CaseResult],
     *,
     reviewers: Mapping[str, tuple[Agent, Agent]],
-    model: str,
+    models: Callable[[str], str],
     flow: str,
     measured_at: str,
     standard: Standard,
@@ -121,7 +128,7 @@ def measure(
     Args:
         results: what became of each case.
         reviewers: name -> the reviewer and the agent whose opening it shares.
-        model: what answered.
+        models: reviewer -> what answered it.
         flow: name of the flow whose checks and reviewers they are.
         measured_at: when, in UTC.
         standard: what is enough.
@@ -138,7 +145,7 @@ def measure(
             reviewer=name,
             version=agent.spec.version,
             prompt_sha256=prompt_digest(agent, opening),
-            model=model,
+            model=models(name),
             flow=flow,
             confident=0.0 if own is None else own.confident,
             area=area,

@@ -1,7 +1,7 @@
 """What the use cases of a night work with: the ports and the content in force, in one frozen value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pantheon.core.agent import Agent
@@ -59,6 +59,8 @@ class Services:
     suites: SuiteRunner | None = None
     """Runs the repository's tests; None where no flow has them run."""
 
+    peers: Mapping[str, ModelClient] = field(default_factory=dict)
+    """Reviewer -> who answers it, where that is not ``model``."""
     qualified: Qualified | None = None
     """Whose word counts, and from which strength on; None: everybody's, which no night of the command line has."""
 

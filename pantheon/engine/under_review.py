@@ -64,7 +64,7 @@ def ready_reviewer(services: Services, context: NodeContext, evidence: Evidence,
         opening=opening,
         cards=[services.tools.card(name) for name in opening.spec.tools],
         task=context.task,
-        client=services.model,
+        client=services.peers.get(agent.spec.name, services.model),
         evidence=evidence,
         confident=_confident(services, context, agent, opening),
     )

@@ -24,7 +24,7 @@ from pantheon.engine.memo_model import MemoModel
 from pantheon.engine.services import Services
 from pantheon.engine.under_review import opening_of
 from pantheon.shell.config import Project, UserPaths
-from pantheon.shell.judges import model_identity, read_qualifications
+from pantheon.shell.judges import judges_in_force, read_qualifications
 from pantheon.tools.rename import NOTE_SUFFIXES
 
 SHIPPED = "calibration-notes"
@@ -95,20 +95,21 @@ async def run_calibration(
             known = ", ".join(sorted(opened.services.content.flows))
             raise ConfigError(f"there is no flow {flow_name!r}", hint=f"Flows: {known}")
         memo = MemoModel(opened.services.model)
-        services = replace(opened.services, model=memo)
+        peers = {name: MemoModel(client) for name, client in opened.services.peers.items()}
+        services = replace(opened.services, model=memo, peers=peers)
         start, notes = await _known(services)
         chosen = _spread(notes, amount.notes)
-        model = await model_identity(project, services.model)
+        judges = await judges_in_force(project, services.model)
         reviewers = reviewers_of(services, flow)
         standard = Standard()
-        key = _key(services, flow, model, chosen, amount)
+        key = _key(services, flow, {name: judges.model_of(name) for name in reviewers}, chosen, amount)
         file = ResultFile(project.state / FOLDER / f"{key}.jsonl")
         calibrator = Calibrator(services, flow, notes, start)
-        results = await _judge_all(calibrator, chosen, amount, file, memo, show)
+        results = await _judge_all(calibrator, chosen, amount, file, [memo, *peers.values()], show)
         figures, found = measure(
             results,
             reviewers=reviewers,
-            model=model,
+            models=judges.model_of,
             flow=flow.name,
             measured_at=services.clock.now().isoformat(timespec="seconds"),
             standard=standard,
@@ -126,14 +127,15 @@ async def _judge_all(
     chosen: Sequence[int],
     amount: Amount,
     file: ResultFile,
-    memo: MemoModel,
+    memos: Sequence[MemoModel],
     show: Show,
 ) -> list[CaseResult]:
     done = await file.read()
     results: list[CaseResult] = []
     total = len(chosen) * amount.share
     for number in chosen:
-        memo.forget()
+        for memo in memos:
+            memo.forget()
         subject = await calibrator.prepare(number, share=amount.share, seed=number)
         for case in subject.cases:
             result = done.get(case.name)
@@ -177,7 +179,9 @@ def _spread(notes: Sequence[KnownNote], most: int) -> tuple[int, ...]:
     return tuple(int(number * step) for number in range(min(most, len(notes))))
 
 
-def _key(services: Services, flow: Flow, model: str, chosen: Sequence[int], amount: Amount) -> str:
+def _key(
+    services: Services, flow: Flow, models: Mapping[str, str], chosen: Sequence[int], amount: Amount
+) -> str:
     """Return what a calibration's results hold for; those of anything else are never mixed with them."""
     content = services.content
     return digest_value(
@@ -185,7 +189,7 @@ def _key(services: Services, flow: Flow, model: str, chosen: Sequence[int], amou
             "agents": dict(content.digests["agents"]),
             "flow": flow.digest,
             "policy": content.gate_policy.model_dump(mode="json"),
-            "model": model,
+            "models": dict(models),
             "chosen": list(chosen),
             "share": amount.share,
         }

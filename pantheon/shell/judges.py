@@ -1,5 +1,6 @@
 """Which reviewers are qualified tonight: the qualifications in force, and what tells the model that answers."""
 
+import asyncio
 from pathlib import Path
 
 from pantheon.adapters.content import read_regular
@@ -27,6 +28,11 @@ def embedded_identity(project: Project) -> str:
     return read_catalogue(project).entry(project.config.model).sha256
 
 
+async def judges_in_force(project: Project, model: ModelClient) -> Qualified:
+    """Return whose word counts with the models that answer tonight. Raises ``ConfigError``, ``ModelError``."""
+    return await asyncio.to_thread(load_qualified, project, await model_identity(project, model))
+
+
 def load_qualified(project: Project, model: str) -> Qualified:
     """Return the qualifications that hold: this machine's own, and those that came with the policies.
 
@@ -35,7 +41,11 @@ def load_qualified(project: Project, model: str) -> Qualified:
     """
     folders = (project.state, project.policies)
     held = [one for folder in folders for one in read_qualifications(folder / QUALIFICATIONS_FILE)]
-    return Qualified(model=model, held=tuple(held))
+    others = {}
+    if project.config.endpoint.kind == "embedded":
+        catalogue = read_catalogue(project)
+        others = {peer: catalogue.entry(name).sha256 for peer, name in project.config.review.models.items()}
+    return Qualified(model=model, others=others, held=tuple(held))
 
 
 def read_qualifications(path: Path) -> tuple[Qualification, ...]:

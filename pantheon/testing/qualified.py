@@ -54,7 +54,7 @@ def invented_qualifications(
     _, found = measure(
         invented_results(sorted(reviewers), good=0.001, bad=-2.0) if results is None else results,
         reviewers=reviewers,
-        model=model,
+        models=lambda _: model,
         flow=flow.name,
         measured_at=MEASURED_AT,
         standard=Standard(),

@@ -34,7 +34,7 @@ def measured(
     """The qualifications that follow from results."""
     agent = agent or reviewer()
     _, found = measure(
-        results, reviewers={agent.spec.name: (agent, agent)}, model=MODEL, flow="docops", measured_at=at,
+        results, reviewers={agent.spec.name: (agent, agent)}, models=lambda _: MODEL, flow="docops", measured_at=at,
         standard=Standard(),
     )  # fmt: skip
     return found
@@ -64,7 +64,7 @@ def test_what_was_measured_counts_with_its_threshold() -> None:
     ids=["version", "prompt", "opening", "reviewer", "model", "flow"],
 )
 def test_anything_else_is_not_qualified(agent: Agent, opening: Agent | None, model: str, flow: str) -> None:
-    """Another version, prompt, opening, reviewer, model or flow: the word counts for nothing, and what helps is said."""
+    """Another version, prompt, opening, reviewer, model or flow: its word counts for nothing, and why is told."""
     qualified = Qualified(model=model, held=measured(GOOD))
     assert qualified.confident(agent, opening or agent, flow) is None
     assert "pantheon review calibrate" in qualified.against(agent, opening or agent, flow)
