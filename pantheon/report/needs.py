@@ -50,8 +50,8 @@ def rank_needs(
     )
 
 
-def _show(keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"pantheon show {shlex.quote(key)}" for key in islice(keys, MAX_COMMANDS))
+def _show(keys: Sequence[str], command: str = "show") -> tuple[str, ...]:
+    return tuple(f"pantheon {command} {shlex.quote(key)}" for key in islice(keys, MAX_COMMANDS))
 
 
 def _many(count: int, one: str, many: str) -> str:
@@ -105,7 +105,12 @@ def _merge(night: NightFacts, tasks: Sequence[TaskShown]) -> Iterator[Need]:
         "now",
         f"Read and merge {_many(len(keys), 'accepted change', 'accepted changes')}",
         f"They are on {night.branch}; nothing of yours was touched.",
-        (f"git diff --stat {since}", f"git diff {since}", f"git merge {branch}"),
+        (
+            f"git diff --stat {since}",
+            f"git diff {since}",
+            f"pantheon publish {shlex.quote(night.id)}",
+            f"git merge {branch}",
+        ),
     )
 
 
@@ -116,6 +121,7 @@ def _held(tasks: Sequence[TaskShown]) -> Iterator[Need]:
         "today",
         f"{_many(len(keys), 'change is', 'changes are')} held for you",
         "Nothing is against what was made, but a person must look before it may land: no night lands it.",
+        _show(keys, "gate explain"),
     )
 
 
@@ -132,6 +138,7 @@ def _disputed(tasks: Sequence[TaskShown], agreement: Sequence[Agreement]) -> Ite
         "today",
         f"The reviewers differ on {_many(len(keys), 'change', 'changes')}",
         "One passed it and one did not, so it was denied. You may see at a glance who was right.",
+        _show(keys, "review show"),
     )
 
 
@@ -167,7 +174,7 @@ def _causes(groups: Sequence[CauseGroup], told: Collection[str]) -> Iterator[Nee
             "today",
             f"{what}: {left[0][2] or group.cause if len(left) == 1 else group.cause}",
             "Mend the cause, or reword the task, and queue it again.",
-            _show(keys)[:1],
+            _show(keys, "gate explain" if group.outcome == TaskOutcome.DENIED else "show")[:1],
         )
 
 

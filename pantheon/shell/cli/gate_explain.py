@@ -1,10 +1,12 @@
 """``pantheon gate explain TASK``: why a change was accepted, denied or held."""
 
+import shlex
+
 import click
 
 from pantheon.report.judgement import Judgement
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
-from pantheon.shell.cli.output import emit, emit_json, emit_marked, emit_toned
+from pantheon.shell.cli.output import emit, emit_json, emit_marked, emit_toned, say
 from pantheon.shell.cli.review_show import say_taken_back, tell_verdict
 from pantheon.shell.judging import judge
 
@@ -20,11 +22,15 @@ def command(session: Session, task: str, as_json: bool) -> None:
 
     Example: pantheon gate explain fm-0007
     """
-    found = run_async(lambda: judge(session.project(), task))
+    project = session.project()
+    found = run_async(lambda: judge(project, task))
     if as_json:
         emit_json(found)
-    else:
-        _tell(found)
+        return
+    _tell(found)
+    if found.decision is not None and found.decision.decision == "hold" and found.diff_from:
+        place = shlex.quote(f"{project.config.folders.artifacts}/{found.diff_from}")
+        say(f"No night lands it. To take it by hand: git apply --index {place}")
 
 
 def _tell(found: Judgement) -> None:
