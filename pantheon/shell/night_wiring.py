@@ -74,7 +74,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
     configure_logs()
     clock = SystemClock()
     content = load_content(project)
-    await asyncio.to_thread(refuse_repository, project)
+    await asyncio.to_thread(refuse_repository, project, user)
     tools = Registry(NOTE_TOOLS)
     check_references(content, tools, project.config.night.slots)
     async with AsyncExitStack() as stack:

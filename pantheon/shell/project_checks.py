@@ -12,7 +12,7 @@ from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
 from pantheon.shell.queue_wiring import find_claims, pins_in_force
-from pantheon.shell.repository_checks import repository_problems
+from pantheon.shell.repository_checks import exposed_problems, repository_problems
 from pantheon.shell.server_wiring import ask_endpoint, reviewers_in_use
 
 MIB = 1024 * 1024
@@ -28,7 +28,7 @@ def project_questions(project: Project, user: UserPaths) -> Mapping[str, Questio
         "repository": partial(_repository, project),
         "folders": partial(_folders, project),
         "disk": partial(_disk, project),
-        "policies": partial(_policies, project),
+        "policies": partial(_policies, project, user),
         "containment": partial(ask_containment, project),
         "agents": partial(_agents, project),
         "flows": partial(_flows, project),
@@ -76,8 +76,10 @@ async def _disk(project: Project) -> Finding:
     return Finding("disk", Grade.OK, text)
 
 
-async def _policies(project: Project) -> Finding:
+async def _policies(project: Project, user: UserPaths) -> Finding:
     policies = await asyncio.to_thread(wiring.load_policies, project)
+    for why, mend in await asyncio.to_thread(lambda: tuple(exposed_problems(project, user))):
+        return Finding("policies", Grade.FAIL, why, mend)
     if policies.night.sandbox is SandboxKind.NONE:
         return Finding(
             "policies", Grade.WARN, 'sandbox = "none": code of the repository runs without any confinement',

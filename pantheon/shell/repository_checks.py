@@ -9,22 +9,59 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pantheon.core.errors import PreflightError
+from pantheon.core.exposed_reads import find_exposed, home_secrets
+from pantheon.core.policy import NIGHT_FILE
 from pantheon.shell import wiring
-from pantheon.shell.config import Project
+from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.environment import base_folder
 from pantheon.shell.queue_wiring import project_queue
 
 
-def refuse_repository(project: Project) -> None:
-    """Refuse a repository that a night of this user would harm, could not write to, or has lost its memory of.
+def refuse_repository(project: Project, user: UserPaths) -> None:
+    """Refuse a repository that a night of this user would harm, could not write to, or has lost its memory of, and a
+    policy that would show its code a secret.
 
     Blocks on the disk.
 
     Raises:
         PreflightError: the first of the problems; the hint is a command where there is one.
+        ConfigError: the policy cannot be read.
         GitError: git cannot say where its folder is.
     """
-    for why, mend in repository_problems(project):
+    for why, mend in (*repository_problems(project), *exposed_problems(project, user)):
         raise PreflightError(why, hint=mend)
+
+
+def exposed_problems(project: Project, user: UserPaths) -> Iterator[tuple[str, str]]:
+    """Yield (what is wrong, what to do) for paths of ``sandbox_reads`` that would show a secret. Blocks on the disk.
+
+    Raises:
+        ConfigError: the policy cannot be read.
+        GitError: git cannot say where its folder is.
+    """
+    named = wiring.load_policies(project).night.sandbox_reads
+    if not named:
+        return
+    folder = wiring.listing.find_git_folder(project.root)
+    secrets = {
+        user.keys: "the key that signs",
+        user.witness: "the witness of earlier nights",
+        project.state: "the night's database",
+        project.artifacts: "the evidence of nights",
+        project.queue: "the queue",
+        project.policies: "the policies",
+        folder: "git's folder",
+    }
+    real = {str(place.resolve()): what for place, what in secrets.items()}
+    # Not only what HOME says: the home folder that the machine knows counts as well.
+    for home in {base_folder("HOME", "").resolve(), Path(_home_of(os.getuid())).resolve()}:
+        real |= home_secrets(str(home))
+    reads = {path: str(Path(path).resolve()) for path in named}
+    for path, what in find_exposed(reads, real):
+        yield (
+            f"policies/{NIGHT_FILE}: sandbox_reads: {path} would show code of the repository {what}",
+            "Name only what such code needs, such as the folder of a virtual environment.",
+        )
 
 
 def repository_problems(project: Project) -> Iterator[tuple[str, str]]:
@@ -75,6 +112,13 @@ def _forgotten(project: Project) -> Iterator[tuple[str, str]]:
         f"{state} is gone{lost}",
         f"Put it back from a backup; or begin anew: pantheon -C {project.root} init.{again}",
     )
+
+
+def _home_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_dir or "/"
+    except KeyError:
+        return "/"
 
 
 def _name_of(uid: int) -> str:

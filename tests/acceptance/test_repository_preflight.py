@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pantheon.core.errors import PreflightError
-from pantheon.shell.config import load_project
-from pantheon.shell.repository_checks import refuse_repository, repository_problems
+from pantheon.core.policy import NightPolicy
+from pantheon.shell import wiring
+from pantheon.shell.config import find_user_paths, load_project
+from pantheon.shell.repository_checks import exposed_problems, refuse_repository, repository_problems
+from pantheon.shell.wiring import load_policies
 from pantheon.testing.user_repository import make_repository
 
 PANTHEON = (sys.executable, "-m", "pantheon")
@@ -60,12 +64,13 @@ def test_a_night_whose_state_is_gone_says_so(root: Path) -> None:
 def test_root_in_another_users_repository_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner is named, and the command that runs the night as him; in one's own nothing is wrong (the control)."""
     project = load_project(root)
-    refuse_repository(project)
+    user = find_user_paths()
+    refuse_repository(project, user)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     if os.getuid() == 0:
         os.chown(root / ".git", 60_324, 60_324)
     with pytest.raises(PreflightError, match=r"belongs to .* and root would leave") as caught:
-        refuse_repository(project)
+        refuse_repository(project, user)
     assert "sudo -u" in caught.value.hint
 
 
@@ -76,6 +81,42 @@ def test_a_git_folder_that_cannot_be_written_is_refused_first(root: Path) -> Non
     assert done.returncode == 3
     assert f"git's folder cannot be written, so no branch could be made: {root}/.git" in done.stderr
     assert {path.name for path in (root / ".pantheon").iterdir()} == {".gitignore"}
+
+
+def test_code_of_the_repository_is_shown_no_secret(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys, witness, state, git's folder and the home folder: named, inside, above or behind a link; a venv is fine."""
+    home = tmp_path / "home"
+    (home / ".venv").mkdir(parents=True)
+    (home / ".ssh").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (root / "link").symlink_to(home / ".config")
+    project, user = load_project(root), find_user_paths()
+    policies = load_policies(project)
+
+    def told(path: Path) -> str:
+        # A policy file cannot name what lies below /tmp, where this test has its folders.
+        night = NightPolicy.model_construct(sandbox_reads=(str(path),))
+        monkeypatch.setattr(wiring, "load_policies", lambda _: replace(policies, night=night))
+        return " ".join(why for why, _ in exposed_problems(project, user))
+
+    for fine in (home / ".venv", root / ".venv", root / "docs", home / ".cache" / "x", Path("/opt/python")):
+        assert told(fine) == "", "the control"
+        refuse_repository(project, user)
+    for shown, what in (
+        (home, "keys"), (home / ".config", "key"), (user.keys, "the key that signs"), (user.signing_key, "the key"),
+        (user.witness, "the witness"), (home / ".ssh" / "id", "keys of this user"), (root, "night"),
+        (root / ".git", "git's folder"), (project.database, "database"), (root / "artifacts", "evidence"),
+        (root / "link", "key"),
+    ):  # fmt: skip
+        said = told(shown)
+        assert f"sandbox_reads: {shown} would show" in said
+        assert what in said
+        with pytest.raises(PreflightError, match="would show code of the repository"):
+            refuse_repository(project, user)
 
 
 def test_init_outside_a_repository_is_the_callers_to_mend(tmp_path: Path) -> None:
