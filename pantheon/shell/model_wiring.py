@@ -10,13 +10,12 @@ from pantheon.core.catalogue import MODELS_FILE, Catalogue, load_catalogue
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.shell.config import Project, UserPaths, find_root, load_project
 from pantheon.shell.environment import environment
+from pantheon.shell.server_wiring import EMBEDDED_LOG
 from pantheon.shell.wiring import load_policies, read_catalogue
 
 if TYPE_CHECKING:
     from pantheon.adapters.downloads import ModelFolder
     from pantheon.adapters.kept_server import KeptServer
-
-LOG = "server.log"
 
 
 def find_project(start: Path, overrides: dict[str, str]) -> Project | None:
@@ -90,7 +89,7 @@ async def embedded_server(
             model_sha256=entry.sha256,
             alias=entry.name,
             settings=settings,
-            log=logs / LOG,
+            log=logs / EMBEDDED_LOG,
             environment=allowed,
             clock=clock,
             socket=socket,

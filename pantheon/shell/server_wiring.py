@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pantheon.core.errors import ModelError, PreflightError
 from pantheon.core.server_capabilities import Capability, ServerCapabilities, refuse_without
+from pantheon.ports.artifacts import ArtifactStore
 from pantheon.shell.config import Project
 from pantheon.shell.wiring import connect_endpoint
 
@@ -13,8 +15,44 @@ if TYPE_CHECKING:
     from pantheon.adapters.http_model import HttpModelClient
     from pantheon.engine.services import Content
 
+EMBEDDED_LOG, VLLM_LOG = "server.log", "vllm.log"
+KEPT_LOG_BYTES = 1_000_000
+"""Most of a server's log that is left with a night: its end."""
 ASK_S = 60.0
 """Seconds for the few tokens of the questions, on a small machine."""
+
+
+class ServerLog:
+    """What the project's own server says from now on.
+
+    Args:
+        project: the configured repository.
+    """
+
+    def __init__(self, project: Project) -> None:
+        embedded = project.config.endpoint.kind == "embedded"
+        self._path = project.state / "logs" / (EMBEDDED_LOG if embedded else VLLM_LOG)
+        self._start = self._path.stat().st_size if self._path.is_file() else 0
+
+    async def keep(self, artifacts: ArtifactStore, night: str, now: datetime) -> None:
+        """Leave what was said since, or the end of it, with a night; nothing where nothing was said.
+
+        Raises:
+            ArtifactError: it cannot be written.
+        """
+        said = await asyncio.to_thread(self._read)
+        if said:
+            await artifacts.put_night_file(night, f"server-{now:%Y%m%d-%H%M%S}.log", said)
+
+    def _read(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(size - KEPT_LOG_BYTES, min(self._start, size)))
+                return file.read(KEPT_LOG_BYTES)
+        except OSError:
+            # There is no server of ours, or its log was taken away: nothing of it to keep.
+            return b""
 
 
 async def ask_endpoint(project: Project, *, deadline_s: float = ASK_S) -> ServerCapabilities:

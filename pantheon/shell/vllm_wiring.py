@@ -25,9 +25,10 @@ from pantheon.core.locality import check_endpoint_url
 from pantheon.core.vllm import VllmServer, vllm_command, vllm_environment
 from pantheon.shell.config import Project
 from pantheon.shell.environment import environment
+from pantheon.shell.server_wiring import VLLM_LOG
 from pantheon.shell.wiring import connect_endpoint, load_policies
 
-LOG, LOCK = "vllm.log", "server.lock"
+LOCK = "server.lock"
 MAX_RESTARTS = 5
 """Starts in a row that come to nothing."""
 STAYED_S = 600.0
@@ -162,7 +163,7 @@ async def supervise(project: Project, *, say: Say, stopping: asyncio.Event, read
             ready.set()
             await stopping.wait()
             return
-        await _keep(project, server, logs / LOG, say, stopping, ready)
+        await _keep(project, server, logs / VLLM_LOG, say, stopping, ready)
 
 
 async def _keep(

@@ -2,19 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.server_file import FILE, read_servers
 from pantheon.core.errors import PreflightError
 from pantheon.shell.config import Project, find_user_paths, load_project
 from pantheon.shell.project_checks import project_questions
-from pantheon.shell.server_wiring import read_known, require_server
+from pantheon.shell.server_wiring import KEPT_LOG_BYTES, VLLM_LOG, ServerLog, read_known, require_server
 from pantheon.shell.wiring import lay_out_repository, load_content
 from pantheon.testing.scripted_model import Answer, Say, ScriptedServer, serve_script
 from pantheon.testing.user_repository import make_repository
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -82,6 +86,26 @@ async def test_doctor_says_what_the_server_cannot_do(
     async with served(tmp_path, *lacks):
         finding = await project_questions(project, find_user_paths({}))["server"]()
     assert (finding.grade.value, said in finding.message) == (grade, True), finding
+
+
+async def test_what_the_server_said_in_the_night_is_kept_with_it(project: Project, tmp_path: Path) -> None:
+    """Only what was said since the night began, and of too much the end; a server of others leaves nothing."""
+    artifacts = ArtifactFolder(tmp_path / "artifacts")
+    await ServerLog(project).keep(artifacts, "n0", NOW)
+    assert not (tmp_path / "artifacts" / "n0").exists()
+    path = project.state / "logs" / VLLM_LOG
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"yesterday\n")
+    log = ServerLog(project)
+    with path.open("ab") as file:
+        file.write(b"tonight\n")
+    await log.keep(artifacts, "n1", NOW)
+    assert (tmp_path / "artifacts/n1/server-20260101-000000.log").read_bytes() == b"tonight\n"
+    with path.open("ab") as file:
+        file.write(b"x" * KEPT_LOG_BYTES + b"end")
+    await log.keep(artifacts, "n1", NOW)
+    kept = (tmp_path / "artifacts/n1/server-20260101-000000.log").read_bytes()
+    assert (len(kept), kept[-3:]) == (KEPT_LOG_BYTES, b"end")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"e": {}}', b"[" * 100_000, b" " * 2_000_000])

@@ -26,6 +26,7 @@ from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import pins_in_force, refuse_lost_store
 from pantheon.shell.reporting import WrittenReport, write_report
+from pantheon.shell.server_wiring import ServerLog
 from pantheon.shell.signer_wiring import open_night_ledger
 
 SOME_FAILED = 1
@@ -94,6 +95,7 @@ async def run_night(
         as_json: whether the summary is JSON.
         contained: how the night was proven to be kept on this machine, to be attested.
     """
+    log = ServerLog(project)
     async with open_night_services(project, user, say=say) as opened:
         await refuse_lost_store(project, opened.services.store, opened.queue)
         plan = await prepare_night(
@@ -120,6 +122,7 @@ async def run_night(
             await record_containment(ledger, opened.services.store, plan.record, said)
             services = replace(opened.services, open_ledger=ledger)
             summary = await _watched(project, replace(opened, services=services), plan, until)
+        await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())
         report = await write_report(project, opened.services.store, summary.night)
     _tell(summary, report, ledger.note, as_json=as_json)
     return _exit_code(summary)
