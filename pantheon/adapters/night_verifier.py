@@ -77,6 +77,7 @@ def verify_night(
         if isinstance(outcomes, dict)
         else {},
         sandboxes=tuple(claims.contained.sandboxes),
+        models=tuple(claims.contained.models),
         checked=tuple(checked),
         notes=tuple(claims.notes),
         defects=tuple(audit.faults.found),

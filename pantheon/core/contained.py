@@ -1,4 +1,4 @@
-"""What each process of a night attests before it works: how it is kept on the machine, and what runs code there.
+"""What each process of a night attests before it works: how it is kept on the machine, what runs code, what answers.
 
 Invariant: a verifier decides again from what was observed; that a statement calls itself proven proves nothing.
 """
@@ -6,7 +6,7 @@ Invariant: a verifier decides again from what was observed; that a statement cal
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pantheon.core.containment import ContainmentStatement, decide_containment
 from pantheon.core.delegation import PLACE
@@ -29,17 +29,30 @@ class SandboxInForce(Frozen):
     """What was proven to hold; None where no flow of that night runs code of the repository."""
 
 
+class ModelInForce(Frozen):
+    """The model that one process of a night is answered by."""
+
+    name: str = Field(max_length=500)
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256: of the file where the night serves it itself, of what the server's listing says of it elsewhere."""
+
+
 class Contained(Frozen):
     """The word of one process of a night on itself."""
 
     containment: ContainmentStatement
     sandbox: SandboxInForce
+    model: ModelInForce
 
 
 def contained_predicate(said: Contained, night: str) -> dict[str, Any]:
     """Return what is attested, as JSON values without floats."""
-    sandbox = said.sandbox.model_dump(mode="json")
-    return {**said.containment.as_predicate(), "night": night, "sandbox": sandbox}
+    return {**said.containment.as_predicate(), "night": night, **in_force(said)}
+
+
+def in_force(said: Contained) -> dict[str, Any]:
+    """Return what runs code and what answers, as JSON values: the part that the store notes too."""
+    return {"sandbox": said.sandbox.model_dump(mode="json"), "model": said.model.model_dump(mode="json")}
 
 
 def read_contained(statement: Statement, night: str) -> Contained:
@@ -53,11 +66,12 @@ def read_contained(statement: Statement, night: str) -> Contained:
     fields: Mapping[str, Any] = statement.predicate
     if fields.get("night") != night:
         raise VerificationError("the containment statement is of another night")
-    kept = {name: value for name, value in fields.items() if name not in ("night", "sandbox", PLACE)}
+    kept = {name: value for name, value in fields.items() if name not in ("night", "sandbox", "model", PLACE)}
     try:
         return Contained(
             containment=ContainmentStatement.model_validate(kept),
             sandbox=SandboxInForce.model_validate(fields.get("sandbox")),
+            model=ModelInForce.model_validate(fields.get("model")),
         )
     except ValidationError as error:
         raise VerificationError(

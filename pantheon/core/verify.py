@@ -70,6 +70,8 @@ class NightVerdict(Frozen):
     """What became of the tasks, as the night attested at its end."""
     sandboxes: tuple[str, ...] = ()
     """What code of the repository ran in, as each process of the night attested."""
+    models: tuple[str, ...] = ()
+    """Name and digest of each model that answered, as attested."""
     checked: tuple[str, ...] = ()
     """What was looked at, in words."""
     notes: tuple[str, ...] = ()

@@ -39,6 +39,8 @@ class ContainmentWatch:
     def __init__(self, faults: Faults) -> None:
         self.sandboxes: dict[str, None] = {}
         """What code of the repository ran in, as attested, in order and once each."""
+        self.models: dict[str, None] = {}
+        """Models that answered, as attested, in order and once each."""
         self._faults = faults
         self._proven = False
         self._told = False
@@ -60,6 +62,7 @@ class ContainmentWatch:
         """
         said = read_contained(statement, night)
         self.sandboxes[said.sandbox.kind.value] = None
+        self.models[f"{said.model.name} {said.model.digest}"] = None
         if reasons := against_contained(said):
             self._faults.add(Flaw.UNCONTAINED, where, "; ".join(reasons))
         else:

@@ -1,4 +1,4 @@
-"""What must not be lost in silence: the key that signed the queue, and the store that knows what was worked.
+"""What must not change in silence: the key that signed the queue, the store that knows what was worked, the model.
 
 A key id in an envelope, and a task in a ledger that nobody verifies here, are hints. They are good enough to name what
 is missing and to refuse, and allow nothing.
@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+from pantheon.core.contained import CONTAINED_EVENT, ModelInForce
 from pantheon.core.dsse import parse_envelope
 from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.ports.queue import QueueFolder
@@ -77,3 +78,34 @@ async def refuse_worked_twice(store: Store, queue: QueueFolder, find_worked: Fin
             hint="Restore .pantheon/. Or move queue/BATCH.* away; what is wanted again is enqueued with --label.",
             batches=again,
         )
+
+
+async def refuse_other_model(
+    store: Store, night: str, model: ModelInForce, *, accepted_because: str
+) -> tuple[str, ...]:
+    """Return what is different about the model that answers a resumed night, as sentences.
+
+    Args:
+        store: it holds what the night's processes noted of theirs.
+        night: the night's id; one that is new has noted nothing.
+        model: what answers now.
+        accepted_because: the operator's reason to go on all the same; empty refuses.
+
+    Raises:
+        PreflightError: it is another model than the night's last process had, and no reason was given.
+        StoreError: the store cannot be read.
+    """
+    noted = [event.details.get("model") for event in await store.events(night, name=CONTAINED_EVENT)]
+    if not noted or noted[-1] == model.model_dump(mode="json"):
+        return ()
+    last = noted[-1] if isinstance(noted[-1], Mapping) else {}
+    told = (
+        f"the night was worked by the model {last.get('name')} ({str(last.get('digest'))[:12]}), "
+        f"now {model.name} ({model.digest[:12]}) answers"
+    )
+    if not accepted_because:
+        raise PreflightError(
+            f"{told}; a night has one model",
+            hint="Serve the first one again, or say why it is fine: pantheon night --accept-drift REASON",
+        )
+    return (told,)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.checkpoint import Checkpoint, note_text, open_note, parse_checkpoint
-from pantheon.core.contained import CONTAINED_EVENT, Contained, contained_predicate
+from pantheon.core.contained import CONTAINED_EVENT, Contained, contained_predicate, in_force
 from pantheon.core.delegation import NIGHT_ROLE, night_origin, read_delegation, reviewer_role
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import SignatureError, VerificationError
@@ -129,8 +129,8 @@ async def record_containment(
     entry = await ledger.state_standing(
         CONTAINMENT_PREDICATE, subjects, contained_predicate(contained, record.id)
     )
-    sandbox = contained.sandbox.model_dump(mode="json")
-    await store.add_event(record.id, record.id, CONTAINED_EVENT, {"record": entry.seq, "sandbox": sandbox})
+    noted = {"record": entry.seq, **in_force(contained)}
+    await store.add_event(record.id, record.id, CONTAINED_EVENT, noted)
 
 
 def _recovery(

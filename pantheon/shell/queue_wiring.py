@@ -25,13 +25,16 @@ TUNING: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Section -> settings that say how fast a night goes, not whom it trusts."""
+IDENTITY_S = 20.0
 PINNED_ELSEWHERE = frozenset({"model"})
 """Pinned as the digest of what the name stands for."""
 
 if TYPE_CHECKING:
+    from pantheon.core.contained import ModelInForce
     from pantheon.engine.enqueue import EnqueueRequest, EnqueueResult
     from pantheon.engine.preflight import QueueProblem
     from pantheon.engine.services import Content
+    from pantheon.ports.model import ModelClient
     from pantheon.ports.store import Store
 
 
@@ -56,6 +59,29 @@ def pins_in_force(project: Project, content: "Content") -> Pins:
         settings=_pinned_settings(project),
         model=model,
     )
+
+
+async def model_in_force(project: Project, pins: Pins, client: "ModelClient") -> "ModelInForce":
+    """Return which model answers the night: the embedded one's file, else what the server says of it.
+
+    Raises:
+        PreflightError: it cannot be told.
+    """
+    from pantheon.core.contained import ModelInForce
+    from pantheon.core.errors import ModelError, PreflightError
+    from pantheon.ports.identity import IdentifiedModel
+
+    if project.config.endpoint.kind == "embedded":
+        return ModelInForce(name=project.config.model, digest=pins.model)
+    if not isinstance(client, IdentifiedModel):
+        raise PreflightError(f"{client.endpoint}: which model answers there cannot be told")
+    try:
+        name, digest = await client.identity(deadline_s=IDENTITY_S)
+    except ModelError as error:
+        raise PreflightError(
+            f"the model server does not say which model it serves: {error.message}", hint=error.hint
+        ) from error
+    return ModelInForce(name=name[:500], digest=digest)
 
 
 def _pinned_settings(project: Project) -> Mapping[str, str]:

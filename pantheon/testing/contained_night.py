@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pantheon.core.contained import Contained, SandboxInForce
+from pantheon.core.contained import Contained, ModelInForce, SandboxInForce
 from pantheon.core.containment import Containment, Observations, Probe, state_containment
 from pantheon.core.sandbox import SandboxKind
 
@@ -23,4 +23,5 @@ def contained(sandbox: SandboxKind = SandboxKind.BUBBLEWRAP, **changes: Any) -> 
     return Contained(
         containment=state_containment(clean_observations(**changes), "2026-01-01T00:00:00+00:00"),
         sandbox=SandboxInForce(kind=sandbox),
+        model=ModelInForce(name="scripted", digest="0" * 64),
     )

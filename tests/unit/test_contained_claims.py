@@ -116,7 +116,7 @@ async def test_what_was_observed_is_judged_again(changes: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "changes", [{"night": "n2"}, {"sandbox": None}, {"more": 1}, {"observed": {}}], ids=str
+    "changes", [{"night": "n2"}, {"sandbox": None}, {"model": None}, {"more": 1}, {"observed": {}}], ids=str
 )
 async def test_a_malformed_proof_is_none(nights: Nights, changes: dict[str, object]) -> None:
     """Of another night, without its sandbox, or saying more than it may."""

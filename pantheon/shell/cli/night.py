@@ -15,6 +15,7 @@ from pantheon.core.containment import ContainmentStatement
 from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
+from pantheon.engine.custody import refuse_other_model
 from pantheon.engine.ledger_opening import record_containment
 from pantheon.engine.night import Night, NightSummary, Progress
 from pantheon.engine.preflight import NightPlan, prepare_night
@@ -24,7 +25,7 @@ from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_wiring import NightServices, open_night_services
-from pantheon.shell.queue_wiring import pins_in_force, refuse_lost_store
+from pantheon.shell.queue_wiring import model_in_force, pins_in_force, refuse_lost_store
 from pantheon.shell.reporting import WrittenReport, write_report
 from pantheon.shell.server_wiring import ServerLog
 from pantheon.shell.signer_wiring import open_night_ledger
@@ -98,10 +99,11 @@ async def run_night(
     log = ServerLog(project)
     async with open_night_services(project, user, say=say) as opened:
         await refuse_lost_store(project, opened.services.store, opened.queue)
+        pins = pins_in_force(project, opened.services.content)
         plan = await prepare_night(
             opened.services,
             opened.queue,
-            pins_in_force(project, opened.services.content),
+            pins,
             branch_prefix=project.config.night.branch_prefix,
             accepted_because=accept_drift,
         )
@@ -110,6 +112,10 @@ async def run_night(
             if as_json:
                 emit_json({"night": None, "outcomes": {}, "tasks": []})
             return 0
+        model = await model_in_force(project, pins, opened.services.model)
+        store = opened.services.store
+        changed = await refuse_other_model(store, plan.record.id, model, accepted_because=accept_drift)
+        plan = replace(plan, drift=(*plan.drift, *changed))
         async with open_night_ledger(
             project,
             user,
@@ -118,8 +124,8 @@ async def run_night(
             signer=opened.signer,
             clock=opened.services.clock,
         ) as ledger:
-            said = Contained(containment=contained, sandbox=opened.sandbox)
-            await record_containment(ledger, opened.services.store, plan.record, said)
+            said = Contained(containment=contained, sandbox=opened.sandbox, model=model)
+            await record_containment(ledger, store, plan.record, said)
             services = replace(opened.services, open_ledger=ledger)
             summary = await _watched(project, replace(opened, services=services), plan, until)
         await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())

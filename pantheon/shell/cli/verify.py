@@ -87,6 +87,8 @@ def _tell(verdicts: Sequence[NightVerdict]) -> None:
             emit(f"   checkpoint: {one.checkpoint.size} records, root {one.checkpoint.root}")
         if one.outcomes:
             emit("   tasks: " + ", ".join(f"{count} {name}" for name, count in sorted(one.outcomes.items())))
+        for model in one.models:
+            emit(f"   model: {model}")
         for sandbox in one.sandboxes:
             emit(f"   code of the repository ran in: {SANDBOXES[sandbox]}")
         for what in one.checked:
