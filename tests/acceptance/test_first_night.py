@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.testing.qualified import qualify_project
+
 NOTE = b"""ok so about the flaky upload test
 
 Uploads to the object store fail in CI about once a day. The client gives up after one try, and the store answers
@@ -69,6 +71,8 @@ def pantheon(root: Path, small_model: Path, *args: str, stdin: str = "") -> subp
 def test_a_night_with_the_small_model(repository: Path, small_model: Path) -> None:
     """From init to report with a real server: a proposal, two verdicts, a decision, and nothing else touched."""
     assert pantheon(repository, small_model, "init").returncode == 0
+    # What it is worth as a reviewer is not the question here; nobody has measured it.
+    qualify_project(repository, model=small_model.stem)
     scoped = pantheon(repository, small_model, "scope", "docops", "docs/**/*.md")
     assert scoped.returncode == 0
     enqueued = pantheon(repository, small_model, "enqueue", "-", stdin=scoped.stdout)
