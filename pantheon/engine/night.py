@@ -5,31 +5,33 @@ attempts are interrupted, what succeeded stays, and the rest is planned again.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from pantheon.core.dag import Expect, Plan, PlannedTask, build_plan
+from pantheon.core.dag import Expect, Plan, PlannedTask
 from pantheon.core.estimates import learn_durations
 from pantheon.core.merge_queue import widen_slots
-from pantheon.core.night_plan import plan_tasks
 from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
 from pantheon.core.spending import spent_by
-from pantheon.core.trial_schedule import Tried, try_orders
 from pantheon.engine.attempt import AttemptRunner, Execute
 from pantheon.engine.attempt_record import Attest, attest_attempt
 from pantheon.engine.canaries import Canaries
 from pantheon.engine.control import Halt, NightControl
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.lease_keeper import LeaseKeeper
+from pantheon.engine.night_planning import plan_night, tell_plan
 from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.node import NodeExecutor
-from pantheon.engine.scheduler import AT_ONCE, NodeEnded, Scheduler
+from pantheon.engine.pace import PacedModel, PaceKeeper, first_limit
+from pantheon.engine.scheduler import AT_ONCE, MODEL, NodeEnded, Scheduler
 from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint
 from pantheon.engine.testimony import attest_interrupted, attest_night
+from pantheon.ports.model import ModelClient
 
 __all__ = ["Night", "NightSummary", "Progress", "Watch"]
 
@@ -40,8 +42,6 @@ UNREACHED = {
 }
 LEARNED_FROM = 2_000
 """Tasks of the largest night that durations are learned from: reading it must cost the next one nothing to speak of."""
-SHOWN_PATH = 50
-"""Nodes of the critical path that are recorded."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ class NightSummary:
     """Whether it was left open because there was no model server any more."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Something that runs beside the nodes, until they have ended."""
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
+
+
 @dataclass
 class Night:
     """Runs one night. Drained, it stays open; at the end of its budget or window it is closed with work left.
@@ -73,6 +81,7 @@ class Night:
         stopping: set to drain the night.
         ends_at: end of the window; None when there is none.
         by_level: start a node only when every node of the levels below has ended, for comparison.
+        paced: whether the model's slots follow what its server can take; ``slots`` then has their ceiling.
         at_once: nodes between their start and their record.
         execute: what a node does; by default what its flow says.
         attest: signs what an attempt left.
@@ -86,6 +95,7 @@ class Night:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
     by_level: bool = False
+    paced: bool = False
     at_once: int = AT_ONCE
     execute: Execute | None = None
     attest: Attest = attest_attempt
@@ -111,21 +121,21 @@ class Night:
         nights = await store.nights()
         resumed = any(one.id == record.id for one in nights)
         expect = await self._expect(nights)
-        tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots, expect)
+        tasks, tried = await asyncio.to_thread(plan_night, lines, self.services, self.slots, expect)
         taken = await store.open_night(record, keys)
         if not resumed and taken != len(lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
             lines = await self._lines(record.id, ())
-            tasks, tried = await asyncio.to_thread(_plan, lines, self.services, self.slots, expect)
+            tasks, tried = await asyncio.to_thread(plan_night, lines, self.services, self.slots, expect)
         plan = tried.plan
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False) if resumed else ()
-        run, control, keeper = await self._prepare(record, lines, tasks, plan, resumed=resumed)
+        run, control, beside = await self._prepare(record, lines, tasks, plan, resumed=resumed)
         if resumed and self.services.open_ledger is not None:
             await attest_interrupted(self.services, record, await store.attempts(record.id))
-        await store.add_event(record.id, record.id, "night.planned", _planned(tried, tasks, interrupted))
+        await store.add_event(record.id, record.id, "night.planned", tell_plan(tried, tasks, interrupted))
         await run.conclude_all(tasks)
-        await self._work(run, control, keeper)
+        await self._work(run, control, beside)
         drained = control.halt is not None and control.halt.leaves_open
         if not drained and (await store.counts(record.id)).open:
             await run.leave_unreached(
@@ -165,8 +175,9 @@ class Night:
         plan: Plan,
         *,
         resumed: bool,
-    ) -> tuple[NightRun, NightControl, ServerKeeper]:
-        keeper = self._keep_server(record.id)
+    ) -> tuple[NightRun, NightControl, list[Beside]]:
+        paced = PacedModel(self.services.model, self.services.clock)
+        keeper = self._keep_server(record.id, paced if self.paced else self.services.model)
         services = replace(self.services, model=keeper.model)
         context = NightContext(
             id=record.id,
@@ -220,29 +231,34 @@ class Night:
         keeper.join(
             hold=scheduler.hold_for_server, give_up=lambda: control.stop(Halt.SERVER), tell=run.tell_server
         )
-        return run, control, keeper
+        beside = [
+            Beside("control", control.run),
+            Beside("heartbeat", run.runner.leases.run),
+            Beside("server keeper", keeper.run),
+        ]
+        if self.paced and MODEL in self.slots:
+            begin = first_limit(plan, self.slots[MODEL], MODEL)
+            pace = PaceKeeper(paced, begin, services.store, services.clock, record.id, scheduler.resize_model)
+            beside.append(Beside("pace", pace.run))
+        return run, control, beside
 
-    def _keep_server(self, night: str) -> ServerKeeper:
+    def _keep_server(self, night: str, client: ModelClient) -> ServerKeeper:
         services = self.services
         return ServerKeeper(
-            client=services.model,
+            client=client,
             store=services.store,
             clock=services.clock,
             night=night,
             server=services.server,
         )
 
-    async def _work(self, run: NightRun, control: NightControl, keeper: ServerKeeper) -> None:
-        """Run the nodes with the heartbeat, the server's keeper and the operator's word beside them."""
+    async def _work(self, run: NightRun, control: NightControl, beside: Sequence[Beside]) -> None:
+        """Run the nodes, and beside them what watches over the night."""
         await control.take_up()
         async with asyncio.TaskGroup() as group:
-            beside = [
-                group.create_task(control.run(), name="control"),
-                group.create_task(run.runner.leases.run(), name="heartbeat"),
-                group.create_task(keeper.run(), name="server keeper"),
-            ]
+            watching = [group.create_task(one.run(), name=one.name) for one in beside]
             await run.scheduler.run_all()
-            for one in beside:
+            for one in watching:
                 one.cancel()
 
     async def _close(self, record: NightRecord, began: float) -> NightSummary:
@@ -267,24 +283,3 @@ class Night:
             }
             await store.close_night(record.id, figures)
         return NightSummary(record.id, record.branch, outcomes, tasks, wall_s, left_open)
-
-
-def _plan(
-    lines: Mapping[str, str], services: Services, slots: Mapping[str, int], expect: Expect
-) -> tuple[dict[str, PlannedTask], Tried]:
-    tasks = plan_tasks(lines, services.content.flows.values())
-    return tasks, try_orders(build_plan(tasks, expect), tasks, slots, expect)
-
-
-def _planned(tried: Tried, tasks: Mapping[str, PlannedTask], interrupted: Sequence[str]) -> dict[str, object]:
-    plan = tried.plan
-    return {
-        "tasks": len(tasks),
-        "nodes": len(plan.nodes),
-        "levels": plan.levels,
-        "critical_s": round(plan.critical_s, 1),
-        "critical_path": list(plan.critical_path[:SHOWN_PATH]),
-        "orders_tried": tried.orders,
-        "expected_s": round(tried.expected_s, 1) if tried.orders else None,
-        "interrupted": len(interrupted),
-    }

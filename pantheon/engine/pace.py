@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pantheon.core.chat import ChatReply, ChatRequest
 from pantheon.core.concurrency import CACHE_FULL, Concurrency, Load, Measurement
+from pantheon.core.dag import Plan
 from pantheon.core.errors import ModelOverloadedError
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
@@ -23,6 +24,18 @@ CALLS_EACH = 2
 """Calls that must have ended for each one that may be in flight."""
 CHANGED = "concurrency"
 """Name of the event that tells of a new limit."""
+
+
+def first_limit(plan: Plan, ceiling: int, resource: str) -> Concurrency:
+    """Return where a night begins: what its most demanding node needs, or one.
+
+    Args:
+        plan: the night's nodes.
+        ceiling: slots at most.
+        resource: what a node that asks the model holds.
+    """
+    floor = max((node.node.resources.get(resource, 1) for node in plan.nodes), default=1)
+    return Concurrency(ceiling=max(ceiling, floor), floor=floor, limit=floor)
 
 
 @dataclass

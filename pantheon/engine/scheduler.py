@@ -22,8 +22,9 @@ from pantheon.engine.frontier import Frontier
 from pantheon.engine.ready_room import ReadyRoom
 from pantheon.engine.to_end import take_back_cancellation
 
+MODEL = "model"
+"""The resource whose slots are requests in flight to the model server."""
 AT_ONCE = 128
-"""Nodes between their start and their record, unless the caller says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,9 @@ class Scheduler:
         self._ready.hold_for_server(lost)
         self._wake.set()
 
-    def resize(self, resource: str, slots: int) -> None:
-        """Change how many slots a resource has; what runs keeps its own."""
-        self._ready.resize(resource, slots)
+    def resize_model(self, slots: int) -> None:
+        """Change how many slots the model has; what runs keeps its own."""
+        self._ready.resize(MODEL, slots)
         self._wake.set()
 
     def reopen(self, keys: Iterable[str]) -> None:

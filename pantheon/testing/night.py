@@ -87,6 +87,7 @@ class Bench:
     witness: Witness
     signer: NightSigner
     steps: list[Progress] = field(default_factory=list)
+    paced: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
     watch: Watch = lambda _: None
@@ -132,6 +133,7 @@ class Bench:
             runner = Night(
                 services=replace(self.services, open_ledger=ledger),
                 slots={"model": 2, "cpu": 2, "git": 1},
+                paced=self.paced,
                 owner="test",
                 lease_s=60.0,
                 watch=self._see,

@@ -82,7 +82,7 @@ class ScriptedServer:
                     _send(writer, page.status, page.body, page.headers)
                 elif path == "/v1/models":
                     _send(writer, 200, json.dumps({"data": [{"id": self.model}]}).encode())
-                elif path.startswith("/api/"):
+                elif path.startswith(("/api/", "/metrics")):
                     _send(writer, 404, b"{}")
                 elif path.startswith("/health"):
                     _send(writer, 200, b"{}")
