@@ -1,7 +1,7 @@
 """The exact command that serves a model with vLLM for a night, as a value.
 
 Invariants:
-- it serves on a Unix socket or on loopback, never elsewhere;
+- it serves on a Unix socket or on loopback, never elsewhere, and its own processes meet on loopback;
 - it fetches nothing and counts nobody: the environment says so;
 - what the night counts on is said, not left to defaults: prefix caching, counts of cached tokens, metrics.
 
@@ -22,6 +22,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_HOST_IP": "127.0.0.1",
     "VLLM_NO_USAGE_STATS": "1",
 }
 DROP_IN = "pantheon-llm.service.d/command.conf"

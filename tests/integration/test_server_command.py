@@ -87,6 +87,7 @@ def test_the_command_says_what_the_night_counts_on() -> None:
     assert words[words.index("--max-num-seqs") + 1] == "8"
     assert not {"--enable-lora", "--host", "--enforce-eager", "--gpu-memory-utilization"} & set(words)
     assert vllm_environment(SERVER)["HF_HUB_OFFLINE"] == "1"
+    assert vllm_environment(SERVER)["VLLM_HOST_IP"] == "127.0.0.1"
     more = SERVER.model_copy(
         update={"adapters": {"b": "/b", "a": "/a"}, "uds": "", "cpu_cache_gib": 2, "eager": True}
     )
