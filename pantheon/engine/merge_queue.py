@@ -85,11 +85,16 @@ class MergeQueue:
         finally:
             request.gone = True
             self._waiting.remove(request)
-        await request.draft.hand_over(request.evidence, evidence)
+        _, cancelled = await to_end(request.draft.hand_over(request.evidence, evidence))
+        result = request.result
+        if cancelled and (result is None or result.state is not NodeState.SUCCEEDED):
+            raise asyncio.CancelledError
         if request.error is not None:
             raise request.error
-        assert request.result is not None
-        return request.result
+        assert result is not None
+        if cancelled:
+            take_back_cancellation()
+        return result
 
     async def _work_off(self, own: Request) -> None:
         """Work off batches until the request whose turn it is has come to something."""

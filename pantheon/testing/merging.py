@@ -177,6 +177,8 @@ class MergeBench:
         )
         self.queue = MergeQueue(self.services)
         self.sinks: dict[str, FakeSink] = {}
+        self.make_sink: Callable[[str], FakeSink] = FakeSink
+        """Task id -> where the artifacts of its attempt go."""
         self.against: dict[str, str | PantheonError] = {}
         """Task id -> what is against it by now, or what keeps that from being found out."""
 
@@ -224,8 +226,8 @@ class MergeBench:
         return Change(base=context.base_commit, head=head, tree=await self.repository.tree_of(head))
 
     async def _land(self, context: NodeContext, change: Change) -> NodeResult:
-        sink = self.sinks[context.task.id] = FakeSink("attempt")
         name = context.task.id
+        sink = self.sinks[name] = self.make_sink(name)
 
         async def objections() -> Sequence[str]:
             said = self.against.get(name)

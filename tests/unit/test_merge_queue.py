@@ -11,7 +11,9 @@ from pantheon.core.dsse import parse_envelope, peek_payload
 from pantheon.core.errors import GitError, SandboxError, SignatureError
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import MERGE_PREDICATE, parse_statement
+from pantheon.engine.results import NodeResult
 from pantheon.engine.services import NodeContext
+from pantheon.testing.artifacts import FakeSink
 from pantheon.testing.merging import BRANCH, Files, Judge, MergeBench
 from pantheon.testing.repository import FakeRepository
 
@@ -268,6 +270,34 @@ async def test_a_landing_that_was_begun_is_told(who: int) -> None:
         repository.waits.set()
     assert [one.result().state for one in landing] == [NodeState.SUCCEEDED] * 2
     assert await queue.landed() == ("b/t0", "b/t1")
+
+
+class CallingOff(FakeSink):
+    """Calls off whoever writes an artifact, while it is written."""
+
+    writer: "asyncio.Task[NodeResult] | None" = None
+
+    async def put(self, name: str, data: bytes) -> None:
+        await super().put(name, data)
+        assert self.writer is not None
+        self.writer.cancel()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+async def test_called_off_while_its_artifacts_are_written(*, fits: bool) -> None:
+    """What has landed says so, what has not is called off; the artifacts are there whole in both cases."""
+    queue, sink = bench(), CallingOff("attempt")
+    change = await queue.change("t", "a.txt", 3, "x")
+    if not fits:
+        await queue.land(await queue.change("other", "a.txt", 3, "y"))
+    queue.make_sink = lambda _: sink
+    sink.writer = landing = asyncio.create_task(queue.land(change))
+    await asyncio.wait([landing])
+    assert landing.cancelled() == (not fits)
+    assert ("b/t" in await queue.landed()) == fits
+    names = {"diff.patch", "stdout.log"} if fits else {"conflict.json", "conflict.patch"}
+    assert names <= set(sink.files)
 
 
 async def test_a_move_that_fails_when_called_off_is_called_off() -> None:
