@@ -109,6 +109,17 @@ def test_a_wrong_value_is_found(wrong: str, right: str, tmp_path: Path) -> None:
     assert complaints([unit], tmp_path) != ""
 
 
+@pytest.mark.parametrize("unit", [*(SHIPPED / name for name in SYSTEM), *(SHIPPED / "user" / name for name in USER)],
+                         ids=lambda unit: f"{unit.parent.name}/{unit.name}")  # fmt: skip
+def test_every_service_has_a_ceiling_on_memory_and_processes(unit: Path) -> None:
+    """A suite that forks or a model that grows takes its own service down, not the machine; none is without end."""
+    if unit.suffix == ".timer":
+        return
+    found = {key: value for section, key, value in directives(unit) if section == "Service"}
+    assert re.fullmatch(r"[1-9][0-9]?%|[1-9][0-9]*[MG]", found["MemoryMax"])
+    assert re.fullmatch(r"[1-9][0-9]{1,3}", found["TasksMax"])
+
+
 def exposure(unit: Path, runtime: Path) -> float:
     """Return systemd's figure for how exposed a unit is, and print its line."""
     done = analyze("security", "--offline=true", str(unit), runtime=runtime)
