@@ -187,6 +187,36 @@ async def test_another_model_after_a_restart_is_not_worked_with(tmp_path: Path) 
     assert "another model" in why[0]
 
 
+async def test_a_slow_call_on_a_server_that_is_well_is_the_calls_own(tmp_path: Path) -> None:
+    """The control of the suspicion: a time-out with a probe that works opens nothing, and costs the attempt."""
+
+    def script(body: Mapping[str, Any]) -> Reply:
+        probe = body["messages"][0]["content"] == "1"
+        return Say("1", finish_reason="length") if probe else Raw(b"", hang=True)
+
+    async with bench(tmp_path, script) as night:
+        summary = await night.night([NOTE])
+        attempts, events = await night.store.attempts("n1"), await server_events(night)
+    assert summary.outcomes == {"failed": 1}
+    assert (events, broken(attempts)) == ([], [])
+    assert AttemptOutcome.TIMED_OUT in {a.result.outcome for a in attempts if a.result}
+
+
+async def test_a_request_that_is_refused_says_nothing_against_the_server(tmp_path: Path) -> None:
+    """A prompt that is too long fails its own attempt; nobody else waits."""
+    well = NoteScript(PROPOSALS)
+
+    def script(body: Mapping[str, Any]) -> Reply:
+        long = any("caches again" in message["content"] for message in body["messages"])
+        return Answer(400, b"the prompt exceeds the context") if long else well(body)
+
+    async with bench(tmp_path, script) as night:
+        summary = await night.night([NOTE, SECOND])
+        events = await server_events(night)
+    assert summary.outcomes == {"accepted": 1, "failed": 1}
+    assert events == []
+
+
 async def test_the_end_of_the_window_holds_in_an_outage(tmp_path: Path) -> None:
     """A night whose server never comes back ends with its window; the tasks were not reached, and say so."""
     async with bench(tmp_path, Flaky(FAULTS["500"], broken=10**9)) as night:

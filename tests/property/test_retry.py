@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantheon.core.records import AttemptOutcome
-from pantheon.core.retry import CEILING_S, ENDED, FailureKind, Retry, Stop, decide_retry
+from pantheon.core.retry import (
+    CEILING_S,
+    ENDED,
+    MAX_LOSSES,
+    FailureKind,
+    Retry,
+    Stop,
+    decide_after_loss,
+    decide_retry,
+)
 
 FRACTIONS = st.floats(min_value=0, max_value=1, exclude_max=True)
 OUTCOMES = st.sampled_from(AttemptOutcome)
@@ -25,6 +34,17 @@ def test_attempts_never_pass_the_limit(
     else:
         assert decision.cause
         assert outcome in ENDED or kind is FailureKind.NEVER or attempt >= limit
+
+
+@given(NUMBERS, FRACTIONS)
+def test_a_loss_of_the_server_is_waited_out_a_bounded_number_of_times(losses: int, fraction: float) -> None:
+    """Below the bound a node goes back after a wait; from there on it is left to the day, with a cause."""
+    decision = decide_after_loss(losses, fraction)
+    assert isinstance(decision, Retry) == (losses < MAX_LOSSES)
+    if isinstance(decision, Retry):
+        assert 0 < decision.after_s <= CEILING_S
+    else:
+        assert "the model server broke down" in decision.cause
 
 
 @given(KINDS, NUMBERS, FRACTIONS)
