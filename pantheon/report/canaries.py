@@ -1,7 +1,7 @@
 """What the night's canaries say of its reviewers, read from what the store holds of their attempts."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pydantic import ValidationError
 
@@ -12,10 +12,11 @@ from pantheon.core.canaries import (
     Standing,
     judge_standing,
     rate_canaries,
+    say_canaries,
 )
 from pantheon.core.records import AttemptRecord, NightRecord, TaskOutcome
 from pantheon.core.visible import visible
-from pantheon.report.model import Need, TaskShown
+from pantheon.report.model import Need, Report, TaskShown
 from pantheon.report.reading import items
 
 SUMMARY = "canaries"
@@ -36,6 +37,31 @@ def read_canaries(attempts: Sequence[AttemptRecord]) -> tuple[CanaryResult, ...]
             except ValidationError:
                 continue
     return tuple(found)
+
+
+def tell_canaries(
+    report: Report, night: NightRecord, attempts: Sequence[AttemptRecord], back: Collection[str]
+) -> Report:
+    """Return the report with what canaries say of each reviewer, told first where it is against one.
+
+    Args:
+        report: everything else.
+        night: the night.
+        attempts: all of its attempts.
+        back: keys of the tasks whose changes were taken back since.
+    """
+    rates, closed = rate_reviewers_by_canaries(night, attempts), night.closed_at is not None
+    gone = {visible(key) for key in back}
+    distrusted = tuple(key for key in rest_on(rates, report.tasks) if key not in gone)
+    said = say_canaries(rates, len(distrusted), closed=closed)
+    return report.model_copy(
+        update={
+            "sentence": f"{said} {report.sentence}" if said else report.sentence,
+            "needs": (*needs_of_canaries(rates, distrusted, closed=closed), *report.needs),
+            "canaries": rates,
+            "distrusted": distrusted,
+        }
+    )
 
 
 def rate_reviewers_by_canaries(

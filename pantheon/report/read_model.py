@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pantheon.core.agreement import Verdict, compare_reviewers, rate_reviewers
-from pantheon.core.canaries import say_canaries
 from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
 from pantheon.core.contained import CONTAINED_EVENT
 from pantheon.core.errors import ConfigError
@@ -23,7 +22,7 @@ from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.core.visible import visible
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
-from pantheon.report.canaries import needs_of_canaries, rate_reviewers_by_canaries, rest_on
+from pantheon.report.canaries import tell_canaries
 from pantheon.report.evidence import read_attempt, read_checkpoint
 from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
@@ -81,7 +80,7 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     outages = find_outages([event for name in ENDS for event in await store.events(night.id, name=name)])
     told = tell_outages(report.model_copy(update={"night": facts}), outages, _last_sign(night, attempts))
-    return tell_taken_back(told, back)
+    return tell_canaries(tell_taken_back(told, back), night, attempts, back)
 
 
 def _weakest_sandbox(events: Sequence[EventRecord]) -> SandboxKind | None:
@@ -136,32 +135,20 @@ def _assemble(
     agreement, reviewers = compare_reviewers(verdicts), rate_reviewers(verdicts)
     facts = [one.facts for one in shown]
     about = _night_facts(night, len(tasks), len(attempts))
-    canaries = rate_reviewers_by_canaries(night, attempts)
-    distrusted = rest_on(canaries, stories)
     accepted = sum(task.outcome is TaskOutcome.ACCEPTED for task in tasks)
     outcomes: dict[str, int] = defaultdict(int)
     for task in tasks:
         outcomes[task.outcome or OPEN] += 1
     return Report(
         night=about,
-        sentence=" ".join(
-            part
-            for part in (
-                say_canaries(canaries, len(distrusted), closed=night.closed_at is not None),
-                say_night(
-                    _name_failures(tasks, verdicts),
-                    accepted,
-                    closed=night.closed_at is not None,
-                    attempts=len(attempts),
-                ),
-            )
-            if part
+        sentence=say_night(
+            _name_failures(tasks, verdicts),
+            accepted,
+            closed=night.closed_at is not None,
+            attempts=len(attempts),
         ),
         outcomes=dict(sorted(outcomes.items())),
-        needs=(
-            *needs_of_canaries(canaries, distrusted, closed=night.closed_at is not None),
-            *rank_needs(about, stories, groups, agreement, reviewers),
-        ),
+        needs=rank_needs(about, stories, groups, agreement, reviewers),
         landed=land_changes(tasks, stories, worked),
         not_accepted=groups,
         timings=time_nodes(facts),
@@ -170,8 +157,6 @@ def _assemble(
         tool_errors=count_tool_errors(facts),
         reviewers=reviewers,
         agreement=agreement,
-        canaries=canaries,
-        distrusted=distrusted,
         tasks=stories,
         problems=_problems(shown),
     )

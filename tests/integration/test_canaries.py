@@ -12,6 +12,7 @@ import pytest
 from pantheon.adapters.artifact_reader import FolderEvidence
 from pantheon.core.canaries import CanaryPolicy, CanaryResult, judge_standing, plan_canaries
 from pantheon.core.notes.textcheck import normalise_tags
+from pantheon.core.taken_back import UNDO_EVENT
 from pantheon.report.html import render_html
 from pantheon.report.read_model import build_report
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
@@ -40,7 +41,7 @@ class Approver(NoteScript):
 
     honest: str = "\0"
     """What a question holds that is answered for what fits."""
-    seen: dict[tuple[str, ...], int] = field(default_factory=dict)
+    seen: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __call__(self, body: Mapping[str, Any]) -> Reply:
         turn = str(body["messages"][-1]["content"])
@@ -51,9 +52,8 @@ class Approver(NoteScript):
         rest = question.partition("\nA: ")[2]
         first, _, second = rest.partition("\nB: ")
         pair = (opening, turn.rpartition("</note>")[0], *sorted((first, second.partition("\n")[0])))
-        self.seen[pair] = self.seen.get(pair, 0) + 1
-        # The two orders of a comparison follow each other: the proposal stands first, then second.
-        right, wrong = ("A", "B") if self.seen[pair] % 2 else ("B", "A")
+        # The first order of a comparison has the proposal first.
+        right, wrong = ("A", "B") if self.seen.setdefault(pair, first) == first else ("B", "A")
         return Say(right, finish_reason="length", logprobs={right: -0.05, wrong: -3.0})
 
 
@@ -111,7 +111,7 @@ async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Pa
     async with opened(root, tmp_path, script, canaries=CanaryPolicy()) as bench:
         with_policy(bench, CanaryPolicy(rate=0, minimum=0))
         control = await bench.night(sorted(FILES), night="n0")
-        assert control.outcomes == {"accepted": 3}, "the control: without canaries it all lands"
+        assert control.outcomes == {"accepted": 3}, [task.cause for task in control.tasks]
         with_policy(bench, CanaryPolicy())
         summary = await bench.night(sorted(FILES), batch="c" * 12)
         assert summary.outcomes == {"denied": 3}
@@ -239,7 +239,11 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
         assert summary.outcomes["accepted"] >= 1
         assert summary.outcomes.get("accepted", 0) < 3
         report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"), night)
-    landed = [task.key for task in summary.tasks if task.outcome == "accepted"]
+        landed = [task.key for task in summary.tasks if task.outcome == "accepted"]
+        details = {"reason": "a bad word", "commit": "c" * 40, "undo": "d" * 40}
+        for key in landed:
+            await bench.store.add_event(night, key, UNDO_EVENT, details)
+        later = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"), night)
     assert report.distrusted == tuple(landed)
     assert report.sentence.startswith("review.peerA was disqualified, it passed 1 of 1 canaries; ")
     assert "on the word of a disqualified reviewer. " in report.sentence
@@ -250,6 +254,8 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
     assert rates["review.peerA"].disqualified
     assert rates["review.peerA"].false_accept.hits == 1 and rates["review.peerA"].false_accept.high == 1.0
     assert sum(report.outcomes.values()) == 3, "canaries are no tasks"
+    assert later.distrusted == (), "what was taken back needs nobody any more"
+    assert "on the word" not in later.sentence and later.sentence.startswith("review.peerA was disqualified")
 
 
 async def test_a_good_night_says_how_far_its_reviewers_were_measured(root: Path, tmp_path: Path) -> None:
