@@ -32,6 +32,7 @@ PROPOSALS = {
     word: proposal(word, title, f"Compares {one} against {other} at length.", word, one, other.split()[-1])
     for word, title, one, other in SUBJECTS
 }
+FEW = CanaryPolicy(rate=0, minimum=2)
 PEERS = ("review.peerA", "review.peerB")
 
 
@@ -96,12 +97,22 @@ async def test_reviewers_that_see_something_pass_no_canary(root: Path, tmp_path:
         summary = await bench.night(sorted(FILES))
         assert summary.outcomes == {"accepted": 3}, [task.cause for task in summary.tasks]
         results = await canaries_of(bench)
+        report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"))
     for peer in PEERS:
         standing = judge_standing(CanaryPolicy(), peer, results)
         assert (standing.measured, standing.accepted, standing.missed) == (5, 0, 0)
     assert len(in_ledger(tmp_path)) == 10
     titles = git(root, "log", "--format=%s", "main..pantheon/night-n1")
     assert titles.count("docops: ") == 3
+    assert report.sentence == "All 3 changes were accepted."
+    assert [(one.reviewer, one.false_accept.hits, one.false_accept.total) for one in report.canaries] == [
+        (peer, 0, 5) for peer in PEERS
+    ]
+    assert all(0.4 < one.false_accept.high < 0.5 for one in report.canaries)
+    assert not any("canar" in f"{need.title} {need.why}".lower() for need in report.needs)
+    page = render_html(report)
+    assert b"<h3>Canaries</h3>" in page
+    assert b"disqualified" not in page
 
 
 @pytest.mark.parametrize("honest", ["\0", "tags"])
@@ -110,11 +121,11 @@ async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Pa
     script = Approver(PROPOSALS, honest=honest)
     async with opened(root, tmp_path, script, canaries=CanaryPolicy()) as bench:
         with_policy(bench, CanaryPolicy(rate=0, minimum=0))
-        control = await bench.night(sorted(FILES), night="n0")
-        assert control.outcomes == {"accepted": 3}, [task.cause for task in control.tasks]
-        with_policy(bench, CanaryPolicy())
-        summary = await bench.night(sorted(FILES), batch="c" * 12)
-        assert summary.outcomes == {"denied": 3}
+        control = await bench.night(sorted(FILES)[:1], night="n0")
+        assert control.outcomes == {"accepted": 1}, [task.cause for task in control.tasks]
+        with_policy(bench, FEW)
+        summary = await bench.night(sorted(FILES)[:2], batch="c" * 12)
+        assert summary.outcomes == {"denied": 2}
         assert all("review.peerA: disqualified: it passed" in task.cause for task in summary.tasks)
         results = await canaries_of(bench)
     assert judge_standing(CanaryPolicy(), "review.peerA", results).disqualified
@@ -124,14 +135,14 @@ async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Pa
 
 async def test_a_canary_looks_like_work(root: Path, tmp_path: Path) -> None:
     """Nothing that the model is shown tells a canary from a real change: same words, same shape, same note."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=FEW) as bench:
         await bench.night(sorted(FILES)[:1])
         requests = [json.dumps(one) for one in bench.server.requests]
     assert not any("canar" in one.lower() for one in requests)
     asked = [one for one in bench.server.requests if "\nA: " in one["messages"][-1]["content"]]
     own = owned_texts(PROPOSALS["queues"])
     real = [one for one in asked if any(text in question_of(one) for text in own)]
-    assert len(asked) == 6 * len(real), "five canaries and the change"
+    assert len(asked) == 3 * len(real), "two canaries and the change"
     canaries = [one for one in asked if one not in real]
     assert {shape_of(one) for one in canaries} == {shape_of(one) for one in real}
 
@@ -164,14 +175,14 @@ async def test_a_server_error_is_no_rejection(root: Path, tmp_path: Path) -> Non
             return Answer(400, b'{"error": {"message": "broken"}}')
         return script(body)
 
-    async with opened(root, tmp_path, broken, canaries=CanaryPolicy()) as bench:
-        summary = await bench.night(sorted(FILES))
+    async with opened(root, tmp_path, broken, canaries=FEW) as bench:
+        summary = await bench.night(sorted(FILES)[:2])
         results = await canaries_of(bench)
     for peer in PEERS:
-        standing = judge_standing(CanaryPolicy(), peer, results)
-        assert standing.measured == 0 and standing.missed >= 5 and not standing.disqualified
+        standing = judge_standing(FEW, peer, results)
+        assert standing.measured == 0 and standing.missed >= 2 and not standing.disqualified
     assert "denied" in summary.outcomes
-    assert any("not measured: 0 of at least 5" in task.cause for task in summary.tasks)
+    assert any("not measured: 0 of at least 2" in task.cause for task in summary.tasks)
     assert all(one.cause for one in results)
 
 
@@ -180,7 +191,7 @@ async def test_without_material_the_gate_stays_shut(
 ) -> None:
     """Where no known-bad change can be made the minimum cannot be met: the records say so and nothing lands."""
     monkeypatch.setattr("pantheon.engine.canaries.make_canary", lambda *_, **__: None)
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=FEW) as bench:
         summary = await bench.night(sorted(FILES)[:1])
         results = await canaries_of(bench)
     assert summary.outcomes == {"denied": 1}
@@ -190,7 +201,7 @@ async def test_without_material_the_gate_stays_shut(
 
 async def test_a_resumed_night_neither_repeats_nor_loses_canaries(root: Path, tmp_path: Path) -> None:
     """Stopped in the middle and run again, each canary is there once and each reviewer has its minimum."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=FEW) as bench:
 
         def watch(step: Any) -> None:
             if step.node.startswith("review.") and step.event == "succeeded":
@@ -203,16 +214,16 @@ async def test_a_resumed_night_neither_repeats_nor_loses_canaries(root: Path, tm
         assert before
         bench.watch = lambda _: None
         bench.stopping.clear()
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
+    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=FEW) as bench:
         summary = await bench.night(sorted(FILES))
         assert summary.outcomes == {"accepted": 3}, [task.cause for task in summary.tasks]
         results = await canaries_of(bench)
     after = in_ledger(tmp_path)
     assert after[: len(before)] == before
     names = [(one["reviewer"], one["task"], one["number"]) for one in after]
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 4
     for peer in PEERS:
-        assert judge_standing(CanaryPolicy(), peer, results).measured == 5
+        assert judge_standing(FEW, peer, results).measured == 2
 
 
 def late_night(policy: CanaryPolicy, batch: str) -> str:
@@ -248,7 +259,7 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
     assert report.sentence.startswith("review.peerA was disqualified, it passed 1 of 1 canaries; ")
     assert "on the word of a disqualified reviewer. " in report.sentence
     first = report.needs[0]
-    assert first.urgency == "now" and first.commands[0] == f"pantheon undo {landed[0]}"
+    assert first.urgency == "now" and first.commands[0].startswith(f"pantheon undo {landed[0]} --reason ")
     assert first.tasks == tuple(landed)
     rates = {one.reviewer: one for one in report.canaries}
     assert rates["review.peerA"].disqualified
@@ -256,17 +267,3 @@ async def test_what_landed_before_is_for_a_person_to_take_back(root: Path, tmp_p
     assert sum(report.outcomes.values()) == 3, "canaries are no tasks"
     assert later.distrusted == (), "what was taken back needs nobody any more"
     assert "on the word" not in later.sentence and later.sentence.startswith("review.peerA was disqualified")
-
-
-async def test_a_good_night_says_how_far_its_reviewers_were_measured(root: Path, tmp_path: Path) -> None:
-    """The report has each reviewer's false acceptances with their interval, and nothing else of canaries."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=CanaryPolicy()) as bench:
-        await bench.night(sorted(FILES)[:1])
-        report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"))
-    assert report.sentence == "The one change was accepted."
-    assert [(one.reviewer, one.false_accept.hits, one.false_accept.total) for one in report.canaries] == [
-        (peer, 0, 5) for peer in PEERS
-    ]
-    assert all(0.4 < one.false_accept.high < 0.5 for one in report.canaries)
-    assert not any("canar" in f"{need.title} {need.why}".lower() for need in report.needs)
-    assert render_html(report).count(b"disqualified") == 0
