@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pantheon.core.checkpoint import Checkpoint, parse_checkpoint
 from pantheon.core.delegation import NIGHT_ROLE, Delegation, Place, delegation_statement
 from pantheon.core.dsse import PAYLOAD_TYPE, key_id, pae, seal
 from pantheon.core.errors import SignatureError
@@ -17,6 +18,8 @@ from pantheon.ports.crash_points import CrashPoint, reach
 from pantheon.ports.signer import DelegationRequest, SignedBatch, SigningRequest
 
 MAX_VALID_S = 7 * 24 * 3600.0
+MAX_REMEMBERED = 1_000
+"""Nights whose last checkpoint is remembered."""
 
 
 class HeldKeys:
@@ -32,6 +35,8 @@ class HeldKeys:
         self._clock = clock
         self._keys: dict[str, Ed25519PrivateKey] = {}
         self._rules: SigningRules | None = None
+        self._latest: dict[str, Checkpoint] = {}
+        """Origin -> the last checkpoint of that log that was signed here; kept when the keys are dropped."""
 
     @property
     def public_key(self) -> bytes:
@@ -42,6 +47,7 @@ class HeldKeys:
         """Make keys and return the delegation's envelope. Raises ``SignatureError``."""
         if not 0 < request.valid_s <= MAX_VALID_S:
             raise SignatureError(f"the keys of a night count for at most {MAX_VALID_S:.0f} s")
+        self._refuse_other_past(request)
         now = self._clock.now()
         keys = {role: Ed25519PrivateKey.generate() for role in request.roles}
         try:
@@ -84,7 +90,26 @@ class HeldKeys:
     def sign_checkpoint(self, text: str, proof: Sequence[bytes]) -> bytes:
         """Sign the lines of a checkpoint. Raises ``SignatureError``."""
         self._night().admit_checkpoint(text, proof, self._clock.now())
+        point = parse_checkpoint(text)
+        self._latest.pop(point.origin, None)
+        self._latest[point.origin] = point
+        if len(self._latest) > MAX_REMEMBERED:
+            del self._latest[next(iter(self._latest))]
         return self._keys[NIGHT_ROLE].sign(text.encode())
+
+    def _refuse_other_past(self, request: DelegationRequest) -> None:
+        """Refuse keys for a log that begins before what was signed of it, unless they are bound to all of that.
+
+        A ledger that was lost is begun again like this, and whoever verifies it is told.
+        """
+        last, bound = self._latest.get(request.origin), request.previous
+        if last is None or request.seq >= last.size:
+            return
+        if bound is None or bound.origin != last.origin or bound.size < last.size:
+            raise SignatureError(
+                f"{last.size} records of this night were signed for, it is to go on from {request.seq}",
+                hint="Restore the night's artifacts; pantheon verify tells more.",
+            )
 
     def _night(self) -> SigningRules:
         if self._rules is None:

@@ -2,6 +2,7 @@
 
 Invariants:
 - who is at the other end is told by the kernel (``SO_PEERCRED``), before a byte is read;
+- a connection gets the keys of one night, and a night's own signer serves no other one;
 - keys belong to the connection that had them made, and are dropped when it ends, however it ends;
 - a message that is too long, garbled or does not come to its end costs its sender the connection, nobody else anything;
 - what was refused is told, so that it stands in a log.
@@ -78,6 +79,8 @@ class SignerServer:
         self._open = 0
         self._owner: object | None = None
         """The connection that has keys."""
+        self._night: tuple[str, str] | None = None
+        """Night and log that the keys are for; a night's own signer has one for as long as it lives."""
 
     async def serve(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         """Answer until cancelled.
@@ -108,6 +111,8 @@ class SignerServer:
             if self._owner is writer:
                 self._owner = None
                 self._held.drop()
+                if self._admission.pid is None:
+                    self._night = None
             writer.close()
 
     async def _answer_all(
@@ -137,6 +142,8 @@ class SignerServer:
             if isinstance(message, Delegate):
                 if self._owner not in (None, writer):
                     raise SignatureError("another night has this signer")
+                if self._night not in (None, (message.night, message.origin)):
+                    raise SignatureError("whoever has the keys of one night gets none of another")
                 request = DelegationRequest(
                     night=message.night,
                     origin=message.origin,
@@ -146,7 +153,7 @@ class SignerServer:
                     valid_s=message.valid_s,
                 )
                 envelope = self._held.delegate(request)
-                self._owner = writer
+                self._owner, self._night = writer, (message.night, message.origin)
                 return Answer(envelope=envelope.decode())
             if self._owner is not writer:
                 raise SignatureError("this connection has no night's keys")

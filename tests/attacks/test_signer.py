@@ -265,6 +265,63 @@ async def test_a_second_night_does_not_get_the_first_ones_keys(tmp_path: Path) -
         await second.aclose()
 
 
+async def left(server: Served) -> None:
+    """Wait until the signer has forgotten the night that left."""
+    async with asyncio.timeout(5):
+        while True:
+            if server.held._rules is None:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def refused(signer: SocketSigner, **changes: object) -> str:
+    with pytest.raises(SignatureError) as error:
+        await signer.delegate(delegation(**changes))
+    return error.value.message
+
+
+async def test_a_night_gets_no_keys_of_another_night(tmp_path: Path) -> None:
+    """A night that was taken over cannot write another one's history anew; its own keys it may renew."""
+    former = {"night": "n0", "origin": "pantheon.local/night/n0/c"}
+    async with served(tmp_path, pid=os.getpid()) as server:
+        night = await SocketSigner.connect(server.path)
+        await night.delegate(delegation())
+        assert await night.delegate(delegation(seq=1)), "the control"
+        assert "none of another" in await refused(night, **former)
+        assert "none of another" in await refused(night, origin="pantheon.local/night/n1/d")
+        assert (await night.sign_statements([wish(2)])).refusal == ""
+        await night.aclose()
+        await left(server)
+        again = await SocketSigner.connect(server.path)
+        assert "none of another" in await refused(again, **former), "a new connection to its own signer"
+        await again.aclose()
+    (tmp_path / "service").mkdir(mode=0o700)
+    async with served(tmp_path / "service") as server:
+        night = await SocketSigner.connect(server.path)
+        await night.delegate(delegation())
+        assert "none of another" in await refused(night, **former)
+        await night.aclose()
+
+
+async def test_a_log_is_not_begun_again_behind_what_was_signed(tmp_path: Path) -> None:
+    """A service remembers the last checkpoint of a night: the same night gets new keys behind it, or bound to it."""
+    tree = MerkleTree([b"a", b"b", b"c"])
+    last = Checkpoint(origin=ORIGIN, size=3, root=tree.root().hex())
+    async with served(tmp_path) as server:
+        night = await SocketSigner.connect(server.path)
+        await night.delegate(delegation())
+        await night.sign_checkpoint(last.text(), ())
+        for shorter in (None, last.model_copy(update={"size": 2}), last.model_copy(update={"origin": "x"})):
+            assert "3 records of this night were signed for" in await refused(night, seq=2, previous=shorter)
+        await night.aclose()
+        await left(server)
+        again = await SocketSigner.connect(server.path)
+        assert "3 records" in await refused(again, seq=0)
+        assert await again.delegate(delegation(seq=0, previous=last)), "the control: bound to what was lost"
+        assert await again.delegate(delegation(seq=3, previous=last)), "the control: it goes on"
+        await again.aclose()
+
+
 @pytest.mark.parametrize(
     ("request_", "why"),
     [
