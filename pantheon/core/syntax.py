@@ -17,6 +17,7 @@ from functools import cache
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from tree_sitter import Language, Node, Parser, Tree
 
 from pantheon.core.notes.frontmatter import split_note
@@ -24,6 +25,11 @@ from pantheon.core.notes.frontmatter import split_note
 MAX_PARSED_BYTES = 5_000_000
 MAX_SCRIPT_BYTES = 500_000
 """Of JavaScript; what is written to be ambiguous takes its parser a second for each 50,000 bytes."""
+MAX_TOML_BYTES = 500_000
+MAX_DEPTH = 200
+"""Of YAML."""
+MAX_DOTS = 200
+"""In one line of TOML."""
 SCRIPTS = (".js", ".mjs", ".cjs", ".jsx")
 
 
@@ -47,7 +53,7 @@ def find_unparsable(path: str, before: bytes | None, after: bytes | None) -> str
     parse = _PARSERS.get(suffix)
     if parse is None or after is None:
         return ""
-    limit = MAX_SCRIPT_BYTES if suffix in SCRIPTS else MAX_PARSED_BYTES
+    limit = _LIMITS.get(suffix, MAX_PARSED_BYTES)
     if why := _why_not(parse, after, limit):
         broken_before = before is not None and bool(_why_not(parse, before, limit))
         return "" if broken_before else why
@@ -94,9 +100,13 @@ def _parse_json(text: str) -> None:
 
 
 def _parse_yaml(text: str) -> None:
+    depth = 0
     try:
-        for _ in YAML(typ="safe", pure=True).parse(text):
-            pass
+        for event in YAML(typ="safe", pure=True).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            # The parser's time grows with the square of it.
+            if depth > MAX_DEPTH:
+                raise _BrokenError(event.start_mark.line + 1, f"nested deeper than {MAX_DEPTH}")
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _BrokenError(mark.line + 1 if mark else None, error.problem or error.context or "") from error
@@ -113,14 +123,17 @@ def _parse_front_matter(text: str) -> None:
 
 
 def _parse_toml(text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        # The parser's time and memory grow with the square of a key's parts.
+        if line.count(".") > MAX_DOTS:
+            raise _BrokenError(number, f"more than {MAX_DOTS} dots in one line")
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # The position stands only in the message: "(at line 2, column 1)", or "(at end of document)".
-        _, _, where = str(error).rpartition("(at line ")
-        number = where.partition(",")[0]
-        line = int(number) if number.isdecimal() else text.count("\n") + 1
-        raise _BrokenError(line, str(error)) from error
+        where = str(error).rpartition("(at line ")[2].partition(",")[0]
+        place = int(where) if where.isdecimal() else text.count("\n") + 1
+        raise _BrokenError(place, str(error)) from error
 
 
 def _parse_python(text: str) -> ast.Module:
@@ -155,6 +168,7 @@ def _script_parser() -> Parser:
     return Parser(Language(tree_sitter_javascript.language()))
 
 
+_LIMITS: Mapping[str, int] = {".toml": MAX_TOML_BYTES, **dict.fromkeys(SCRIPTS, MAX_SCRIPT_BYTES)}
 _PARSERS: Mapping[str, Callable[[str], object]] = {
     ".json": _parse_json,
     ".toml": _parse_toml,

@@ -1,5 +1,7 @@
 """Checks by content: each finds what it is there for, and lets honest changes pass."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,26 @@ def test_an_ambiguous_script_is_refused_before_it_takes_long(part: bytes) -> Non
     """What is too large to be parsed in seconds is not parsed at all."""
     found = find_unparsable("a.js", b"x()", part * (MAX_SCRIPT_BYTES // len(part) + 1))
     assert found == f"does not parse: larger than {MAX_SCRIPT_BYTES} bytes"
+
+
+@pytest.mark.parametrize(
+    ("path", "bad", "why"),
+    [
+        ("a.yaml", b"[" * 100_000, "nested deeper than 200"),
+        ("a.yaml", b"{a: " * 100_000, "nested deeper than 200"),
+        ("a.yaml", b"- " * 100_000, "nested deeper than 200"),
+        ("a.md", b"---\na: " + b"{a: " * 10_000 + b"\n---\n", "nested deeper than 200"),
+        ("a.toml", b"a" + b".a" * 100_000 + b" = 1", "more than 200 dots in one line"),
+        ("a.toml", b"[a" + b".a" * 100_000 + b"]", "more than 200 dots in one line"),
+        ("a.py", b"-" * 100_000 + b"1", "MemoryError"),
+        ("a.py", b"a" + b"()" * 100_000, "recursion"),
+    ],
+)
+def test_what_would_take_the_parser_long_is_refused_at_once(path: str, bad: bytes, why: str) -> None:
+    """Depth and length that cost some parsers the square of it, in seconds or in gigabytes."""
+    started = time.monotonic()
+    assert why in find_unparsable(path, b"", bad)
+    assert time.monotonic() - started < 10
 
 
 def test_aliases_are_not_expanded() -> None:
