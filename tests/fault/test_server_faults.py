@@ -16,12 +16,13 @@ import pytest
 
 from pantheon.core import breaker
 from pantheon.core.agent import Agent
+from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.errors import ModelGoneError
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, AttemptRecord
 from pantheon.core.retry import MAX_LOSSES
 from pantheon.engine import guarded_model, server_keeper
-from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.night import NO_CANARIES, Bench, NoteScript, opened, proposal
 from pantheon.testing.scripted_model import Answer, Raw, Reply, Say
 from pantheon.testing.user_repository import make_repository
 
@@ -85,11 +86,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def bench(
-    tmp_path: Path, script: Callable[[Mapping[str, Any]], Reply], *, call_s: int = 1
+    tmp_path: Path,
+    script: Callable[[Mapping[str, Any]], Reply],
+    *,
+    call_s: int = 1,
+    canaries: CanaryPolicy = NO_CANARIES,
 ) -> AsyncIterator[Bench]:
     """A repository with two notes, and agents whose calls have little time."""
     root = await asyncio.to_thread(make_repository, tmp_path / "user", FILES)
-    async with opened(root, tmp_path, script) as found:
+    async with opened(root, tmp_path, script, canaries=canaries) as found:
         content = found.services.content
         agents = {name: _hurried(agent, call_s) for name, agent in content.agents.items()}
         found.services = replace(found.services, content=replace(content, agents=agents))
@@ -156,6 +161,16 @@ async def test_without_the_breaker_the_same_fault_costs_the_task(
     async with bench(tmp_path, Flaky(FAULTS["500"], broken=40)) as night:
         summary = await night.night([NOTE])
     assert summary.outcomes == {"failed": 1}
+
+
+async def test_a_canary_is_asked_again_after_an_outage(tmp_path: Path) -> None:
+    """A server that breaks under known-bad changes takes none of the measure away that the gate wants."""
+    script = Flaky(FAULTS["killed in mid-stream"], at=4)
+    async with bench(tmp_path, script, canaries=CanaryPolicy(rate=0, minimum=2)) as night:
+        summary = await night.night([NOTE])
+        attempts = await night.store.attempts("n1")
+    assert summary.outcomes == {"accepted": 1}, [task.cause for task in summary.tasks]
+    assert next(a.node.rpartition("#")[2] for a in broken(attempts)).startswith("review")
 
 
 async def test_another_model_after_a_restart_is_not_worked_with(tmp_path: Path) -> None:
