@@ -49,8 +49,8 @@ class EndpointConfig(Frozen):
     """For ``openai``: the name the server knows the model by; empty asks the server."""
     context_tokens: int = Field(default=8_192, ge=512, le=1_048_576)
     """For ``openai``: context of one request, in tokens."""
-    slots: Slots = 2
-    """For ``openai``: requests that are in flight at once."""
+    slots: Slots = 16
+    """For ``openai``: requests that are in flight at once, at most."""
 
     @model_validator(mode="after")
     def _absolute_socket(self) -> "EndpointConfig":
@@ -70,13 +70,6 @@ class ServerConfig(Frozen):
     """Context that the slots share, in tokens."""
     cache_ram_mib: int = Field(default=512, ge=0, le=1_048_576)
     """Memory for prompt prefixes that left their slot, in MiB; 0 keeps none."""
-
-
-class ReviewConfig(Frozen):
-    """Who reviews."""
-
-    models: dict[str, str] = Field(default_factory=dict)
-    """For ``embedded``: reviewer -> the model of the catalogue that answers it, where it is not the night's own."""
 
 
 class VllmConfig(Frozen):
@@ -107,11 +100,18 @@ class VllmConfig(Frozen):
         return _pairs(value)
 
 
+class ReviewConfig(Frozen):
+    """Who reviews."""
+
+    models: dict[str, str] = Field(default_factory=dict)
+    """For ``embedded``: reviewer -> the model of the catalogue that answers it, where it is not the night's own."""
+
+
 class NightConfig(Frozen):
     """How a night is run."""
 
-    slots: dict[str, Slots] = Field(default_factory=lambda: {"model": 1, "cpu": 2, "git": 1})
-    """Resource -> how many nodes may hold it at once."""
+    slots: dict[str, Slots] = Field(default_factory=lambda: {"cpu": 2, "git": 1})
+    """Resource -> how many nodes may hold it at once. Without ``model`` its slots follow the server."""
     lease_s: int = Field(default=120, ge=10, le=3_600)
     """Seconds a running node stays claimed without a sign of life."""
     dispatch: Literal["readiness", "levels"] = "readiness"
@@ -148,6 +148,17 @@ class Config(Frozen):
     vllm: VllmConfig = Field(default_factory=VllmConfig)
     review: ReviewConfig = Field(default_factory=ReviewConfig)
     night: NightConfig = Field(default_factory=NightConfig)
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Resource -> slots of a night; those of the model, where ``night.slots`` has none, are the server's."""
+        served = self.server.slots if self.endpoint.kind == "embedded" else self.endpoint.slots
+        return {"model": served, **self.night.slots}
+
+    @property
+    def paced(self) -> bool:
+        """Whether the model's slots follow what the server can take, up to what it has."""
+        return "model" not in self.night.slots and self.slots["model"] > 1
 
 
 @dataclass(frozen=True)

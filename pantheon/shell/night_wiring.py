@@ -76,7 +76,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
     content = load_content(project)
     await asyncio.to_thread(refuse_repository, project, user)
     tools = Registry(NOTE_TOOLS)
-    check_references(content, tools, project.config.night.slots)
+    check_references(content, tools, project.config.slots)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(hold_night(project.database, clock))
         store = await open_store(project.database, clock, write=True)
@@ -201,4 +201,4 @@ async def _model(
 
 def _trees(project: Project) -> int:
     """Return how many work trees may be in use at once: as many as nodes that can run at once."""
-    return max(sum(project.config.night.slots.values()), 2)
+    return max(sum(project.config.slots.values()), 2)

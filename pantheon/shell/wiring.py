@@ -170,17 +170,26 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
     from pantheon.adapters.http_model import HttpModelClient
 
     endpoint = project.config.endpoint
+    # One for each node that may ask, and some for the questions beside them.
+    connections = project.config.slots["model"] + 4
     if endpoint.uds:
         return HttpModelClient(
-            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model
-        )
+            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model,
+            max_connections=connections,
+        )  # fmt: skip
     approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
     uds = None
     if RELAY in environment():
         from pantheon.adapters.relay_check import check_own_relay
 
         uds = str(check_own_relay(Path(environment()[RELAY]), RELAY))
-    return HttpModelClient(approved.base_url, base_url=approved.base_url, uds=uds, model=endpoint.model)
+    return HttpModelClient(
+        approved.base_url,
+        base_url=approved.base_url,
+        uds=uds,
+        model=endpoint.model,
+        max_connections=connections,
+    )
 
 
 def find_embedded_version() -> str:

@@ -21,6 +21,17 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
     assert config.server.slots == Config().server.slots
 
 
+def test_the_slots_of_the_model_follow_the_server_unless_they_are_said(tmp_path: Path) -> None:
+    """The embedded server's own slots, an endpoint's as a ceiling that is tried, or what is configured, as it is."""
+    (tmp_path / FILE).touch()
+    embedded = load_project(tmp_path, {}, {}).config
+    assert (embedded.slots, embedded.paced) == ({"model": 1, "cpu": 2, "git": 1}, False)
+    served = load_project(tmp_path, {"endpoint.kind": "openai"}, {}).config
+    assert (served.slots["model"], served.paced) == (16, True)
+    said = load_project(tmp_path, {"endpoint.kind": "openai", "night.slots": "model=3"}, {}).config
+    assert (said.slots, said.paced) == ({"model": 3}, False)
+
+
 def test_slots_can_be_said_as_text(tmp_path: Path) -> None:
     """A table has a spelling for flags and variables."""
     (tmp_path / FILE).touch()

@@ -40,7 +40,7 @@ def command(
     from pantheon.shell.cli.output import emit_json, say
 
     project = session.project()
-    held: Mapping[str, int] = {**project.config.night.slots, **dict(_slot(one) for one in slots)}
+    held: Mapping[str, int] = {**project.config.slots, **dict(_slot(one) for one in slots)}
     if window_h is not None and not 0 < window_h <= 168:
         raise click.UsageError("--window: more than 0 and at most 168 hours")
     window_s = window_h * 3600 if window_h is not None else policy_window_s(project)

@@ -147,7 +147,8 @@ async def _watched(
     with progress("night") as show:
         night = Night(
             services=opened.services,
-            slots=project.config.night.slots,
+            slots=project.config.slots,
+            paced=project.config.paced,
             owner=opened.owner,
             lease_s=float(project.config.night.lease_s),
             watch=_watcher(show),
