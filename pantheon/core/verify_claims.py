@@ -12,6 +12,7 @@ from pantheon.core.errors import VerificationError
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
+    CANARY_PREDICATE,
     CONTAINMENT_PREDICATE,
     DECISION_PREDICATE,
     DELEGATION_PREDICATE,
@@ -23,6 +24,7 @@ from pantheon.core.statement import (
     Statement,
 )
 from pantheon.core.verify import Faults, Flaw, read_text
+from pantheon.core.verify_canaries import CanaryWatch
 from pantheon.core.verify_contained import ContainmentWatch
 from pantheon.core.verify_landing import against_decision, against_merge, change_of, read_merge
 
@@ -73,6 +75,7 @@ class NightClaims:
         """What the night attested at its end, when that is the last thing it attested."""
         self.notes: list[str] = []
         self.contained = ContainmentWatch(faults)
+        self._canaries = CanaryWatch(faults)
         self._tree = tree
         self._faults = faults
         self._verdicts: dict[str, list[SignedVerdict]] = {}
@@ -113,6 +116,7 @@ class NightClaims:
             RECOVERY_PREDICATE: self._read_recovery,
             NIGHT_PREDICATE: self._read_night,
             CONTAINMENT_PREDICATE: self._read_containment,
+            CANARY_PREDICATE: self._read_canary,
             MERGE_PREDICATE: self._read_merge,
         }
         if (reader := readers.get(kind)) is None:
@@ -213,6 +217,9 @@ class NightClaims:
             if isinstance(one, Mapping) and type(one.get("attempt")) is int:
                 task, _, node = read_text(one.get("node")).rpartition("#")
                 self.interrupted.add(attempt_folder(task, node, one["attempt"]))
+
+    def _read_canary(self, record: Record) -> None:
+        self._canaries.read(record.where, record.statement)
 
     def _read_night(self, record: Record) -> None:
         self.closing = record.statement
