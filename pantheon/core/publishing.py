@@ -134,7 +134,7 @@ def request_body(group: Group, night: str, branch: str, margins: Mapping[str, Se
         lines.append(f"- and {len(group.changes) - MAX_LISTED} more; the commits name them")
     lines += [
         "",
-        "Why each was accepted: `pantheon gate explain TASK`; take one back before the merge: `pantheon undo TASK`.",
+        "Why each was accepted: `pantheon gate explain TASK`. To take one back: `pantheon undo TASK --reason TEXT`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -111,7 +111,10 @@ def needs_of_canaries(
             urgency="now",
             title=f"{count} accepted {'change rests' if count == 1 else 'changes rest'} on a disqualified reviewer",
             why="They landed before the reviewer was caught passing known-bad changes. Read them, or take them back.",
-            commands=tuple(f"pantheon undo {shlex.quote(key)}" for key in distrusted[:MAX_UNDONE]),
+            commands=tuple(
+                f"pantheon undo {shlex.quote(key)} --reason 'rests on a disqualified reviewer'"
+                for key in distrusted[:MAX_UNDONE]
+            ),
             tasks=tuple(distrusted),
         )
     for one in rates:

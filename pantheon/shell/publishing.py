@@ -19,10 +19,7 @@ from pantheon.ports.history import History
 from pantheon.report.read_model import find_night
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.day_wiring import Day, find_forge, free_folder, leave_requests, open_day
-from pantheon.shell.environment import CONTAINED, environment
-from pantheon.shell.signer_wiring import witness_path
-from pantheon.shell.verify_wiring import read_key, verify_nights
-from pantheon.shell.wiring import find_night_holder
+from pantheon.shell.publish_checks import refuse_at_night, require_pushed, require_sound, require_trusted
 
 PUBLISH_EVENT = "order.publish"
 BUNDLE_FILE, TEXT_FILE = "pull-requests.bundle", "pull-request.md"
@@ -42,6 +39,8 @@ class Wish:
     out: Path | None
     one: bool
     key: Path | None
+    accept_distrusted: str
+    """Why changes are published that rest on a disqualified reviewer; empty where they are not."""
     by: str
 
 
@@ -83,7 +82,7 @@ async def publish(project: Project, user: UserPaths, wish: Wish, agree: Callable
         ConfigError: there is no such night, remote or branch, or nobody agreed.
         GitError: git or the forge's program failed; what was pushed by then stays, and a second time goes on with it.
     """
-    await _refuse_at_night(project)
+    await refuse_at_night(project)
     async with open_day(project, write=wish.to is not None) as day:
         night = await find_night(day.store, wish.night)
         if night.closed_at is None:
@@ -91,42 +90,25 @@ async def publish(project: Project, user: UserPaths, wish: Wish, agree: Callable
                 f"night {night.id} is not closed",
                 hint="pantheon night goes on with it; publish it when it has ended.",
             )
-        await asyncio.to_thread(_require_sound, project, user, night, wish.key)
-        tasks = await day.store.tasks(night=night.id)
+        await asyncio.to_thread(require_sound, project, user, night, wish.key)
+        tasks, attempts = await day.store.tasks(night=night.id), await day.store.attempts(night.id)
         publication = await make_publication(day.history, night, _packages(tasks), one=wish.one)
-        said = _verdicts(await day.store.attempts(night.id))
+        landed = [change.task for made in publication.groups for change in made.group.changes]
+        if not wish.accept_distrusted:
+            require_trusted(night, attempts, landed)
+        said = _verdicts(attempts)
         requests = [_request(made, night, said) for made in publication.groups]
         if wish.to is None or not requests:
             return Published(night.id, None, tuple(requests))
         done = await _make(project, day, wish, publication, requests, agree)
-        details = {"to": done.to, "by": wish.by, "branches": [one.branch for one in done.requests]}
+        details = {
+            "to": done.to,
+            "by": wish.by,
+            "accepted": wish.accept_distrusted,
+            "branches": [one.branch for one in done.requests],
+        }
         await day.store.add_event(night.id, night.id, PUBLISH_EVENT, details)
         return done
-
-
-async def _refuse_at_night(project: Project) -> None:
-    if CONTAINED in environment():
-        raise PreflightError("nothing is published at night", hint="Publish by day, outside of the night.")
-    if holder := await find_night_holder(project):
-        raise PreflightError(f"a night runs ({holder}); nothing is published at night")
-
-
-def _require_sound(project: Project, user: UserPaths, night: NightRecord, key: Path | None) -> None:
-    witness = witness_path(project, user)
-    verdicts = verify_nights(
-        project.artifacts / night.id,
-        read_key(key, user),
-        witness=witness if witness.exists() else None,
-        repository=project.root,
-        progress=lambda _done, _total, _what: None,
-    )
-    defects = [f"{one.flaw}: {one.where}: {one.what}" for verdict in verdicts for one in verdict.defects]
-    if defects or not all(verdict.sound and verdict.closed for verdict in verdicts):
-        shown = "; ".join(defects[:3]) or "its ledger is not closed"
-        raise PreflightError(
-            f"night {night.id} does not verify, so it is not published: {shown}",
-            hint=f"pantheon verify --repository . {project.config.folders.artifacts}/{night.id}",
-        )
 
 
 def _packages(tasks: Sequence[TaskRecord]) -> Mapping[str, str]:
@@ -185,24 +167,13 @@ async def _make(
         raise ConfigError(
             "no branch is checked out", hint="Name the one that the pull requests are for: --target BRANCH"
         )
-    await _require_pushed(day.history, night, wish.remote, target)
+    await require_pushed(day.history, night, wish.remote, target)
     branches = "1 branch" if len(requests) == 1 else f"{len(requests)} branches"
     if not agree(f"Push {branches} to {forge.name}, with a pull request each for {target}?"):
         raise ConfigError("nobody agreed, so nothing was pushed", hint="Say yes, or --yes.")
     await leave_requests(folder, [(_name(number, one), _text(one)) for number, one in _numbered(requests)])
     await place_branches(day.history, publication)
     return Published(night.id, wish.to, await _push(forge, requests, target, folder))
-
-
-async def _require_pushed(history: History, night: NightRecord, remote: str, target: str) -> None:
-    """Refuse to publish commits of the user's along with a night that began on top of them."""
-    there = f"refs/remotes/{remote}/{target}"
-    if there not in await history.contains(night.base_commit):
-        raise PreflightError(
-            f"{remote}/{target} does not have {night.base_commit[:12]}, on which night {night.id} began: "
-            "its pull requests would publish commits of yours too",
-            hint=f"Push {target} first, or name the branch that has it: --target BRANCH (git fetch {remote} asks).",
-        )
 
 
 async def _push(forge: Forge, requests: Sequence[Request], target: str, folder: Path) -> tuple[Request, ...]:

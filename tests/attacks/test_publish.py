@@ -3,8 +3,10 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.forge import CliForge
 from pantheon.adapters.store import hold_night
+from pantheon.core.canaries import Standing
 from pantheon.core.errors import GitError
 from pantheon.shell.cli.app import run
 from pantheon.shell.environment import CONTAINED, environment
@@ -155,6 +158,23 @@ def test_commits_that_nobody_pushed_are_not_published_along(
     assert (code, said["error"]["code"]) == (3, "preflight")
     assert "would publish commits of yours" in said["error"]["message"]
     assert pushed(tmp_path) == []
+
+
+def test_what_rests_on_a_disqualified_reviewer_is_not_published(
+    morning: Morning, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nothing of it, until it is taken back or somebody says why; the reason is kept."""
+
+    caught = Standing(reviewer="review.peerA", measured=5, accepted=5, missed=0, minimum=5, disqualified=True)
+    with closing(sqlite3.connect(morning.root / ".pantheon" / "pantheon.db")) as store, store:
+        summary = json.dumps({"canaries": [caught.model_dump(mode="json")]})
+        store.execute("UPDATE nights SET summary = ?", (summary,))
+    code, said = publish(morning, capsys)
+    assert (code, said["error"]["code"]) == (3, "preflight")
+    assert "review.peerA" in said["error"]["message"]
+    assert pushed(tmp_path) == []
+    assert publish(morning, capsys, "--accept-distrusted", "read both")[0] == 0
+    assert len(pushed(tmp_path)) == 2
 
 
 def test_a_branch_in_the_way_is_not_replaced(

@@ -33,6 +33,12 @@ from pantheon.shell.publishing import Published, Wish, publish
 @click.option(
     "--key", type=click.Path(path_type=Path), metavar="FILE", help="The public key of whoever ran the night."
 )
+@click.option(
+    "--accept-distrusted",
+    default="",
+    metavar="REASON",
+    help="Publish what rests on a disqualified reviewer too; why, for the record.",
+)
 @click.option("--yes", is_flag=True, help="Push without a question.")
 @dry_run_option
 @json_option
@@ -46,6 +52,7 @@ def command(
     out: Path | None,
     one: bool,
     key: Path | None,
+    accept_distrusted: str,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -74,6 +81,7 @@ def command(
         out=out,
         one=one,
         key=key,
+        accept_distrusted=accept_distrusted.strip(),
         by=operator(),
     )
     project = session.project()
