@@ -10,7 +10,7 @@ Invariants (property-tested):
 - a verdict that contradicts itself (a pass with a negative margin or with reasons against) denies;
 - a verdict counts only for exactly the base, head, tree and merged tree it was given for;
 - a check that failed cannot be outvoted;
-- the word of a reviewer who is not qualified is no evidence, neither for nor against: the change is held.
+- the word of a reviewer that is discounted is no evidence, neither for nor against: the change is held.
 
 Source: DESIGN.md, section 10.
 """
@@ -84,10 +84,8 @@ class Rules(Frozen):
     """Names of the checks that must be present and passed."""
     reviewers: tuple[str, ...] = Field(min_length=2)
     """Names of the reviewers that must all pass the change."""
-    qualified: frozenset[str] | None = None
-    """Names of the reviewers whose word counts; None: of all. What any other one says is no evidence."""
     discounted: dict[str, str] = Field(default_factory=dict)
-    """Reviewer -> why its word of this night does not count, whether it is qualified or not."""
+    """Reviewer -> why its word is no evidence: nobody has measured it, or it was disqualified this night."""
 
 
 class Decision(Frozen):
@@ -129,7 +127,7 @@ def decide(
     ]
     if len(set(rules.reviewers)) < 2:
         against.append("policy: fewer than two different reviewers are required")
-    doubts = [*_held_checks(report), *_unqualified(rules)]
+    doubts = [*_held_checks(report), *_discounted(rules)]
     if against:
         told = "Denied: " + "; ".join(against)
         return Decision(decision="deny", reasons=(*against, *doubts), explanation=told, change=change)
@@ -158,19 +156,15 @@ def _held_checks(report: CheckReport | None) -> list[str]:
     return [] if report is None else sorted(set(report.failures) - set(report.denials))
 
 
-def _unqualified(rules: Rules) -> list[str]:
-    names = sorted(set(rules.reviewers))
-    unknown = [] if rules.qualified is None else [name for name in names if name not in rules.qualified]
-    return [
-        *(f"{name}: is not qualified" for name in unknown),
-        *(f"{name}: {rules.discounted[name]}" for name in names if name in rules.discounted),
-    ]
+def _discounted(rules: Rules) -> list[str]:
+    names = sorted(set(rules.reviewers) & rules.discounted.keys())
+    return [f"{name}: {rules.discounted[name]}" for name in names]
 
 
 def _against_reviews(change: Change, reviews: Sequence[Review], rules: Rules) -> list[str]:
     reasons = []
     for name in sorted(set(rules.reviewers)):
-        if name in rules.discounted or (rules.qualified is not None and name not in rules.qualified):
+        if name in rules.discounted:
             continue
         own = [review for review in reviews if review.reviewer == name]
         bound = [review for review in own if _is_about(review, change)]
