@@ -14,7 +14,7 @@ from pathlib import Path
 from pantheon.adapters.night_folder import CHECKPOINT, LEDGER, READ, Progress, check_attempts
 from pantheon.core.checkpoint import MAX_NOTE_BYTES
 from pantheon.core.dsse import MAX_ENVELOPE_BYTES
-from pantheon.core.verify import Flaw, NightVerdict
+from pantheon.core.verify import Defect, Flaw, NightVerdict
 from pantheon.core.verify_ledger import LedgerAudit
 from pantheon.core.verify_outside import LandedCommit, check_landed, check_witness
 
@@ -61,6 +61,8 @@ def verify_night(
         check_landed(audit, landed)
         checked.append("the commits of the night's branch")
     claims, closing = audit.claims, audit.claims.closing
+    if audit.night and folder.resolve().name != audit.night:
+        claims.notes.append(f"the folder is called {folder.resolve().name}, the night {audit.night}")
     outcomes = {} if closing is None else closing.predicate.get("outcomes", {})
     if closing is None and claims.delegations:
         claims.notes.append("the night is not closed: it was left open, or it is still running")
@@ -89,9 +91,21 @@ def find_nights(path: Path) -> tuple[Path, ...]:
     """Return the nights' folders: ``path`` itself when it is one, else those right below it, in order."""
     if os.path.lexists(path / LEDGER) or os.path.lexists(path / CHECKPOINT):
         return (path,)
-    return tuple(
-        one for one in sorted(path.iterdir()) if one.is_dir() and not one.is_symlink() and one.name[:1] != "."
-    )
+    return tuple(one for one in sorted(path.iterdir()) if one.is_dir() and one.name[:1] != ".")
+
+
+def verify_found(top: Path, night: Path, verify: Callable[[Path], NightVerdict]) -> NightVerdict:
+    """Verify a night that was found; a link in the place of one is a defect, and is not followed.
+
+    Args:
+        top: where nights were looked for.
+        night: one of ``find_nights``.
+        verify: verifies a folder.
+    """
+    if night != top and night.is_symlink():
+        told = "is a symbolic link; a night's folder stands here itself"
+        return NightVerdict(night="", defects=(Defect(flaw=Flaw.MALFORMED, where=night.name, what=told),))
+    return verify(night)
 
 
 def _read_ledger(folder: Path, audit: LedgerAudit, progress: Progress) -> None:

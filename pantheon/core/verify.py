@@ -116,9 +116,13 @@ def check_chain(verdicts: Sequence[NightVerdict], witness: Sequence[bytes]) -> t
         return tuple(verdicts)
     known = {one.origin: one for one in verdicts}
     found = []
+    seen: set[str] = set()
     for number, one in enumerate(verdicts):
         faults = Faults()
         faults.found.extend(one.defects)
+        if one.origin and one.origin in seen:
+            faults.add(Flaw.DUPLICATE, one.origin, "this night stands here in two folders")
+        seen.add(one.origin)
         notes = list(one.notes)
         if (before := one.previous) is not None and before.origin in known:
             _check_previous(faults, known[before.origin], before)

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from pantheon.adapters.keys import public_pem_path, read_public_key
-from pantheon.adapters.night_verifier import Progress, find_nights, verify_night
+from pantheon.adapters.night_folder import Progress
+from pantheon.adapters.night_verifier import find_nights, verify_found, verify_night
 from pantheon.adapters.witness_file import read_witness
 from pantheon.core.errors import ArtifactError, ConfigError, GitError, SignatureError
 from pantheon.core.verify import NightVerdict, check_chain
@@ -16,12 +17,14 @@ QUIET_BYTES = 5_000_000
 
 
 def read_key(path: Path | None, user: UserPaths) -> bytes:
-    """Return the public key to verify with, by default the user's own.
+    """Return the public key to verify with, by default the user's own, else the one that the machine trusts.
 
     Raises:
         ConfigError: there is none in the file.
     """
     place = path or public_pem_path(user.signing_key)
+    if path is None and not place.exists() and user.machine_key.exists():
+        place = user.machine_key
     try:
         return read_public_key(place)
     except SignatureError as error:
@@ -53,9 +56,8 @@ def verify_nights(
             raise ConfigError(f"{witness}: there is no such file")
         notes = None if witness is None else read_witness(witness)
         landed = None if repository is None else partial(read_landed, repository)
-        verdicts = [
-            verify_night(night, key, witness=notes, landed=landed, progress=progress) for night in nights
-        ]
+        verify = partial(verify_night, user_key=key, witness=notes, landed=landed, progress=progress)
+        verdicts = [verify_found(path, night, verify) for night in nights]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (ArtifactError, GitError) as error:

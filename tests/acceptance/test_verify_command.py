@@ -110,6 +110,17 @@ def test_a_night_by_somebody_else(nights: Path, copy: Path, tmp_path: Path) -> N
     assert [one["flaw"] for one in all_nights] == ["wrong_key"] * 2
 
 
+def test_a_link_and_a_second_copy_are_no_nights(copy: Path, tmp_path: Path) -> None:
+    """Among all nights, a link in the place of one is told, and one that stands there twice; a new name is a note."""
+    (copy / "n2").rename(tmp_path / "n2")
+    (copy / "n2").symlink_to(tmp_path / "n2")
+    shutil.copytree(copy / "n1", copy / "n1-old")
+    words = (copy, "--key", tmp_path / "their.pub.pem")
+    found = {(one["flaw"], one["where"].partition("/")[0]) for one in defects(*words, cwd=tmp_path)}
+    assert found == {("malformed", "n2"), ("duplicate", "pantheon.local")}
+    assert "the folder is called n1-old, the night n1" in verify(*words, cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
