@@ -2,12 +2,13 @@
 
 import asyncio
 
-from pantheon.core.errors import ModelError
+from pantheon.core.errors import LocalityError, ModelError
 from pantheon.core.qualification import Qualified
 from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade
 from pantheon.shell.config import Project
 from pantheon.shell.judges import embedded_identity, load_qualified
+from pantheon.shell.server_wiring import ask_endpoint
 
 SERVER_TIMEOUT_S = 10.0
 
@@ -18,7 +19,7 @@ async def ask_reviewers(project: Project) -> Finding:
     flows = await asyncio.to_thread(wiring.load_flows, project)
     try:
         model = await _identity(project)
-    except ModelError as error:
+    except (LocalityError, ModelError) as error:
         return Finding("reviewers", Grade.WARN, f"cannot tell without the server: {error.message}")
     qualified: Qualified = await asyncio.to_thread(load_qualified, project, model)
     wanting: list[str] = []
@@ -41,4 +42,4 @@ async def ask_reviewers(project: Project) -> Finding:
 async def _identity(project: Project) -> str:
     if project.config.endpoint.kind == "embedded":
         return await asyncio.to_thread(embedded_identity, project)
-    return f"served:{await wiring.ask_model_name(project, deadline_s=SERVER_TIMEOUT_S)}"
+    return f"served:{(await ask_endpoint(project, deadline_s=SERVER_TIMEOUT_S)).model}"
