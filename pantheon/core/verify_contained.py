@@ -7,6 +7,7 @@ delegation needs one proven containment statement before the first record of wor
 from pantheon.core.contained import against_contained, read_contained
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
+    CANARY_PREDICATE,
     DECISION_PREDICATE,
     MERGE_PREDICATE,
     NIGHT_PREDICATE,
@@ -19,6 +20,7 @@ from pantheon.core.verify import Faults, Flaw
 WORK = frozenset(
     {
         ATTEMPT_PREDICATE,
+        CANARY_PREDICATE,
         DECISION_PREDICATE,
         MERGE_PREDICATE,
         NIGHT_PREDICATE,
