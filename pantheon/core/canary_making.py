@@ -8,19 +8,14 @@ from collections.abc import Collection, Sequence
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.decoys import MAX_GROUNDED, Metadata, content_words, grounded_share
+from pantheon.core.errors import ToolError
 from pantheon.core.model import Frozen
-from pantheon.core.mutation_words import draw
 from pantheon.core.mutations import FileChange, KnownChange, MutationKind, mutate
 from pantheon.core.notes.frontmatter import set_fields
 from pantheon.core.notes.textcheck import check_metadata
 
-KINDS = (
-    MutationKind.SWAPPED_METADATA,
-    MutationKind.SWAPPED_METADATA,
-    MutationKind.SWAPPED_METADATA,
-    MutationKind.INSTRUCTED_APPROVAL,
-)
-"""How canaries are spoilt, as often as each is named."""
+KIND = MutationKind.SWAPPED_METADATA
+"""How canaries are spoilt: in the way that both reviewers are measured with when they are calibrated."""
 TRIES = 12
 GROUNDED = "-grounded"
 """How the names of the checks end that tell whether a proposal's words are in the note."""
@@ -54,6 +49,21 @@ def make_canary(
         seed: chooses.
         used: contents of canaries that were made before.
     """
+    try:
+        return _make(path, target, proposal, others, seed, used)
+    except ToolError:
+        # Front matter whose layout allows no edit: nothing can be made of this note.
+        return None
+
+
+def _make(
+    path: str,
+    target: str,
+    proposal: Metadata,
+    others: Sequence[Metadata],
+    seed: int,
+    used: Collection[str],
+) -> Canary | None:
     words = content_words(target)
     wrong = [one for one in dict.fromkeys(others) if _is_wrong(one, words) and one.title != proposal.title]
     # Another note's metadata serves once for a target.
@@ -61,14 +71,12 @@ def make_canary(
     rest = [_known(f"{number}/{path}", "", one) for number, one in enumerate(fresh, start=1)]
     change = _known(path, target, proposal)
     for again in range(TRIES):
-        kind = KINDS[draw(seed + again, "kind") % len(KINDS)]
-        bad = mutate(kind, change, rest, seed + again)
-        # Words to the reviewer alone, under what the note is rightly catalogued as, would be no known-bad proposal.
-        if bad is None or bad.metadata is None or bad.metadata.title == proposal.title:
+        bad = mutate(KIND, change, rest, seed + again)
+        if bad is None or bad.metadata is None:
             continue
         content = _content(bad)
         if content not in used and _reads_well(bad.metadata, target):
-            return Canary(kind=kind, proposal=bad.metadata, content=content)
+            return Canary(kind=KIND, proposal=bad.metadata, content=content)
     return None
 
 

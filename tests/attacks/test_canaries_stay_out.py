@@ -17,7 +17,6 @@ from pantheon.core.canonical import digest_bytes
 from pantheon.core.delegation import reviewer_role
 from pantheon.core.dsse import PAYLOAD_TYPE, pae, parse_envelope, peek_payload, seal
 from pantheon.core.gate import Change
-from pantheon.core.mutations import MutationKind
 from pantheon.core.notes.frontmatter import set_fields
 from pantheon.core.statement import CANARY_PREDICATE, REVIEW_PREDICATE, make_statement
 from pantheon.engine import canaries as engine_canaries
@@ -85,8 +84,7 @@ class Forger:
                 "title": known.title, "description": known.description, "tags": list(known.tags),
             }  # fmt: skip
             data = set_fields(NOTE, fields)
-            if canary.kind is MutationKind.SWAPPED_METADATA:
-                assert digest_bytes(data) == canary.content, "it is the canary, byte for byte"
+            assert digest_bytes(data) == canary.content, "it is the canary, byte for byte"
             tree.files.write_bytes(TARGET, data)
             commit = await tree.commit("A canary\n")
         bound = {"base": context.base_commit, "head": commit, "tree": await repository.tree_of(commit)}
