@@ -116,13 +116,19 @@ class Undoer:
 
     async def _elsewhere(self, night: NightRecord, landed: Commit, task: str) -> Undone | None:
         """Return where the user's branches have the change; None where none has."""
+        own = f"{HEADS}pantheon/night-"
+        branches = {
+            one.name: one.commit for one in await self.history.branches() if not one.name.startswith(own)
+        }
+        tips, base = dict.fromkeys(branches.values()), (night.base_commit,)
+        everywhere = await self.history.commits(*tips, without=base) if tips else ()
+        having = [one for one in everywhere if one.id == landed.id or (night.id, task) in one.landed]
+        named = {name for one in having for name in await self.history.contains(one.id)} & branches.keys()
         copies: dict[str, str] = {}
-        for branch in await self.history.branches():
-            if branch.name.startswith(f"{HEADS}pantheon/night-"):
-                continue
-            for one in standing(await self.history.commits(branch.commit, without=(night.base_commit,))):
-                if one.id == landed.id or (night.id, task) in one.landed:
-                    copies[branch.name] = one.id
+        for name in sorted(named):
+            for one in standing(await self.history.commits(branches[name], without=base)):
+                if one in having:
+                    copies[name] = one.id
         if not copies:
             return None
         commands = [_command(name, commit) for name, commit in copies.items() if name.startswith(HEADS)]

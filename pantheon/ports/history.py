@@ -39,11 +39,11 @@ class History(Protocol):
         """Return the full name of the branch that is checked out; empty where none is."""
         ...
 
-    async def commits(self, until: str, *, without: Sequence[str] = ()) -> tuple[Commit, ...]:
-        """Return the commits that lead to one, oldest first.
+    async def commits(self, *until: str, without: Sequence[str] = ()) -> tuple[Commit, ...]:
+        """Return the commits that lead to one or to several, oldest first.
 
         Args:
-            until: a commit or a full name.
+            until: commits or full names.
             without: commits that are left out, with all that lead to them.
         """
         ...

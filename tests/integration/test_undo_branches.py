@@ -1,5 +1,6 @@
 """What is taken back, what is refused, and what a branch of the user's gets instead: told, never touched."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -162,3 +163,15 @@ async def test_nothing_is_left_behind(scene: Scene, tmp_path: Path) -> None:
     async with open_history(scene.repository.root, tmp_path / "other", FakeClock()):
         assert [one.name[:4] for one in (tmp_path / "other").iterdir()] == ["day-"]
     assert list((tmp_path / "other").iterdir()) == []
+
+
+async def test_what_a_killed_command_left_is_swept(scene: Scene, tmp_path: Path) -> None:
+    """A day later, by the next command; what is younger, or is called otherwise, stays."""
+    state = tmp_path / "other"
+    now = FakeClock().now().timestamp()
+    for name, age_s in (("day-abcdefgh", 90_000), ("day-ijklmnop", 60), ("daylight", 90_000)):
+        (state / name / "git").mkdir(parents=True)
+        os.utime(state / name, (now - age_s, now - age_s))
+    async with open_history(scene.repository.root, state, FakeClock()):
+        pass
+    assert sorted(one.name for one in state.iterdir()) == ["day-ijklmnop", "daylight"]

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from pantheon.ports.clock import Clock
 from pantheon.ports.history import Branch, LeftFile
 
 _FORMAT = "--format=%x00%H%x1f%P%x1f%T%x1f%ct%x1f%B"
+_STALE_S = 24 * 3600.0
 _NAME = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -47,14 +48,14 @@ class DayHistory:
         status, out = await self._checkout.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))
         return out.decode("utf-8", "surrogateescape").strip() if status == 0 else ""
 
-    async def commits(self, until: str, *, without: Sequence[str] = ()) -> tuple[Commit, ...]:
+    async def commits(self, *until: str, without: Sequence[str] = ()) -> tuple[Commit, ...]:
         said = await self._own_or_user(
             "log",
             "--reverse",
             "--topo-order",
             _FORMAT,
             "--end-of-options",
-            until,
+            *until,
             *(f"^{one}" for one in without),
             "--",
         )
@@ -195,12 +196,22 @@ async def open_history(root: Path, state: Path, clock: Clock) -> AsyncIterator[D
         raise GitError(f"{root} is not a git repository", hint=f"git -C {root} init") from error
     form = await checkout.text("rev-parse", "--show-object-format")
     await run_to_end(lambda: state.mkdir(parents=True, exist_ok=True))
+    now = clock.now().timestamp()
+    await run_to_end(lambda: _sweep(state, now - _STALE_S))
     folder = Path(await run_to_end(lambda: tempfile.mkdtemp(prefix="day-", dir=state)))
     try:
         own = await open_own(folder / "git", Path(common), object_format=form, clock=clock)
         yield DayHistory(checkout, GitRunner(Path(common)), own, clock)
     finally:
         await run_to_end(lambda: shutil.rmtree(folder))
+
+
+def _sweep(state: Path, before: float) -> None:
+    """Remove what killed commands have left; no command takes a day."""
+    for left in state.glob("day-????????"):
+        with suppress(FileNotFoundError):  # another command sweeps too
+            if left.is_dir() and not left.is_symlink() and left.stat().st_mtime < before:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_raw(out: bytes) -> Iterator[tuple[str, str, str, str]]:
