@@ -170,7 +170,11 @@ def test_a_file_that_says_so_is_generated() -> None:
     assert not find_generated("a.md", b"\n" * 9 + b"This is automatically generated.\n", b"y", GENERATED)
 
 
-@given(st.sampled_from(["t/test_a.py", "a.json", "a.yaml", "a.toml", "a.test.js"]), st.binary(), st.binary())
+@given(
+    st.sampled_from(["t/test_a.py", "a.json", "a.yaml", "a.toml", "a.test.js", "a.md"]),
+    st.binary(),
+    st.binary(),
+)
 def test_no_content_makes_a_check_fail_itself(path: str, before: bytes, after: bytes) -> None:
     """Whatever the bytes, each check answers; and what did not change is fine."""
     for find in (find_unparsable, find_lost_licence):
