@@ -214,6 +214,10 @@ def find_user_paths(env: Mapping[str, str] | None = None) -> UserPaths:
     )
 
 
+MAX_FILE_BYTES = 1_048_576
+"""Most bytes that ``pantheon.toml`` may have."""
+
+
 def find_root(start: Path) -> Path:
     """Return the nearest folder, from ``start`` upwards, that holds ``pantheon.toml``.
 
@@ -242,9 +246,12 @@ def load_project(
     """
     root = find_root(start)
     try:
-        data = (root / FILE).read_bytes()
+        with (root / FILE).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{root / FILE}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{root / FILE}: larger than {MAX_FILE_BYTES} bytes")
     variables = environment() if env is None else env
     config = merge_settings(Config, FILE, data, variables, overrides or {}, prefix=PREFIX)
     places = {name: _inside(root, name, path) for name, path in config.folders.model_dump().items()}
@@ -258,5 +265,10 @@ def _inside(root: Path, name: str, path: str) -> Path:
         raise ConfigError(
             f"{FILE}: folders.{name}: {path} leads out of {root}",
             hint="A folder of the project may not be a symbolic link to somewhere else.",
+        )
+    if place.exists() and not place.is_dir():
+        raise ConfigError(
+            f"{FILE}: folders.{name}: {place} is not a folder",
+            hint="Move it aside: pantheon init makes the folder.",
         )
     return place

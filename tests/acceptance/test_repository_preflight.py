@@ -119,6 +119,34 @@ def test_code_of_the_repository_is_shown_no_secret(
             refuse_repository(project, user)
 
 
+def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path, root: Path) -> None:
+    """A wrong ``-C``, a file, and a current folder that was deleted meanwhile: exit code 2, and no traceback."""
+    for place in (tmp_path / "none", root / "pantheon.toml"):
+        done = call(tmp_path, "-C", str(place), "status")
+        assert (done.returncode, f"-C {place}: there is no such folder" in done.stderr) == (2, True), (
+            done.stderr
+        )
+    leave = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    for word in ("status", "init"):
+        done = call(tmp_path, word, before=("sh", "-c", leave, "sh"))
+        assert done.returncode == 2
+        assert "the current folder: there is no such folder" in done.stderr
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(root: Path) -> None:
+    """Queue, state or policies: which one, exit code 2; and a configuration without end is not read to its end."""
+    for name in ("queue", ".pantheon", "policies"):
+        (root / name).rename(root / "aside")
+        (root / name).write_text("x")
+        done = call(root, "status")
+        assert (done.returncode, f"{root / name} is not a folder" in done.stderr) == (2, True), done.stderr
+        (root / name).unlink()
+        (root / "aside").rename(root / name)
+    os.truncate(root / "pantheon.toml", 1 << 40)
+    done = call(root, "status")
+    assert (done.returncode, "larger than" in done.stderr) == (2, True), done.stderr
+
+
 def test_init_outside_a_repository_is_the_callers_to_mend(tmp_path: Path) -> None:
     """Exit code 2; in a bare repository nobody is told to make one there."""
     (tmp_path / "plain").mkdir()

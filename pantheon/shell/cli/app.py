@@ -128,6 +128,13 @@ def cli(ctx: click.Context, folder: Path, settings: tuple[str, ...]) -> None:
     """The night shift for a repository: local models, signed queue, two reviewers, one report."""
     if ctx.invoked_subcommand is None:
         emit(ctx.get_help())
+    try:
+        found = folder.resolve(strict=True).is_dir()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        named = f"-C {folder}" if str(folder) != "." else "the current folder"
+        raise click.UsageError(f"{named}: there is no such folder")
     ctx.obj = Session(start=folder, overrides=parse_settings(settings), command_line=ctx.obj or ())
 
 

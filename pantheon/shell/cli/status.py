@@ -72,7 +72,8 @@ async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: Slo
 
 def _tell(overview: Overview) -> None:
     if overview.pending:
-        emit(f"{overview.pending_tasks} tasks wait for a night:")
+        one = overview.pending_tasks == 1
+        emit(f"{overview.pending_tasks} task{' waits' if one else 's wait'} for a night:")
         emit_rows(("batch", "tasks", "label"), [(b.name, b.tasks, b.label) for b in overview.pending])
     elif not overview.unread:
         emit("Nothing waits for a night.")
