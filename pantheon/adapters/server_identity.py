@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 
 from pantheon.core.canonical import digest_value
-from pantheon.core.errors import LocalityError, ModelOutputError
+from pantheon.core.errors import LocalityError, ModelLostError, ModelOutputError, ModelOverloadedError
 from pantheon.core.fronting import find_fronts, is_cloud_name
 from pantheon.core.model import Frozen
 
+MODELS = "/v1/models"
 MAX_LISTING_BYTES = 4_000_000
 IDENTIFYING = ("id", "name", "model", "root", "parent", "owned_by", "digest", "sha256", "size")
 
@@ -38,12 +39,13 @@ async def ask_identity(http: httpx.AsyncClient, endpoint: str, wanted: str = "")
     Raises:
         LocalityError: it answers with models of a cloud.
         ModelOutputError: it answers with a redirect, with no list, or without the wanted model.
+        ModelOverloadedError, ModelLostError: it is loading or busy, or failed.
         httpx.HTTPError: it cannot be reached.
     """
-    models = await _listing(http, endpoint, "/v1/models")
+    models = await _listing(http, endpoint, MODELS)
     names = _names(models)
     if not names:
-        raise ModelOutputError(f"endpoint {endpoint}: /v1/models is not a list of models")
+        raise ModelOutputError(f"endpoint {endpoint}: {MODELS} is not a list of models")
     tags = await _listing(http, endpoint, "/api/tags")
     status = await _listing(http, endpoint, "/api/status")
     name = wanted or names[0]
@@ -80,6 +82,12 @@ async def _listing(http: httpx.AsyncClient, endpoint: str, path: str) -> Any:
                 f"endpoint {endpoint} answered with a redirect ({response.status_code})",
                 hint="A local server has no reason to send requests elsewhere; nothing was sent there.",
             )
+        if path == MODELS and response.status_code in (429, 503):
+            raise ModelOverloadedError(
+                f"endpoint {endpoint} is loading or overloaded ({response.status_code})"
+            )
+        if path == MODELS and response.status_code >= 500:
+            raise ModelLostError(f"endpoint {endpoint} failed ({response.status_code}) to list its models")
         if response.status_code != 200:
             return None
         data = await read_bounded(response, MAX_LISTING_BYTES)

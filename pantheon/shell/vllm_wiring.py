@@ -9,6 +9,7 @@ Invariants:
 import asyncio
 import os
 import signal
+import stat
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -171,8 +172,7 @@ async def _keep(
 ) -> None:
     clock, in_vain = SystemClock(), 0
     while not stopping.is_set():
-        if server.uds:
-            await asyncio.to_thread(Path(server.uds).unlink, missing_ok=True)
+        await asyncio.to_thread(_clear_socket, server.uds)
         process = await start_process(vllm_command(server), vllm_environment(server), environment(), log)
         say(f"started vLLM as process {process.pid}; its log: {log}")
         try:
@@ -194,6 +194,20 @@ async def _keep(
         wait_s = min(FIRST_WAIT_S * 2.0**in_vain, CEILING_S)
         say(f"vLLM ended ({process.returncode}); it is started again in {wait_s:.0f} s")
         await _first(stopping.wait(), clock.sleep(wait_s))
+
+
+def _clear_socket(uds: str) -> None:
+    """Remove the socket that a killed server left; what is no socket is somebody's file.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    path = Path(uds)
+    if not uds or not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise ConfigError(f"pantheon.toml: endpoint.uds: {uds} is there, and is no socket")
+    path.unlink(missing_ok=True)
 
 
 async def _wait_ready(project: Project, process: asyncio.subprocess.Process, stopping: asyncio.Event) -> bool:

@@ -226,3 +226,14 @@ async def test_more_than_was_asked_for_is_cut_early(tmp_path: Path) -> None:
     async with connected(lambda _: Raw(piece * 400, hang=True), tmp_path) as (client, _):
         with pytest.raises(ModelOutputError, match="more than"):
             await client.chat(REQUEST, deadline_s=5)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, ModelOverloadedError), (500, ModelLostError)])
+async def test_a_server_that_loads_is_not_one_without_models(
+    status: int, kind: type[Exception], tmp_path: Path
+) -> None:
+    """A list that cannot be given now is no wrong list."""
+    async with connected(lambda _: Say("ok"), tmp_path) as (client, server):
+        server.pages["/v1/models"] = Answer(status)
+        with pytest.raises(kind, match=str(status)):
+            await client.model_name(deadline_s=5)

@@ -112,3 +112,45 @@ async def test_a_real_server_is_brought_back_from_death_and_from_a_hang(
 async def _lose(model: guarded_model.GuardedModel) -> None:
     with pytest.raises(ModelLostError):
         await model.chat(LONG, deadline_s=4)
+
+
+@pytest.mark.model
+async def test_a_real_server_that_refuses_while_it_loads_is_waited_for(
+    small_model: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The 503 of a real process opens the breaker, probes find it loading, and then it is back."""
+    socket = Path(environment["TMPDIR"]) / "s.sock"
+    told: list[tuple[str, str]] = []
+    back = asyncio.Event()
+
+    def hold(lost: bool) -> None:
+        if not lost:
+            back.set()
+
+    loading = EmbeddedServer(
+        small_model,
+        model_sha256="0" * 64,
+        alias="small",
+        settings=ServerSettings(context_tokens=1_024, cache_ram_mib=0),
+        log=tmp_path / "server.log",
+        environment=environment,
+        clock=SystemClock(),
+        socket=socket,
+    )
+    async with HttpModelClient("real", base_url="http://localhost", uds=str(socket)) as client:
+        keeper = ServerKeeper(client, FakeStore(SystemClock()), SystemClock(), "n1")
+        keeper.join(hold=hold, give_up=back.set, tell=lambda name, why: told.append((name, why)))
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            starting = group.create_task(loading.__aenter__(), name="load")
+            running = group.create_task(keeper.run(), name="keeper")
+            while not socket.is_socket():  # noqa: ASYNC110 (another process makes it)
+                await asyncio.sleep(0.01)
+            with pytest.raises(ModelError):
+                await keeper.model.chat(SHORT, deadline_s=0.05)
+            await back.wait()
+            assert (await keeper.model.chat(SHORT, deadline_s=30)).text
+            await starting
+            running.cancel()
+        await loading.__aexit__(None, None, None)
+    assert told[0][0] == "night.server_lost"
+    assert "503" in " ".join(why for _, why in told)

@@ -148,3 +148,11 @@ def test_what_is_not_configured_is_said(tmp_path: Path) -> None:
         assert (answer.returncode, "endpoint.kind" in answer.stderr) == (2, True)
     status = pantheon(root, "status")
     assert (status.returncode, "embedded" in status.stdout) == (0, True)
+
+
+def test_a_file_in_the_place_of_the_socket_is_left_alone(root: Path, folder: Path) -> None:
+    """What is configured as a socket and is something else is somebody's file."""
+    (folder / "s.sock").write_text("mine")
+    answer = pantheon(root, "start")
+    assert (answer.returncode, "is no socket" in answer.stderr) == (2, True)
+    assert (folder / "s.sock").read_text() == "mine"
