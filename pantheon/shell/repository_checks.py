@@ -107,7 +107,7 @@ def _forgotten(project: Project) -> Iterator[tuple[str, str]]:
     if waiting:
         batches = f"{waiting} batch{'es' if waiting > 1 else ''}"
         lost = f", and with it what earlier nights did with the {batches} in {queue}/"
-        again = f" Every batch in {queue}/ counts as not worked then: first set aside those that are done."
+        again = f" Then set aside those in {queue}/ that were worked; a night names them by the ledgers that are left."
     yield (
         f"{state} is gone{lost}",
         f"Put it back from a backup; or begin anew: pantheon -C {project.root} init.{again}",

@@ -82,9 +82,7 @@ def _tell(overview: Overview) -> None:
         count = len(overview.unread)
         names = ", ".join(overview.unread[:SHOWN_RUNNING]) + (", ..." if count > SHOWN_RUNNING else "")
         emit(f"{count} signed batch{'es' if count > 1 else ''} that the store does not know: {names}")
-        say(
-            "The next night verifies them and takes them as new, worked before or not: docs/queue.md says more."
-        )
+        say("The next night verifies them and takes them, unless a ledger says that they were worked.")
     if overview.held_tasks:
         emit(f"{overview.held_tasks} tasks are held; pantheon release lets them go.")
     if overview.night is None:
