@@ -128,9 +128,9 @@ def _verdicts(attempts: Sequence[AttemptRecord]) -> Mapping[str, Sequence[str]]:
         metrics: Mapping[str, Any] = {} if one.result is None else one.result.metrics
         output = metrics.get("output")
         if metrics.get("agent") and isinstance(output, dict) and output.get("verdict") in ("pass", "fail"):
-            margin = output.get("margin")
+            agent, margin = str(metrics["agent"]).replace("@", " "), output.get("margin")
             words = f", margin {margin:+.2f}" if isinstance(margin, (int, float)) else ""
-            said[one.node.rpartition("#")[0]][one.node] = f"{metrics['agent']}: {output['verdict']}{words}"
+            said[one.node.rpartition("#")[0]][one.node] = f"{agent}: {output['verdict']}{words}"
     return {task: tuple(words.values()) for task, words in said.items()}
 
 
@@ -171,7 +171,9 @@ async def _make(
     branches = "1 branch" if len(requests) == 1 else f"{len(requests)} branches"
     if not agree(f"Push {branches} to {forge.name}, with a pull request each for {target}?"):
         raise ConfigError("nobody agreed, so nothing was pushed", hint="Say yes, or --yes.")
-    await leave_requests(folder, [(_name(number, one), _text(one)) for number, one in _numbered(requests)])
+    await leave_requests(
+        folder, [(_name(number, one), {TEXT_FILE: _bytes(one.body)}) for number, one in _numbered(requests)]
+    )
     await place_branches(day.history, publication)
     return Published(night.id, wish.to, await _push(forge, requests, target, folder))
 
@@ -192,7 +194,13 @@ async def _bundle(
 ) -> tuple[Request, ...]:
     base = publication.night.base_commit
     texts = [
-        (_name(number, one), {**dict(await history.patches(base, one.head)), **_text(one)})
+        (
+            _name(number, one),
+            {
+                **dict(await history.patches(base, one.head)),
+                TEXT_FILE: _bytes(f"# {one.title}\n\n{one.body}"),
+            },
+        )
         for number, one in _numbered(requests)
     ]
     await leave_requests(folder, texts)
@@ -200,8 +208,8 @@ async def _bundle(
     return tuple(replace(one, where=str(folder / _name(number, one))) for number, one in _numbered(requests))
 
 
-def _text(request: Request) -> Mapping[str, bytes]:
-    return {TEXT_FILE: f"# {request.title}\n\n{request.body}".encode("utf-8", "replace")}
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _numbered(requests: Sequence[Request]) -> Sequence[tuple[int, Request]]:

@@ -102,7 +102,8 @@ def test_it_pushes_a_branch_for_each_group(
     assert called.count("docops: Retries versus Dead Letter Queues for Orders") >= 1
     assert "main" in called
     if to == "glab":
-        assert "review.peerA" in called
+        assert "review.peerA 2: pass, margin +" in called
+        assert "# docops" not in called, "the title is not said twice"
     assert not (tmp_path / "hook-ran").exists(), "no hook of the repository runs"
     assert (morning.git("rev-parse", "HEAD"), morning.git("status", "--porcelain")) == (head, status)
     (tmp_path / f"{to}.log.fails").touch()
