@@ -34,6 +34,8 @@ class ChatRequest(Frozen):
     """JSON Schema that the server must constrain the answer to."""
     top_logprobs: int = Field(default=0, ge=0, le=20)
     """Alternatives to report for each output token; 0 asks for none."""
+    model: str = ""
+    """Name of the model or adapter that must answer; empty leaves it to the night's own."""
 
 
 class Usage(Frozen):
@@ -83,6 +85,8 @@ class ChatReply(Frozen):
     tokens: tuple[TokenAlternatives, ...] = ()
     tries: int = Field(default=1, ge=1)
     """HTTP requests it took, transient faults included."""
+    endpoint: str = ""
+    """Which endpoint of several answered; empty where there is one."""
 
 
 class CallRecord(Frozen):
