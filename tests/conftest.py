@@ -4,8 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SMALL_MODEL = "qwen2.5-coder-0.5b"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["pantheon.testing.capabilities"]
 

@@ -50,6 +50,8 @@ class PlannedNode:
     level: int = 0
     rank: float = 0.0
     """Seconds from its start to the end of the longest path it heads."""
+    rest_s: float = 0.0
+    """Seconds from its start to the end of its own task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def _instantiate(
             after=() if node.needs else after,
             level=before + shape.level[node.id],
             rank=shape.rank[node.id] + behind,
+            rest_s=shape.rank[node.id],
         )
         for node in shape.order
     ]

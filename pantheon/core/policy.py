@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from pantheon.core.bubblewrap import parse_reads
+from pantheon.core.budget import Ceilings, Usage
 from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.canonical import digest_bytes, digest_value
 from pantheon.core.containment import Containment
@@ -47,12 +48,32 @@ def _reads(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class NightBudget(Frozen):
-    """Ceilings of a whole night; reaching one ends the night with work left (exit code 5)."""
+    """What a night may use (docs/budgets.md). A ceiling of the whole night ends it with work left (exit code 5)."""
 
     wall_s: int = Field(default=28_800, ge=60, le=604_800)
     """Seconds after which nothing new starts."""
     output_tokens: int = Field(default=2_000_000, ge=1_000)
     """Tokens that all models together may write."""
+    steps: int | None = Field(default=None, ge=1)
+    """Steps that all agents together may take; None is no ceiling."""
+    server_s: int | None = Field(default=None, ge=1)
+    """Seconds that calls to model servers may take, added up; None is no ceiling."""
+    package: dict[str, Ceilings] = Field(default_factory=dict, max_length=1_000)
+    """Package -> its own ceilings."""
+    task: Ceilings = Field(default_factory=Ceilings)
+    """Ceilings of each task."""
+    agent: dict[str, Ceilings] = Field(default_factory=dict, max_length=1_000)
+    """Agent -> its own ceilings over the whole night."""
+
+    def reached(self, used: Usage, worked_s: float) -> bool:
+        """Tell whether a ceiling of the whole night is reached.
+
+        Args:
+            used: what the night's attempts have used.
+            worked_s: seconds in which the night worked, however many attempts ran at once.
+        """
+        whole = Ceilings(steps=self.steps, output_tokens=self.output_tokens, server_s=self.server_s)
+        return worked_s >= self.wall_s or bool(whole.reached(used))
 
 
 class EnvironmentPolicy(Frozen):

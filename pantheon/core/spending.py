@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 
+from pantheon.core.budget import NO_USE, Usage
 from pantheon.core.model import Frozen
 from pantheon.core.records import AttemptRecord
+
+NOT_STARTED = "not started: "
+"""How the cause of a node begins that a budget or the end of the window kept from starting."""
 
 
 class Spent(Frozen):
     """What was used so far."""
 
-    output_tokens: int = 0
+    used: Usage = NO_USE
     worked_s: float = 0.0
     """Seconds in which at least one attempt was running; the hours a drained night rests do not count."""
 
@@ -20,16 +24,16 @@ def spent_by(attempts: Iterable[AttemptRecord]) -> Spent:
     An attempt that was interrupted has no end of its own: it counts up to the moment in which that was found only as
     far as others were running.
     """
-    tokens = 0
+    used = NO_USE
     spans: list[tuple[float, float]] = []
     for attempt in attempts:
         if attempt.result is None or attempt.ended_at is None:
             continue
-        tokens += int(attempt.result.metrics.get("completion_tokens", 0))
+        used += Usage.of_metrics(attempt.result.metrics)
         if wall_s := float(attempt.result.metrics.get("wall_s", 0.0)):
             started = attempt.started_at.timestamp()
             spans.append((started, started + wall_s))
-    return Spent(output_tokens=tokens, worked_s=_covered(spans))
+    return Spent(used=used, worked_s=_covered(spans))
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:

@@ -126,9 +126,10 @@ class AttemptRunner:
 
     async def _work(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
         """Do the work and decide what follows it."""
+        began_s = self.services.clock.monotonic()
         result = await self._execute(attempt, record)
-        if tokens := record.evidence.tally.completion_tokens:
-            result = replace(result, completion_tokens=tokens)
+        used = record.evidence.tally.usage(self.services.clock.monotonic() - began_s)
+        result = replace(result, used=used)
         if result.state is not NodeState.FAILED:
             return result
         if result.kind is FailureKind.SERVER:

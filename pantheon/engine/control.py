@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from pantheon.core.budget import Usage
 from pantheon.core.orders import Order, Standing, Verb, fold_orders
 from pantheon.core.policy import NightBudget
 from pantheon.core.spending import Spent
@@ -63,18 +64,18 @@ class NightControl:
     scheduler: Scheduler
     reopen: Callable[[Collection[str]], Awaitable[None]]
     halt: Halt | None = None
-    _tokens: int = field(init=False)
+    _used: Usage = field(init=False)
     _began: float = field(init=False)
     _orders: list[Order] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._tokens = self.spent.output_tokens
+        self._used = self.spent.used
         self._began = self.clock.monotonic()
 
-    def spend(self, completion_tokens: int) -> None:
+    def spend(self, used: Usage) -> None:
         """Count what an attempt cost; once the night's budget is spent nothing new starts."""
-        self._tokens += completion_tokens
-        if self._tokens >= self.budget.output_tokens:
+        self._used += used
+        if self.budget.reached(self._used, self._worked_s()):
             self.stop(Halt.BUDGET)
 
     def stop(self, why: Halt) -> None:
@@ -109,8 +110,7 @@ class NightControl:
         """Look at the process, the clock and the orders once."""
         if self.stopping.is_set():
             self.stop(Halt.DRAINED)
-        worked_s = self.spent.worked_s + self.clock.monotonic() - self._began
-        if worked_s >= self.budget.wall_s:
+        if self.budget.reached(self._used, self._worked_s()):
             self.stop(Halt.BUDGET)
         if self.ends_at is not None and self.clock.now() >= self.ends_at:
             self.stop(Halt.WINDOW)
@@ -121,6 +121,9 @@ class NightControl:
         self._follow(fold_orders(self._orders))
         if requeued := {order.task for order in new if order.verb is Verb.REQUEUE}:
             await self.reopen(requeued)
+
+    def _worked_s(self) -> float:
+        return self.spent.worked_s + self.clock.monotonic() - self._began
 
     def _follow(self, standing: Standing) -> None:
         if standing.draining:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from pantheon.core.budget import Usage
 from pantheon.core.chat import CallRecord, ChatRequest, Message
 from pantheon.core.errors import PantheonError
 from pantheon.core.prompt import prompt_text
@@ -36,6 +37,12 @@ class Tally:
     tool_errors: list[dict[str, str]] = field(default_factory=list)
     canaries: list[dict[str, Any]] = field(default_factory=list)
     """What became of the canaries of a review, those of earlier attempts included."""
+
+    def usage(self, wall_s: float) -> Usage:
+        """Return what budgets count of an attempt that took so many seconds."""
+        return Usage(
+            steps=self.steps, output_tokens=self.completion_tokens, wall_s=wall_s, server_s=self.model_s
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as JSON-ready data."""

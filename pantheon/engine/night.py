@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pantheon.core.dag import Expect, Plan, PlannedTask
+from pantheon.core.budget import Usage
+from pantheon.core.dag import Expect, Plan, PlannedNode, PlannedTask
 from pantheon.core.estimates import learn_durations
 from pantheon.core.merge_queue import widen_slots
 from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
@@ -26,6 +27,7 @@ from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.node import NodeExecutor
 from pantheon.engine.pace import PacedModel, PaceKeeper, first_limit
+from pantheon.engine.purse import Purse
 from pantheon.engine.scheduler import AT_ONCE, MODEL, NodeEnded, Scheduler
 from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.engine.services import NightContext, Services
@@ -202,6 +204,9 @@ class Night:
             runner=AttemptRunner(services, execute, leases, self.attest),
             watch=self.watch,
         )
+        attempts = await services.store.attempts(record.id) if resumed else ()
+        purse = Purse(services.content.night_policy.budget, tasks, services.clock, self.ends_at)
+        purse.restore(attempts, {node.key: node for node in plan.nodes}.get)
         scheduler = Scheduler(
             plan=plan,
             tasks=tasks,
@@ -212,8 +217,8 @@ class Night:
             ended=ended,
             by_level=self.by_level,
             at_once=self.at_once,
+            admit=purse.admit,
         )
-        attempts = await services.store.attempts(record.id) if resumed else ()
         control = NightControl(
             store=services.store,
             clock=services.clock,
@@ -225,7 +230,12 @@ class Night:
             scheduler=scheduler,
             reopen=run.reopen,
         )
-        run.join(scheduler, control.spend)
+
+        def spend(planned: PlannedNode, used: Usage) -> None:
+            purse.charge(planned, used)
+            control.spend(used)
+
+        run.join(scheduler, spend)
         if resumed:
             await run.restore(await services.store.nodes(record.id), attempts)
         keeper.join(

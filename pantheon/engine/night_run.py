@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pantheon.core.budget import Usage
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.lifecycle import TERMINAL
 from pantheon.core.records import (
@@ -17,6 +18,7 @@ from pantheon.core.records import (
     TaskRecord,
 )
 from pantheon.core.retry import FailureKind
+from pantheon.core.spending import NOT_STARTED
 from pantheon.engine.attempt import AttemptRunner, Try
 from pantheon.engine.attempt_record import SERVER_FAULT
 from pantheon.engine.night_state import NightState
@@ -31,6 +33,10 @@ MAX_INTERRUPTIONS = 5
 CHUNK = 256
 """Tasks whose outcomes are recorded together."""
 _DECIDED_NOTHING = frozenset({AttemptOutcome.CANCELLED, AttemptOutcome.INTERRUPTED})
+
+
+Spend = Callable[[PlannedNode, Usage], None]
+"""Told what an attempt of a node has used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ class NightRun:
     runner: AttemptRunner
     watch: Watch
     scheduler: Scheduler = field(init=False)
-    spend: Callable[[int], None] = field(init=False)
+    spend: Spend = field(init=False)
 
-    def join(self, scheduler: Scheduler, spend: Callable[[int], None]) -> None:
+    def join(self, scheduler: Scheduler, spend: Spend) -> None:
         """Name the scheduler that runs these nodes, and who is told what each attempt cost."""
         self.scheduler, self.spend = scheduler, spend
 
@@ -130,7 +136,8 @@ class NightRun:
             record.state,
             record.cause,
             inherited=(record.state is NodeState.SKIPPED and last is None)
-            or (record.state is NodeState.CANCELLED and _is_server_fault(result)),
+            or (record.state is NodeState.CANCELLED and _is_server_fault(result))
+            or record.cause.startswith(NOT_STARTED),
             crashed=result is not None and result.outcome is not AttemptOutcome.FAILED,
             commit=record.output_commit,
             output=None if result is None else result.metrics.get("output"),
@@ -144,7 +151,7 @@ class NightRun:
         def done(result: NodeResult) -> Conclusion | None:
             nonlocal conclusion
             # Counted before the slot is free: a spent budget must keep the next node from it.
-            self.spend(result.completion_tokens)
+            self.spend(planned, result.used)
             if result.retry is None:
                 self._end(planned, result)
                 conclusion = self._conclusion_with(planned)
@@ -182,7 +189,8 @@ class NightRun:
         await self.store.end_nodes(self.context.id, list(keys), state, cause)
         touched = dict.fromkeys(self.scheduler.node(key).task for key in keys)
         for key in keys:
-            self.state.end(self.scheduler.node(key), state, cause, inherited=state is NodeState.SKIPPED)
+            inherited = state is NodeState.SKIPPED or cause.startswith(NOT_STARTED)
+            self.state.end(self.scheduler.node(key), state, cause, inherited=inherited)
         await self.conclude_all(touched)
 
     async def conclude_all(self, tasks: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ Invariant: a node is in one place at a time: in the queue for slots, held with i
 
 from collections.abc import Iterable, Mapping
 
-from pantheon.core.dag import PlannedTask
+from pantheon.core.dag import PlannedNode, PlannedTask, expected_seconds
 from pantheon.core.dispatch import Candidate, ReadyQueue, Resources
 from pantheon.core.orders import Standing
 
@@ -32,8 +32,29 @@ class ReadyRoom:
         """Whether something is here that starts once the night is resumed or the server is back."""
         return (self.standing.paused and len(self._queue) > 0) or bool(self._for_server)
 
-    def add(self, candidate: Candidate) -> None:
-        """Add a ready node."""
+    def add_node(self, node: PlannedNode, place: int) -> None:
+        """Add a node whose needs are met.
+
+        Args:
+            node: the node.
+            place: its place in the plan.
+        """
+        task = self._tasks[node.task]
+        self._add(
+            Candidate(
+                key=node.key,
+                task=node.task,
+                package=task.package,
+                priority=task.priority,
+                rank=node.rank,
+                order=place,
+                work_s=expected_seconds(node.node),
+                resources=tuple(sorted(node.node.resources.items())),
+                warms=node.node.agent is not None,
+            )
+        )
+
+    def _add(self, candidate: Candidate) -> None:
         if self.standing.hold_cause(candidate.task):
             self._held[candidate.key] = candidate
         elif self._server_lost and candidate.warms:
@@ -79,10 +100,10 @@ class ReadyRoom:
 
     def _set_aside(self, keys: Iterable[str]) -> None:
         for candidate in self._queue.remove(keys):
-            self.add(candidate)
+            self._add(candidate)
 
     def _let_go(self, kept: dict[str, Candidate]) -> None:
         waiting = list(kept.values())
         kept.clear()
         for candidate in waiting:
-            self.add(candidate)
+            self._add(candidate)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pantheon.core.budget import NO_USE, Usage
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.retry import FailureKind, Retry
 
@@ -23,8 +24,8 @@ class NodeResult:
     """For agents: the loop's outcome."""
     agent: str | None = None
     """``name@version`` of the agent."""
-    completion_tokens: int = 0
-    """Output tokens it cost; filled in by the runner."""
+    used: Usage = NO_USE
+    """What it cost; filled in by the runner."""
     kind: FailureKind = FailureKind.NEVER
     """For failures: how far another attempt can help."""
     retry: Retry | None = None

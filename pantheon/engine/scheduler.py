@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pantheon.core.dag import Plan, PlannedNode, PlannedTask, expected_seconds
+from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.dispatch import Candidate
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
@@ -64,6 +64,7 @@ class Scheduler:
         ended: nodes that are terminal already, when a night is resumed.
         by_level: start a node only when every node of the levels below has ended, for comparison.
         at_once: nodes between their start and their record.
+        admit: returns why a ready node may not start any more; empty when it may.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Scheduler:
     ended: dict[str, NodeEnded] = field(default_factory=dict)
     by_level: bool = False
     at_once: int = AT_ONCE
+    admit: Callable[[PlannedNode], str] = lambda _: ""
     _frontier: Frontier = field(init=False)
     _ready: ReadyRoom = field(init=False)
     _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
@@ -86,6 +88,7 @@ class Scheduler:
     _orders: deque[Standing] = field(init=False, default_factory=deque)
     _doomed: list[str] = field(init=False, default_factory=list)
     """Nodes that became ready after their task was cancelled."""
+    _barred: deque[tuple[PlannedNode, str]] = field(init=False, default_factory=deque)
     _open: int = field(init=False, default=0)
     _stopping: bool = field(init=False, default=False)
 
@@ -118,7 +121,7 @@ class Scheduler:
         self._wake.set()
 
     def resize_model(self, slots: int) -> None:
-        """Change how many slots the model has; what runs keeps its own."""
+        """Change how many slots the model has."""
         self._ready.resize(MODEL, slots)
         self._wake.set()
 
@@ -157,19 +160,19 @@ class Scheduler:
                 while self._orders:
                     await self._apply(self._orders.popleft())
                 await self._cancel(self._doomed)
+                while self._barred:
+                    await self._bar(*self._barred.popleft())
             for waiting in self._waiting.values():
                 waiting.cancel()
 
     def _go_on(self, group: asyncio.TaskGroup) -> bool:
         """Start what may start; tell whether anything is left to wait for."""
         self._start(group)
-        if self._open or self._ends or self._orders or self._doomed:
+        if self._open or self._ends or self._orders or self._doomed or self._barred:
             return True
-        if self._stopping:
-            return False
         # A paused night waits for the word to go on, one without a server for the server; one that only held tasks
         # are left of is over.
-        return bool(self._waiting) or self._ready.waits_for_a_word
+        return not self._stopping and (bool(self._waiting) or self._ready.waits_for_a_word)
 
     def _start(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping and self._open < self.at_once:
@@ -177,6 +180,11 @@ class Scheduler:
             if candidate is None:
                 return
             node = self._frontier.node(candidate.key)
+            if why := self.admit(node):
+                self._ready.give_back(candidate.resources)
+                self._barred.append((node, why))
+                self._wake.set()
+                continue
             self._open += 1
             work = group.create_task(self._run_one(group, node, candidate), name=f"node {node.key}")
             self._running[node.key] = work
@@ -237,6 +245,11 @@ class Scheduler:
         cause = f"{name} {ended.state}: {ended.cause}"[:500]
         await self._end(self._frontier.below(node.key), NodeEnded(NodeState.SKIPPED, cause))
 
+    async def _bar(self, node: PlannedNode, why: str) -> None:
+        """End a node that was ready and may not start, with what needs it."""
+        await self._end((node.key,), NodeEnded(NodeState.CANCELLED, why))
+        await self._lose(node, self.ended[node.key])
+
     async def _end(self, keys: tuple[str, ...], ended: NodeEnded) -> None:
         """End nodes that never run; what comes after them, but does not need them, may start."""
         if not keys:
@@ -284,17 +297,4 @@ class Scheduler:
             self._doomed.append(node.key)
             self._wake.set()
             return
-        task = self.tasks[node.task]
-        self._ready.add(
-            Candidate(
-                key=node.key,
-                task=node.task,
-                package=task.package,
-                priority=task.priority,
-                rank=node.rank,
-                order=self._frontier.place(node.key),
-                work_s=expected_seconds(node.node),
-                resources=tuple(sorted(node.node.resources.items())),
-                warms=node.node.agent is not None,
-            )
-        )
+        self._ready.add_node(node, self._frontier.place(node.key))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.core.budget import Ceilings
 from pantheon.core.orders import Verb
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import TaskOutcome
+from pantheon.core.task import Task
 from pantheon.engine import control
 from pantheon.engine.night import NightSummary
 from pantheon.testing.night import BATCH, Bench, NoteScript, opened, proposal
@@ -228,3 +230,37 @@ async def test_two_tasks_on_one_file_take_turns(root: Path, tmp_path: Path) -> N
     first_end = max(a.ended_at for a in attempts if a.node.startswith(f"{FIRST}#") and a.ended_at)
     second_start = min(a.started_at for a in attempts if a.node.startswith(f"{FIRST}-2#"))
     assert second_start >= first_end
+
+
+async def test_a_package_that_has_used_its_budget_is_not_reached(root: Path, tmp_path: Path) -> None:
+    """What is under way is finished, what would start is not, and the other packages go on."""
+    budget = NightBudget(package={"docs": Ceilings(output_tokens=1)})
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        policy = NightPolicy(budget=budget)
+        bench.services = replace(bench.services, content=replace(bench.services.content, night_policy=policy))
+        tasks = [
+            Task(
+                id=f"n-{number}", kind="docops", goal="Catalogue the note", targets=(target,), package=package
+            )
+            for number, (target, package) in enumerate([(TARGETS[0], "docs"), (TARGETS[1], "other")])
+        ]
+        summary = await bench.work(tasks)
+        spent = await bench.store.attempts("n1")
+    by_task = {key.rpartition("/")[2]: told for key, told in outcomes(summary).items()}
+    assert by_task["n-1"][0] is TaskOutcome.ACCEPTED
+    outcome, cause = by_task["n-0"]
+    assert outcome is TaskOutcome.NOT_REACHED
+    assert "the budget of package docs is spent" in cause
+    assert not any("/n-0#merge" in attempt.node for attempt in spent)
+
+
+async def test_nothing_starts_that_the_window_cannot_hold(root: Path, tmp_path: Path) -> None:
+    """With less time left than a task is expected to take, it is not begun, and the night says so."""
+    async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
+        bench.ends_at = bench.services.clock.now() + timedelta(seconds=15)
+        summary = await bench.night([TARGETS[0]])
+        attempts = await bench.store.attempts("n1")
+    [(outcome, cause)] = outcomes(summary).values()
+    assert outcome is TaskOutcome.NOT_REACHED
+    assert "would not be finished when the window ends" in cause
+    assert attempts == ()

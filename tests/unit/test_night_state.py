@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from pantheon.core.budget import Usage
 from pantheon.core.dag import PlannedNode, PlannedTask
 from pantheon.core.errors import FlowError
 from pantheon.core.flow import Flow, FlowNode
@@ -86,7 +87,7 @@ def test_what_was_spent_is_the_same_for_the_process_that_resumes() -> None:
         attempt(36_000, 3, 1),
         attempt(40_000, 9, 9, ended=False),
     ]
-    assert spent_by(attempts) == Spent(output_tokens=13, worked_s=18.0)
+    assert spent_by(attempts) == Spent(used=Usage(output_tokens=13, wall_s=23.0), worked_s=18.0)
     assert spent_by([]) == Spent()
 
 
