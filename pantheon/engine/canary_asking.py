@@ -49,7 +49,11 @@ class Asker:
     record: Callable[[CanaryResult], Awaitable[None]]
 
     async def all(self, planted: Sequence[Planted], limit_s: float) -> None:
-        """Have canaries judged within a time; those it does not suffice for are recorded as not measured."""
+        """Have canaries judged within a time; those it does not suffice for are recorded as not measured.
+
+        Raises:
+            ModelError: the server itself broke down, which is nothing that the canary could be blamed for.
+        """
         deadline = asyncio.get_running_loop().time() + limit_s
         for one in planted:
             await self.record(await self._ask(one, deadline))

@@ -186,6 +186,37 @@ async def test_a_server_error_is_no_rejection(root: Path, tmp_path: Path) -> Non
     assert all(one.cause for one in results)
 
 
+async def test_canaries_take_no_time_from_the_real_review(root: Path, tmp_path: Path) -> None:
+    """A server that hangs over canaries keeps no review from its verdict: they are not measured, and nothing lands."""
+    script = NoteScript(PROPOSALS)
+    own = owned_texts(PROPOSALS["queues"])
+
+    def slow(body: Mapping[str, Any]) -> Reply:
+        reply = script(body)
+        question = question_of(body)
+        if "\nA: " in question and not any(text in question for text in own):
+            assert isinstance(reply, Say)
+            return replace(reply, delay_s=30.0)
+        return reply
+
+    async with opened(root, tmp_path, slow, canaries=FEW) as bench:
+        content = bench.services.content
+        flow = content.flows["docops"]
+        short = tuple(
+            node.model_copy(update={"timeout_s": 1}) if (node.agent or "") in PEERS else node
+            for node in flow.node
+        )
+        flows = {"docops": flow.model_copy(update={"node": short})}
+        bench.services = replace(bench.services, content=replace(content, flows=flows))
+        summary = await bench.night(sorted(FILES)[:1])
+        states = {node.node: node.state for node in await bench.store.nodes("n1")}
+        results = await canaries_of(bench)
+    assert [states[peer] for peer in PEERS] == ["succeeded", "succeeded"]
+    assert {one.cause for one in results} == {"there was no time left for it"}
+    assert summary.outcomes == {"denied": 1}
+    assert "not measured: 0 of at least 2" in summary.tasks[0].cause
+
+
 async def test_without_material_the_gate_stays_shut(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
