@@ -12,6 +12,8 @@ from pantheon.core.canonical import digest_bytes
 from pantheon.core.decoys import MAX_GROUNDED, Metadata, content_words, grounded_share
 from pantheon.core.delegation import Place, with_place
 from pantheon.core.errors import VerificationError
+from pantheon.core.gate import Change, CheckReport, Decision, Rules, decide
+from pantheon.core.review import Review
 from pantheon.core.statement import (
     CANARY_PREDICATE,
     REVIEW_PREDICATE,
@@ -149,3 +151,35 @@ def test_a_report_says_first_what_is_against_a_reviewer() -> None:
     )
     assert say_canaries(rates[1:], 0, closed=False) == ""
     assert json.loads(rates[0].model_dump_json())["false_accept"]["hits"] == 2
+
+
+CHANGE = Change(base="a" * 40, head="b" * 40, tree="c" * 40)
+
+
+def decided(verdicts: dict[str, str], discounted: dict[str, str]) -> Decision:
+    """Return the gate's answer to verdicts, where some reviewers do not count."""
+    bound = {"base": CHANGE.base, "head": CHANGE.head, "tree": CHANGE.tree}
+    reviews = [
+        Review.model_validate(
+            {
+                "reviewer": name, "version": "1", "verdict": said, "margin": 1.0 if said == "pass" else -1.0,
+                "reasons": () if said == "pass" else ("no",), **bound,
+            }
+        )
+        for name, said in verdicts.items()
+    ]  # fmt: skip
+    report = CheckReport.model_validate({**bound, "checks": [{"name": "scope", "passed": True}]})
+    rules = Rules(checks=("scope",), reviewers=("a", "b"), discounted=discounted)
+    return decide(CHANGE, report, reviews, rules)
+
+
+def test_who_is_disqualified_neither_lets_land_nor_denies() -> None:
+    """The change is held with the reason, whatever that reviewer said; the other's word still denies."""
+    assert decided({"a": "pass", "b": "pass"}, {}).decision == "allow", "the control"
+    why = {"a": "disqualified: it passed 2 of 5 canaries"}
+    for said in ("pass", "fail"):
+        held = decided({"a": said, "b": "pass"}, why)
+        assert held.decision == "hold"
+        assert held.reasons == ("a: disqualified: it passed 2 of 5 canaries",)
+    assert decided({"a": "pass", "b": "fail"}, why).decision == "deny"
+    assert decided({"a": "pass", "b": "pass"}, {"stranger": "disqualified"}).decision == "allow"
