@@ -119,8 +119,6 @@ class Scope(Frozen):
 
     fields: frozenset[str] = frozenset({"title", "description", "tags"})
     """What it asks about."""
-    lowest: float = 0.0
-    """The least threshold that it may have: one at which no comparison is lost."""
 
     def sees(self, kind: str) -> bool:
         """Tell whether a kind of mutation changes anything that it asks about."""
@@ -138,8 +136,8 @@ def calibrate(results: Sequence[CaseResult], scopes: Scopes | None = None) -> Ca
         scopes: reviewer -> what it is there for; everything, for any other.
     """
     names = sorted({one.reviewer for result in results for one in result.judged})
-    fitted = fit_thresholds(results, names, scopes)
-    held = _held_out(results, names, scopes)
+    fitted = fit_thresholds(results, names)
+    held = _held_out(results, names)
     passed = _passes(fitted)
     good, all_bad = _split(results)
     bad = [result for result in all_bad if result.kind not in NARROW]
@@ -162,34 +160,30 @@ def calibrate(results: Sequence[CaseResult], scopes: Scopes | None = None) -> Ca
     )
 
 
-def fit_thresholds(
-    results: Sequence[CaseResult], reviewers: Sequence[str], scopes: Scopes | None = None
-) -> dict[str, float]:
+def fit_thresholds(results: Sequence[CaseResult], reviewers: Sequence[str]) -> dict[str, float]:
     """Return a threshold for each reviewer: no known-bad change passes all, and as many good ones as possible do.
 
-    A threshold lies in the middle between the bad change that it keeps out and the next good one.
+    What the checks deny needs no reviewer and fits no threshold. A threshold is never below 0, and lies in the middle
+    between what it keeps out and the next good change.
     """
-    least = {name: _scope(scopes, name).lowest for name in reviewers}
-    good, bad = ([r for r in group if r.judged and r.kind not in NARROW] for group in _split(results))
-    cuts = _fit(good, bad, list(reviewers), least)
+    good, bad = ([r for r in group if not r.failures and r.kind not in NARROW] for group in _split(results))
+    cuts = _fit(good, bad, list(reviewers))
     return {name: _widen(good, name, cut) for name, cut in zip(reviewers, cuts, strict=True)}
 
 
-def _fit(
-    good: Sequence[CaseResult], bad: Sequence[CaseResult], reviewers: Sequence[str], least: Thresholds
-) -> list[float]:
+def _fit(good: Sequence[CaseResult], bad: Sequence[CaseResult], reviewers: Sequence[str]) -> list[float]:
     """Return for each reviewer the strength above which it accepts."""
     if not reviewers:
         return []
     name, rest = reviewers[0], reviewers[1:]
     if not rest:
-        return [max([least[name], *(_strength(one, name) for one in bad)])]
+        return [max([0.0, *(_strength(one, name) for one in bad)])]
     best: tuple[int, float, list[float]] | None = None
-    for cut in sorted({least[name], *(max(least[name], _strength(one, name)) for one in bad)}):
+    for cut in sorted({0.0, *(max(0.0, _strength(one, name)) for one in bad)}):
         kept = [one for one in good if _strength(one, name) > cut]
         if best is not None and len(kept) <= best[0]:
             break
-        others = _fit(kept, [one for one in bad if _strength(one, name) > cut], rest, least)
+        others = _fit(kept, [one for one in bad if _strength(one, name) > cut], rest)
         landed = sum(all(_strength(g, n) > c for n, c in zip(rest, others, strict=True)) for g in kept)
         if best is None or landed > best[0]:
             best = (landed, cut, others)
@@ -204,12 +198,10 @@ def _widen(good: Sequence[CaseResult], name: str, cut: float) -> float:
     return max(round(middle, 4), round(cut + STEP, 4))
 
 
-def _held_out(
-    results: Sequence[CaseResult], names: Sequence[str], scopes: Scopes | None
-) -> Callable[[CaseResult], bool]:
+def _held_out(results: Sequence[CaseResult], names: Sequence[str]) -> Callable[[CaseResult], bool]:
     """Return a judge that decides on each case with thresholds fitted on the other folds' subjects."""
     folds = [
-        fit_thresholds([result for result in results if _fold(result) != fold], names, scopes)
+        fit_thresholds([result for result in results if _fold(result) != fold], names)
         for fold in range(FOLDS)
     ]
     return lambda result: _passes(folds[_fold(result)])(result)

@@ -48,9 +48,8 @@ class Qualification(Frozen):
     model: str
     """SHA-256 of the model file, or ``served:NAME`` for a server that says only a name."""
     flow: str
-    confident: float
-    """Nats above its questions' floors that a pass needs; below them where less is enough, and never so far that a
-    comparison may be lost."""
+    confident: float = Field(ge=0)
+    """Nats above its questions' floors that a pass needs."""
     area: Area
     false_accepts: Rate
     """Of checks and all reviewers together."""
@@ -162,11 +161,7 @@ def measure(
 
 
 def _scope(agent: Agent) -> Scope:
-    questions = agent.spec.question
-    return Scope(
-        fields=frozenset(question.field for question in questions),
-        lowest=-min(question.floor for question in questions),
-    )
+    return Scope(fields=frozenset(question.field for question in agent.spec.question))
 
 
 def _wanting(figures: Calibration, area: Area, standard: Standard) -> tuple[str, ...]:

@@ -28,8 +28,10 @@ from pantheon.ports.server import ModelServer
 from pantheon.ports.signer import NightSigner
 from pantheon.ports.worktree import Repository
 from pantheon.shell.config import Project, UserPaths
+from pantheon.shell.judges import judges_in_force
 from pantheon.shell.logs import configure_logs
 from pantheon.shell.model_wiring import embedded_server
+from pantheon.shell.peer_wiring import peer_models
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.repository_checks import refuse_repository
 from pantheon.shell.sandbox_wiring import open_sandbox
@@ -85,7 +87,8 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             project.root, project.state, trees=_trees(project), clock=clock
         )
         model, server = await stack.enter_async_context(_model(project, user, content, say))
-        # After the model, which may take minutes: a signer that is a service does not wait for who says nothing.
+        peers = await stack.enter_async_context(peer_models(project, user, say=say))
+        # After the models, which may take minutes: a signer that is a service does not wait for who says nothing.
         signer = await stack.enter_async_context(open_signer(project, user, clock))
         suites, sandbox = await _suites(project, content, repository, clock)
         services = Services(
@@ -99,6 +102,8 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
             tools=tools,
             content=content,
             suites=suites,
+            peers=peers,
+            qualified=await judges_in_force(project, model),
         )
         yield NightServices(
             services=services,

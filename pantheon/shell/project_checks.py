@@ -13,6 +13,7 @@ from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
 from pantheon.shell.queue_wiring import find_claims, pins_in_force
 from pantheon.shell.repository_checks import exposed_problems, repository_problems
+from pantheon.shell.review_checks import ask_reviewers
 from pantheon.shell.server_wiring import ask_endpoint, reviewers_in_use
 
 MIB = 1024 * 1024
@@ -34,6 +35,7 @@ def project_questions(project: Project, user: UserPaths) -> Mapping[str, Questio
         "flows": partial(_flows, project),
         "model": partial(_model, project, user),
         "server": partial(_server, project),
+        "reviewers": partial(ask_reviewers, project),
         "key": partial(_key, project, user),
         "store": partial(_store, project),
         "batches": partial(_batches, project, user),

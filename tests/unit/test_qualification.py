@@ -48,7 +48,7 @@ def test_what_was_measured_counts_with_its_threshold() -> None:
     agent = reviewer()
     qualified = Qualified(model=MODEL, held=measured(GOOD))
     assert qualified.against(agent, agent, "docops") == ""
-    assert qualified.confident(agent, agent, "docops") == 0.75
+    assert qualified.confident(agent, agent, "docops") == 1.0
 
 
 @pytest.mark.parametrize(
