@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pantheon.core.qualification import QUALIFICATIONS_FILE
 from pantheon.testing.as_user import OtherUser
 from pantheon.testing.night import NoteScript, proposal
 from pantheon.testing.qualified import qualify_project
@@ -69,6 +70,7 @@ class Person:
         """Lay out the repository and queue its note."""
         assert self.run("init").returncode == 0
         qualify_project(self.root)
+        os.chown(self.root / ".pantheon" / QUALIFICATIONS_FILE, self.uid, self.uid)
         scoped = self.run("scope", "docops", "docs/**/*.md")
         enqueued = self.run("enqueue", "-", stdin=scoped.stdout, PANTHEON_ENDPOINT_KIND="openai")
         assert enqueued.returncode == 0, enqueued
