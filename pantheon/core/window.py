@@ -1,4 +1,4 @@
-"""The night's window: which instants belong to it, given a policy, a time zone and the time.
+"""The windows of nights and of merges: which instants belong to one, given a policy, a time zone and the time.
 
 A time of day becomes the first instant at which the clock on the wall shows that time or a later one. So where
 the clock is put forward over it, the window opens (or ends) at the jump; where the clock shows it twice, the
@@ -43,8 +43,8 @@ _WEEK = tuple(Day)
 OfDay = Annotated[time, PlainSerializer(lambda value: value.strftime("%H:%M"), return_type=str)]
 
 
-class WindowPolicy(Frozen):
-    """``[window]`` of ``policies/night.toml``: when the daemon may run nights. Absent: always."""
+class Hours(Frozen):
+    """Hours of the day on days of the week, in a time zone."""
 
     days: frozenset[Day] = Field(default=frozenset(Day), min_length=1)
     """The days on which it opens."""
@@ -56,10 +56,6 @@ class WindowPolicy(Frozen):
         str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}$")
     ] = LOCAL
     """Name from the IANA database (``Europe/Berlin``), or ``local``."""
-    last_start_s: int = Field(default=900, ge=0, le=43_200)
-    """Seconds before the end at which nothing new starts, so that what runs can be finished inside the window."""
-    catch_up: bool = False
-    """Whether work that a whole missed window left is taken up outside it."""
 
     @field_validator("start", "end")
     @classmethod
@@ -67,6 +63,22 @@ class WindowPolicy(Frozen):
         if value.tzinfo is not None or value.second or value.microsecond:
             raise ValueError("say HH:MM")
         return value
+
+
+class WindowPolicy(Hours):
+    """``[window]`` of ``policies/night.toml``: when the daemon may run nights. Absent: always."""
+
+    last_start_s: int = Field(default=900, ge=0, le=43_200)
+    """Seconds before the end at which nothing new starts, so that what runs can be finished inside the window."""
+    catch_up: bool = False
+    """Whether work that a whole missed window left is taken up outside it."""
+
+
+class MergeWindowPolicy(Hours):
+    """``[merge_window]`` of ``policies/night.toml``: when what was allowed may land. Absent: whenever a night runs."""
+
+    start: OfDay = time(5)
+    """When it opens, as the clock on the wall says it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,22 @@ class Span:
 
     def __contains__(self, instant: datetime) -> bool:
         return self.opens_at <= instant < self.closes_at
+
+
+@dataclass(frozen=True)
+class LandingHours:
+    """When merges may start."""
+
+    policy: Hours
+    zone: tzinfo
+
+    def are_open(self, now: datetime) -> bool:
+        """Tell whether a merge may start at ``now``, which is aware."""
+        return now in self.span(now)
+
+    def span(self, now: datetime) -> Span:
+        """Return the merge window that is open at ``now``, else the next one. Raises ``ValueError`` for none."""
+        return current_or_next(self.policy, self.zone, now)
 
 
 def first_instant(day: date, of_day: time, zone: tzinfo) -> datetime:
@@ -99,7 +127,7 @@ def first_instant(day: date, of_day: time, zone: tzinfo) -> datetime:
     return found
 
 
-def current_or_next(policy: WindowPolicy, zone: tzinfo, now: datetime) -> Span:
+def current_or_next(policy: Hours, zone: tzinfo, now: datetime) -> Span:
     """Return the span that is open at ``now``, else the next one.
 
     Args:
@@ -116,7 +144,7 @@ def current_or_next(policy: WindowPolicy, zone: tzinfo, now: datetime) -> Span:
     return found
 
 
-def last_closed(policy: WindowPolicy, zone: tzinfo, now: datetime) -> Span | None:
+def last_closed(policy: Hours, zone: tzinfo, now: datetime) -> Span | None:
     """Return the newest span that had ended by ``now``; None when there was none in the last two weeks."""
     before = _spans(policy, zone, now - timedelta(days=FULL_CIRCLE_DAYS))
     return max(
@@ -124,7 +152,7 @@ def last_closed(policy: WindowPolicy, zone: tzinfo, now: datetime) -> Span | Non
     )
 
 
-def _spans(policy: WindowPolicy, zone: tzinfo, around: datetime) -> Iterator[Span]:
+def _spans(policy: Hours, zone: tzinfo, around: datetime) -> Iterator[Span]:
     """Yield the spans from two days before ``around`` on, in order of time."""
     first = around.astimezone(zone).date() - timedelta(days=2)
     over_midnight = timedelta(days=1 if policy.end <= policy.start else 0)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pantheon.core.window import Day, WindowPolicy, current_or_next, first_instant, last_closed
+from pantheon.core.window import (
+    Day,
+    LandingHours,
+    MergeWindowPolicy,
+    WindowPolicy,
+    current_or_next,
+    first_instant,
+    last_closed,
+)
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 ZONES = st.sampled_from(
@@ -137,3 +145,34 @@ def test_a_wrong_window_is_refused(wrong: dict[str, object]) -> None:
     """Nothing is rounded, and no time zone is a path."""
     with pytest.raises(ValidationError):
         WindowPolicy.model_validate(wrong)
+
+
+HOURS = st.builds(
+    MergeWindowPolicy, days=st.frozensets(st.sampled_from(Day), min_size=1), start=TIMES, end=TIMES
+)
+
+
+@given(HOURS, ZONES, INSTANTS)
+def test_merges_may_start_exactly_within_the_merge_window(
+    policy: MergeWindowPolicy, zone: ZoneInfo, now: datetime
+) -> None:
+    """Open from the first to the last instant of a span, in any zone and over any change of clocks, and not before."""
+    hours = LandingHours(policy, zone)
+    span = hours.span(now)
+    assert hours.are_open(now) == (span.opens_at <= now < span.closes_at)
+    assert hours.are_open(span.opens_at)
+    assert hours.are_open(span.closes_at - timedelta(seconds=1))
+    if not hours.are_open(now):
+        assert not hours.are_open(now + (span.opens_at - now) / 2)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(date(2026, 3, 29), 1), (date(2026, 10, 25), 3), (date(2026, 6, 1), 2)]
+)
+def test_a_merge_window_over_a_change_of_summer_time_is_as_long_as_the_clock_says(
+    day: date, hours: int
+) -> None:
+    """From 01:30 to 03:30 by the clock: an hour less in March, an hour more in October."""
+    merges = LandingHours(MergeWindowPolicy(start=time(1, 30), end=time(3, 30)), BERLIN)
+    span = merges.span(datetime.combine(day, time(0), BERLIN))
+    assert span.closes_at - span.opens_at == timedelta(hours=hours)
