@@ -13,7 +13,9 @@ from pantheon.testing.night import NoteScript, opened, proposal
 from pantheon.testing.qualified import SCRIPTED, invented_qualifications, invented_results
 from pantheon.testing.user_repository import git, make_repository
 
-NOTE = b"alpha: retries\n\nUploads to the object store fail once a day and are tried three times with backoff.\n"
+NOTE = (
+    b"alpha: retries\n\nUploads to the object store fail once a day and are tried three times with backoff.\n"
+)
 SCRIPT = NoteScript(
     {
         "alpha:": proposal(
