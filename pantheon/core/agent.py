@@ -34,6 +34,15 @@ class Runtime(Frozen):
 
     origin: Literal["local"]
     """The only value there is; the word is a promise that the loader enforces."""
+    model: str = Field(default="", max_length=200)
+    """Name of the model that must answer the agent, where it is not the night's own; some endpoint must serve it."""
+    adapter: str = Field(default="", max_length=200)
+    """Name of the LoRA adapter on top of that model; an endpoint serves it as a model of that name."""
+
+    @property
+    def asks(self) -> str:
+        """The name that the agent's calls ask for; empty for the night's own model."""
+        return self.adapter or self.model
 
 
 class Limits(Frozen):

@@ -194,6 +194,7 @@ class AgentLoop:
             messages=messages,
             sampling=self._sampling(command.max_tokens),
             response_schema=answer_schema(spec.output.schema_, tools, finalize_only=command.finalize_only),
+            model=spec.runtime.asks,
         )
         try:
             record = await self.evidence.chat(

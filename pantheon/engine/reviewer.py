@@ -140,6 +140,7 @@ class Reviewer:
             messages=tuple(messages),
             sampling=Sampling(temperature=0.0, seed=spec.sampling.seed, max_tokens=1),
             top_logprobs=ALTERNATIVES,
+            model=spec.runtime.asks,
         )
         record = await self.evidence.chat(
             self.client, request, purpose=purpose, deadline_s=float(spec.limits.call_timeout_s)

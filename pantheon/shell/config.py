@@ -10,7 +10,7 @@ Invariants:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,10 +18,10 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.model import Frozen
 from pantheon.core.task import RelativePath
 from pantheon.shell.environment import PREFIX, base_folder, environment
+from pantheon.shell.pool_config import OWN_ENDPOINT, PoolConfig, Slots, check_socket
 from pantheon.shell.settings import merge_settings
 
 FILE = "pantheon.toml"
-Slots = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Folders(Frozen):
@@ -54,8 +54,7 @@ class EndpointConfig(Frozen):
 
     @model_validator(mode="after")
     def _absolute_socket(self) -> "EndpointConfig":
-        if self.uds and (not self.uds.startswith("/") or "\0" in self.uds or len(self.uds.encode()) > 107):
-            raise ValueError("uds: an absolute path of at most 107 bytes")
+        check_socket(self.uds)
         return self
 
 
@@ -148,11 +147,23 @@ class Config(Frozen):
     vllm: VllmConfig = Field(default_factory=VllmConfig)
     review: ReviewConfig = Field(default_factory=ReviewConfig)
     night: NightConfig = Field(default_factory=NightConfig)
+    pool: list[PoolConfig] = Field(default_factory=list)
+    """For ``openai``: further endpoints; calls go to all of them."""
+
+    @model_validator(mode="after")
+    def _pool_fits(self) -> "Config":
+        names = [one.name for one in self.pool]
+        if len(set(names)) < len(names):
+            raise ValueError("pool: two endpoints have one name")
+        if self.pool and self.endpoint.kind == "embedded":
+            raise ValueError('pool: only with endpoint.kind = "openai"')
+        return self
 
     @property
     def slots(self) -> dict[str, int]:
         """Resource -> slots of a night; those of the model, where ``night.slots`` has none, are the server's."""
-        served = self.server.slots if self.endpoint.kind == "embedded" else self.endpoint.slots
+        further = sum(one.slots for one in self.pool if one.name != OWN_ENDPOINT)
+        served = self.server.slots if self.endpoint.kind == "embedded" else self.endpoint.slots + further
         return {"model": served, **self.night.slots}
 
     @property

@@ -32,6 +32,14 @@ def test_the_slots_of_the_model_follow_the_server_unless_they_are_said(tmp_path:
     assert (said.slots, said.paced) == ({"model": 3}, False)
 
 
+def test_a_pool_adds_its_slots(tmp_path: Path) -> None:
+    """What all endpoints take together is the ceiling; more about [endpoint] adds none."""
+    more = "[[pool]]\nname = 'b'\nuds = '/b'\nslots = 5\n[[pool]]\nname = 'endpoint'\nweight = 3\n"
+    (tmp_path / FILE).write_text(f"[endpoint]\nkind = 'openai'\n{more}")
+    config = load_project(tmp_path, {}, {}).config
+    assert (config.slots["model"], [one.weight for one in config.pool]) == (21, [1, 3])
+
+
 def test_slots_can_be_said_as_text(tmp_path: Path) -> None:
     """A table has a spelling for flags and variables."""
     (tmp_path / FILE).touch()
@@ -59,6 +67,16 @@ def test_template_shows_every_key_with_its_default(tmp_path: Path) -> None:
         ("[endpoint]\nkind = 'cloud'", {}, {}, "pantheon.toml: endpoint.kind: "),
         ("[endpoint]\nuds = 'rel.sock'", {}, {}, "pantheon.toml: endpoint: uds: an absolute path"),
         ("endpoint = 3", {}, {}, "pantheon.toml: endpoint: "),
+        ("[[pool]]\nname = 'a'", {}, {}, "pantheon.toml: pool.0: a: needs url or uds"),
+        (
+            "[[pool]]\nname = 'endpoint'\nuds = '/s'",
+            {},
+            {},
+            "pantheon.toml: pool.0: endpoint: has the address",
+        ),
+        ("[[pool]]\nname = 'a'\nuds = 's'", {}, {}, "pantheon.toml: pool.0: uds: an absolute path"),
+        ("[[pool]]\nname = 'a'\nuds = '/s'\nweight = 0", {}, {}, "pantheon.toml: pool.0.weight: "),
+        ("[[pool]]\nname = 'a'\nuds = '/s'", {}, {}, 'pool: only with endpoint.kind = "openai"'),
         ("= broken", {}, {}, "pantheon.toml: not TOML"),
         ("", {"night.lease_s": "soon"}, {}, "--set night.lease_s: night.lease_s: "),
         ("", {"night.leases": "3"}, {}, "--set night.leases: unknown key"),
