@@ -79,13 +79,15 @@ class Qualified(Frozen):
     """Reviewer -> what answers it, where that is another model."""
     held: tuple[Qualification, ...] = ()
 
-    def model_of(self, reviewer: str) -> str:
-        """Return what tells the model that answers a reviewer from any other."""
-        return self.others.get(reviewer, self.model)
+    def model_of(self, agent: Agent) -> str:
+        """Return what tells the model that answers a reviewer from any other; one that it asks for goes by its name."""
+        if agent.spec.runtime.asks:
+            return f"served:{agent.spec.runtime.asks}"
+        return self.others.get(agent.spec.name, self.model)
 
     def find(self, agent: Agent, opening: Agent, flow: str) -> Qualification | None:
         """Return the last qualification that was measured with exactly this reviewer, model and flow; else None."""
-        model = self.model_of(agent.spec.name)
+        model = self.model_of(agent)
         wanted = (agent.spec.name, agent.spec.version, prompt_digest(agent, opening), model, flow)
         fitting = [
             one
@@ -117,7 +119,7 @@ def measure(
     results: Sequence[CaseResult],
     *,
     reviewers: Mapping[str, tuple[Agent, Agent]],
-    models: Callable[[str], str],
+    models: Callable[[Agent], str],
     flow: str,
     measured_at: str,
     standard: Standard,
@@ -127,7 +129,7 @@ def measure(
     Args:
         results: what became of each case.
         reviewers: name -> the reviewer and the agent whose opening it shares.
-        models: reviewer -> what answered it.
+        models: says what answered a reviewer.
         flow: name of the flow whose checks and reviewers they are.
         measured_at: when, in UTC.
         standard: what is enough.
@@ -144,7 +146,7 @@ def measure(
             reviewer=name,
             version=agent.spec.version,
             prompt_sha256=prompt_digest(agent, opening),
-            model=models(name),
+            model=models(agent),
             flow=flow,
             confident=0.0 if own is None else own.confident,
             area=area,

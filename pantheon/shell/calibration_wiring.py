@@ -102,7 +102,13 @@ async def run_calibration(
         judges = await judges_in_force(project, services.model)
         reviewers = reviewers_of(services, flow)
         standard = Standard()
-        key = _key(services, flow, {name: judges.model_of(name) for name in reviewers}, chosen, amount)
+        key = _key(
+            services,
+            flow,
+            {name: judges.model_of(agent) for name, (agent, _) in reviewers.items()},
+            chosen,
+            amount,
+        )
         file = ResultFile(project.state / FOLDER / f"{key}.jsonl")
         calibrator = Calibrator(services, flow, notes, start)
         results = await _judge_all(calibrator, chosen, amount, file, [memo, *peers.values()], show)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pantheon.core.agent import Agent, AgentSpec
+from pantheon.core.agent import Agent, AgentSpec, Runtime
 from pantheon.core.calibration import CaseResult
 from pantheon.core.errors import ConfigError
 from pantheon.core.qualification import Qualification, Qualified, Standard, load_qualifications, measure
@@ -88,6 +88,25 @@ def test_figures_that_are_not_enough_qualify_nobody(results: list[CaseResult], w
     assert qualified.confident(agent, agent, "docops") is None
     assert any(why in reason for reason in qualified.held[0].wanting)
     assert qualified.against(agent, agent, "docops").startswith("not qualified: ")
+
+
+def test_a_model_that_a_reviewer_asks_for_is_not_the_one_that_was_measured() -> None:
+    """Who is answered by another model by its own specification, or by the configuration, is another judge."""
+    agent = reviewer()
+    asking = agent.model_copy(
+        update={
+            "spec": agent.spec.model_copy(update={"runtime": Runtime(origin="local", adapter="tuned")}),
+        }
+    )
+    held = measured(GOOD)
+    assert Qualified(model=MODEL, held=held).confident(asking, asking, "docops") is None
+    assert (
+        Qualified(model=MODEL, others={"review.peerA": "b" * 64}, held=held).find(agent, agent, "docops")
+        is None
+    )
+    assert (
+        Qualified(model="c", others={"review.peerA": MODEL}, held=held).against(agent, agent, "docops") == ""
+    )
 
 
 def test_the_last_measurement_counts() -> None:
