@@ -208,6 +208,10 @@ class HttpModelClient:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         sampling = request.sampling
+        if request.model not in ("", self._model):
+            raise ModelRefusedError(
+                f"endpoint {self._name} was asked for {request.model!r} and answers with {self._model!r}"
+            )
         body: dict[str, Any] = {
             "messages": [message.model_dump() for message in request.messages],
             "max_tokens": sampling.max_tokens,

@@ -19,6 +19,7 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.flow import Flow
 from pantheon.core.merge_queue import why_too_short
 from pantheon.engine.checks import CHECKS
+from pantheon.engine.drains import Drains
 from pantheon.engine.services import Content, Services
 from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.ports.clock import Clock
@@ -26,12 +27,14 @@ from pantheon.ports.model import ModelClient
 from pantheon.ports.queue import QueueFolder
 from pantheon.ports.server import ModelServer
 from pantheon.ports.signer import NightSigner
+from pantheon.ports.store import Store
 from pantheon.ports.worktree import Repository
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.judges import judges_in_force
 from pantheon.shell.logs import configure_logs
 from pantheon.shell.model_wiring import embedded_server
 from pantheon.shell.peer_wiring import peer_models
+from pantheon.shell.pool_wiring import open_pool, pool_wanted, refuse_other_models
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.repository_checks import refuse_repository
 from pantheon.shell.sandbox_wiring import open_sandbox
@@ -86,7 +89,7 @@ async def open_night_services(project: Project, user: UserPaths, *, say: Say) ->
         repository = await NightRepository.open(
             project.root, project.state, trees=_trees(project), clock=clock
         )
-        model, server = await stack.enter_async_context(_model(project, user, content, say))
+        model, server = await stack.enter_async_context(_model(project, user, content, store, say))
         peers = await stack.enter_async_context(peer_models(project, user, say=say))
         # After the models, which may take minutes: a signer that is a service does not wait for who says nothing.
         signer = await stack.enter_async_context(open_signer(project, user, clock))
@@ -180,8 +183,13 @@ async def _suites(
 
 @asynccontextmanager
 async def _model(
-    project: Project, user: UserPaths, content: Content, say: Say
+    project: Project, user: UserPaths, content: Content, store: Store, say: Say
 ) -> AsyncIterator[tuple[ModelClient, ModelServer | None]]:
+    if project.config.endpoint.kind == "openai" and pool_wanted(project, content):
+        async with open_pool(project, content, say=say, read_drains=Drains(store).read) as pool:
+            yield pool, None
+        return
+    refuse_other_models(project, content)
     if project.config.endpoint.kind == "openai":
         client = connect_endpoint(project)
         try:

@@ -160,8 +160,12 @@ def project_signer(project: Project, user: UserPaths) -> Signer:
     return FileSigner.open(user.signing_key, outside=project.root)
 
 
-def connect_endpoint(project: Project) -> "HttpModelClient":
+def connect_endpoint(project: Project, *, model: str = "") -> "HttpModelClient":
     """Return a client for the configured server that runs already; connects when first used.
+
+    Args:
+        project: the configured repository.
+        model: name to ask for; empty for the configured one.
 
     Raises:
         LocalityError: the server is neither on this machine nor in a network that the policy names, or a variable
@@ -174,7 +178,7 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
     connections = project.config.slots["model"] + 4
     if endpoint.uds:
         return HttpModelClient(
-            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=endpoint.model,
+            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=model or endpoint.model,
             max_connections=connections,
         )  # fmt: skip
     approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
@@ -187,7 +191,7 @@ def connect_endpoint(project: Project) -> "HttpModelClient":
         approved.base_url,
         base_url=approved.base_url,
         uds=uds,
-        model=endpoint.model,
+        model=model or endpoint.model,
         max_connections=connections,
     )
 

@@ -16,6 +16,7 @@ from pantheon.core.errors import (
     ModelLostError,
     ModelOutputError,
     ModelOverloadedError,
+    ModelRefusedError,
     ModelTimeoutError,
 )
 from pantheon.testing.scripted_model import Answer, Raw, Reply, Say, ScriptedServer, serve_script
@@ -237,3 +238,14 @@ async def test_a_server_that_loads_is_not_one_without_models(
         server.pages["/v1/models"] = Answer(status)
         with pytest.raises(kind, match=str(status)):
             await client.model_name(deadline_s=5)
+
+
+async def test_no_other_model_answers_than_is_asked_for(tmp_path: Path) -> None:
+    """A request that names a model is answered by it, or refused before anything is sent."""
+    async with connected(lambda _: Say("hello"), tmp_path) as (client, server):
+        await client.model_name(deadline_s=5)
+        named = REQUEST.model_copy(update={"model": "scripted"})
+        assert (await client.chat(named, deadline_s=5)).text == "hello"
+        with pytest.raises(ModelRefusedError, match="asked for 'other'"):
+            await client.chat(REQUEST.model_copy(update={"model": "other"}), deadline_s=5)
+    assert len(server.requests) == 1

@@ -1,0 +1,85 @@
+"""Has a running server load and unload LoRA adapters, the way vLLM lets it be done.
+
+Invariants:
+- an adapter that the server lists already is used as it is, and is not ours to unload;
+- what was loaded is listed afterwards, or was not loaded.
+
+Source: vLLM's documentation of ``/v1/load_lora_adapter`` and ``/v1/unload_lora_adapter``, which a server offers when it
+runs with ``VLLM_ALLOW_RUNTIME_LORA_UPDATING``.
+"""
+
+import asyncio
+
+import httpx
+
+from pantheon.adapters.local_http import local_client
+from pantheon.adapters.server_identity import ask_identity, read_bounded
+from pantheon.core.errors import ModelLostError, ModelOutputError, ModelRefusedError, ModelTimeoutError
+
+MAX_ANSWER_BYTES = 65_536
+NO_SUCH_PATH = frozenset({404, 405, 501})
+
+
+async def load_adapter(
+    base_url: str, uds: str | None, endpoint: str, name: str, folder: str, *, deadline_s: float
+) -> bool:
+    """Have a server load an adapter; False where it lists it already.
+
+    Args:
+        base_url, uds: its checked address.
+        endpoint: its name, for messages.
+        name: what the adapter is asked for by.
+        folder: where the server finds it.
+        deadline_s: seconds that it may take.
+
+    Raises:
+        LocalityError: the server fronts a cloud, or the address leads elsewhere.
+        ModelRefusedError: it loads no adapters, or not this one.
+        ModelTimeoutError, ModelLostError, ModelOutputError: it does not answer, or not so.
+    """
+    try:
+        async with asyncio.timeout(deadline_s), local_client(base_url, uds=uds) as http:
+            try:
+                await ask_identity(http, endpoint, name)
+            except ModelOutputError:
+                await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
+                await ask_identity(http, endpoint, name)
+                return True
+            return False
+    except TimeoutError as error:
+        raise ModelTimeoutError(
+            f"endpoint {endpoint} did not load {name!r} within {deadline_s:.0f} s"
+        ) from error
+    except httpx.HTTPError as error:
+        raise ModelLostError(f"endpoint {endpoint} cannot be reached: {type(error).__name__}") from error
+
+
+async def unload_adapter(
+    base_url: str, uds: str | None, endpoint: str, name: str, *, deadline_s: float
+) -> None:
+    """Have a server unload an adapter that it was made to load. Raises as ``load_adapter`` does."""
+    try:
+        async with asyncio.timeout(deadline_s), local_client(base_url, uds=uds) as http:
+            await _order(http, endpoint, "unload", {"lora_name": name})
+    except TimeoutError as error:
+        raise ModelTimeoutError(
+            f"endpoint {endpoint} did not unload {name!r} within {deadline_s:.0f} s"
+        ) from error
+    except httpx.HTTPError as error:
+        raise ModelLostError(f"endpoint {endpoint} cannot be reached: {type(error).__name__}") from error
+
+
+async def _order(http: httpx.AsyncClient, endpoint: str, verb: str, body: dict[str, str]) -> None:
+    async with http.stream("POST", f"/v1/{verb}_lora_adapter", json=body) as response:
+        said = await read_bounded(response, MAX_ANSWER_BYTES) or b""
+    name = body["lora_name"]
+    if response.status_code in NO_SUCH_PATH:
+        raise ModelRefusedError(
+            f"endpoint {endpoint} does not list the adapter {name!r} and {verb}s none while it runs",
+            hint="Start it with the adapter, or vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1.",
+        )
+    if response.status_code != 200:
+        told = said[:300].decode("utf-8", "replace")
+        raise ModelRefusedError(
+            f"endpoint {endpoint} did not {verb} the adapter {name!r} ({response.status_code}): {told}"
+        )
