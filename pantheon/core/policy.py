@@ -24,6 +24,7 @@ from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.model import Frozen
 from pantheon.core.protected import PROTECTED, check_patterns
 from pantheon.core.sandbox import SandboxKind
+from pantheon.core.standard import Standard
 from pantheon.core.suite import SuitePolicy
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
@@ -145,6 +146,8 @@ class GatePolicy(Frozen):
     """How the repository's own tests are run; None: no flow may have a test node."""
     merge: MergePolicy = Field(default_factory=MergePolicy)
     """How what was allowed lands."""
+    qualification: Standard = Field(default_factory=Standard)
+    """What a calibration must show before a reviewer's word counts (docs/calibration.md)."""
     canaries: CanaryPolicy = Field(default_factory=CanaryPolicy)
     """Known-bad changes that are put before the reviewers among the real ones (docs/canaries.md)."""
 
