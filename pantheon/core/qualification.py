@@ -19,23 +19,11 @@ from pantheon.core.errors import ConfigError
 from pantheon.core.figures import Rate
 from pantheon.core.model import Frozen
 from pantheon.core.ranking import Area
+from pantheon.core.standard import Standard
 from pantheon.core.strict_json import parse_json
 from pantheon.core.validation import explain
 
 QUALIFICATIONS_FILE = "qualifications.json"
-
-
-class Standard(Frozen):
-    """What figures are enough."""
-
-    bad_cases: int = Field(default=100, ge=1)
-    """Known-bad changes that were tried."""
-    good_cases: int = Field(default=20, ge=1)
-    """Known-good changes that were tried."""
-    area: float = Field(default=0.7, ge=0.5, le=1)
-    """Lower end of the interval of the reviewer's ROC area."""
-    false_accepts: float = Field(default=0.05, ge=0, le=1)
-    """Upper end of the interval of the pair's false-accept rate, checks included."""
 
 
 class Qualification(Frozen):
