@@ -16,7 +16,6 @@ from pantheon.core.operation import operation_message
 from pantheon.core.qualification import (
     QUALIFICATIONS_FILE,
     Qualification,
-    Standard,
     measure,
 )
 from pantheon.engine.calibrator import Calibrator
@@ -101,7 +100,7 @@ async def run_calibration(
         chosen = _spread(notes, amount.notes)
         judges = await judges_in_force(project, services.model)
         reviewers = reviewers_of(services, flow)
-        standard = Standard()
+        standard = services.content.gate_policy.qualification
         key = _key(
             services,
             flow,

@@ -8,7 +8,8 @@ from pantheon.adapters.content import load_folders, load_texts
 from pantheon.core.agent import Agent, load_agent
 from pantheon.core.calibration import CaseResult, Judged
 from pantheon.core.flow import Flow, load_flow
-from pantheon.core.qualification import QUALIFICATIONS_FILE, Qualification, Standard, measure
+from pantheon.core.qualification import QUALIFICATIONS_FILE, Qualification, measure
+from pantheon.core.standard import Standard
 
 SCRIPTED = "served:scripted"
 """What tells a scripted model from others."""

@@ -81,7 +81,8 @@ async def test_a_short_calibration_tells_and_resumes_and_qualifies_nobody(tmp_pa
 @pytest.mark.model
 async def test_a_short_calibration_with_the_small_model(tmp_path: Path, small_model: Path) -> None:
     """The real server answers with letters; nothing known to be bad passes, and the cost is told."""
-    home = Home(tmp_path, {"model": "qwen2.5-coder-0.5b"}, models=str(small_model.parent))
+    settings = {"model": "qwen2.5-coder-0.5b", "server.threads": "1"}
+    home = Home(tmp_path, settings, models=str(small_model.parent))
     assert (await home.run("init"))[0] == 0
     code, out, told = await home.run("review", "calibrate", "--short", "--json")
     assert code == 0, told

@@ -7,7 +7,8 @@ import pytest
 from pantheon.core.agent import Agent, AgentSpec, Runtime
 from pantheon.core.calibration import CaseResult
 from pantheon.core.errors import ConfigError
-from pantheon.core.qualification import Qualification, Qualified, Standard, load_qualifications, measure
+from pantheon.core.qualification import Qualification, Qualified, load_qualifications, measure
+from pantheon.core.standard import Standard
 from pantheon.testing.qualified import MEASURED_AT, invented_results
 
 MODEL = "a" * 64
