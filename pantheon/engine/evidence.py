@@ -35,6 +35,8 @@ class Tally:
     first_token_s: float = 0.0
     tool_calls: int = 0
     tool_errors: list[dict[str, str]] = field(default_factory=list)
+    endpoints: dict[str, int] = field(default_factory=dict)
+    """Endpoint -> calls that it answered, where there are several."""
     canaries: list[dict[str, Any]] = field(default_factory=list)
     """What became of the canaries of a review, those of earlier attempts included."""
 
@@ -58,6 +60,7 @@ class Tally:
             "first_token_s": round(self.first_token_s, 3),
             "tool_calls": self.tool_calls,
             "tool_errors": self.tool_errors,
+            **({"endpoints": self.endpoints} if self.endpoints else {}),
             **({"canaries": self.canaries} if self.canaries else {}),
         }
 
@@ -97,7 +100,9 @@ class Evidence:
         except PantheonError as error:
             await self._append_call(call.model_copy(update={"error": f"{error.code}: {error.message}"}))
             raise
-        record = call.model_copy(update={"reply": reply})
+        record = call.model_copy(update={"reply": reply, "endpoint": reply.endpoint or call.endpoint})
+        if reply.endpoint:
+            self.tally.endpoints[reply.endpoint] = self.tally.endpoints.get(reply.endpoint, 0) + 1
         self.tally.prompt_tokens += reply.usage.prompt_tokens
         self.tally.cached_tokens += reply.usage.cached_tokens
         self.tally.completion_tokens += reply.usage.completion_tokens

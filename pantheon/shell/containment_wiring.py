@@ -25,6 +25,7 @@ from pantheon.core.policy import NightPolicy
 from pantheon.shell.config import Project
 from pantheon.shell.environment import CONTAINED, RELAY, drop_from_environment, environment
 from pantheon.shell.night_environment import night_environment, strip_environment
+from pantheon.shell.pool_config import OWN_ENDPOINT
 from pantheon.shell.wiring import load_policies
 
 SEALABLE = ("dumpable", "families", "privileges")
@@ -57,6 +58,7 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
     policy = load_policies(project).night
     check_environment(policy)
     server = check_server(project, policy)
+    check_pool(project, policy)
     close_inherited()
     seen = look(policy)
     verdict = decide_containment(seen)
@@ -102,6 +104,24 @@ def check_server(project: Project, policy: NightPolicy) -> Endpoint | None:
             "in policies/night.toml (docs/containment.md).",
         )
     return server
+
+
+def check_pool(project: Project, policy: NightPolicy) -> None:
+    """Refuse a pool of which an endpoint is not local, or that no way would lead to.
+
+    Raises:
+        LocalityError: it is not local.
+        PreflightError: it is a TCP address, and the mode leads to none but that of ``[endpoint]``.
+    """
+    for one in project.config.pool:
+        if one.uds or one.name == OWN_ENDPOINT:
+            continue
+        address = check_endpoint_url(one.url, policy.local_networks)
+        if policy.containment is Containment.NETNS:
+            raise PreflightError(
+                f"pool: {one.name}: no way leads to {address.base_url} out of a network namespace that holds nothing",
+                hint="Serve it over a Unix socket on this machine (uds): only [endpoint] may be a url there.",
+            )
 
 
 def enterable(policy: NightPolicy) -> tuple[str, ...]:

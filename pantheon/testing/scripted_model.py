@@ -66,6 +66,10 @@ class ScriptedServer:
     """Request lines and headers of everything that was received."""
     lacks: set[str] = field(default_factory=set)
     """Capabilities that it has not when it is probed, by their names."""
+    further: list[str] = field(default_factory=list)
+    """Names of further models and adapters that it serves."""
+    loads_adapters: bool = False
+    """Whether adapters can be loaded and unloaded while it runs."""
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
     """Those that are open, by the task that serves them."""
 
@@ -81,7 +85,10 @@ class ScriptedServer:
                     page = self.pages[path]
                     _send(writer, page.status, page.body, page.headers)
                 elif path == "/v1/models":
-                    _send(writer, 200, json.dumps({"data": [{"id": self.model}]}).encode())
+                    listed = [{"id": name} for name in (self.model, *self.further)]
+                    _send(writer, 200, json.dumps({"data": listed}).encode())
+                elif path.endswith("load_lora_adapter"):
+                    _send(writer, self._change_adapters(path, json.loads(body)), b"{}")
                 elif path.startswith(("/api/", "/metrics")):
                     _send(writer, 404, b"{}")
                 elif path.startswith("/health"):
@@ -89,11 +96,11 @@ class ScriptedServer:
                 else:
                     value = json.loads(body)
                     if _is_probe(value):
-                        _answer_probe(writer, value, self.model, self.lacks)
+                        _answer_probe(writer, value, self._named(value), self.lacks)
                         await writer.drain()
                         continue
                     self.requests.append(value)
-                    if not await self._answer(writer, self.script(value)):
+                    if not await self._answer(writer, self.script(value), self._named(value)):
                         return
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -109,7 +116,23 @@ class ScriptedServer:
         if self.connections:
             await asyncio.wait(self.connections, timeout=0.1)
 
-    async def _answer(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
+    def _named(self, body: Mapping[str, Any]) -> str:
+        return str(body["model"]) if body.get("model") in self.further else self.model
+
+    def _change_adapters(self, path: str, body: Mapping[str, Any]) -> int:
+        """Load or unload an adapter as vLLM does; returns the status."""
+        if not self.loads_adapters:
+            return 404
+        name, unload = str(body["lora_name"]), path.endswith("/unload_lora_adapter")
+        if unload != (name in self.further):
+            return 400
+        if unload:
+            self.further.remove(name)
+        else:
+            self.further.append(name)
+        return 200
+
+    async def _answer(self, writer: asyncio.StreamWriter, reply: Reply, model: str) -> bool:
         """Send a reply; False when the connection must end."""
         if isinstance(reply, Answer):
             _send(writer, reply.status, reply.body, reply.headers)
@@ -123,7 +146,7 @@ class ScriptedServer:
             if reply.hang:
                 await asyncio.sleep(3600)
             return False
-        for event in _events(reply, self.model):
+        for event in _events(reply, model):
             if reply.delay_s:
                 await asyncio.sleep(reply.delay_s)
             _chunk(writer, b"data: " + event + b"\n\n")

@@ -1,0 +1,124 @@
+"""Every endpoint of a pool is held to what one endpoint is: local, no cloud's front, and the model it began with."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pantheon.core.chat import ChatRequest, Message
+from pantheon.core.errors import LocalityError, PreflightError
+from pantheon.engine.pooled_model import PooledModel
+from pantheon.shell.config import FILE, Project, load_project
+from pantheon.shell.containment_wiring import check_pool
+from pantheon.shell.pool_wiring import open_pool, pool_addresses
+from pantheon.shell.wiring import lay_out_repository, load_content, load_policies
+from pantheon.testing.scripted_model import Answer, Say, ScriptedServer, serve_script
+from pantheon.testing.user_repository import make_repository
+
+TWO_ENDPOINTS = '[[pool]]\nname = "b"\nuds = "@/b"\n'
+
+
+async def _no_drains() -> Mapping[str, str]:
+    return {}
+
+
+class PoolSite:
+    """A project and its model servers."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.top, self.root = tmp_path, make_repository(tmp_path / "user", {"README.md": b"hello\n"})
+        lay_out_repository(self.root, {}, dry_run=False)
+        self.said: list[str] = []
+
+    def project(self, pool: str) -> Project:
+        head = f'[endpoint]\nkind = "openai"\nuds = "{self.top}/own"\n'
+        (self.root / FILE).write_text(head + pool.replace("@", str(self.top)))
+        return load_project(self.root, {}, {})
+
+    @asynccontextmanager
+    async def serving(self, *names: str) -> AsyncIterator[Mapping[str, ScriptedServer]]:
+        async with AsyncExitStack() as stack:
+            scripts = {name: serve_script(lambda _: Say("hello"), self.top / name) for name in names}
+            yield {name: await stack.enter_async_context(one) for name, one in scripts.items()}
+
+    @asynccontextmanager
+    async def pool(self, project: Project) -> AsyncIterator[PooledModel]:
+        content = load_content(project)
+        async with open_pool(project, content, say=self.said.append, read_drains=_no_drains) as pool:
+            yield pool
+
+
+async def ask(pool: PooledModel, opening: str) -> str:
+    request = ChatRequest(messages=(Message(role="system", content=opening),))
+    return (await pool.chat(request, deadline_s=5)).endpoint
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> PoolSite:
+    return PoolSite(tmp_path)
+
+
+FOREIGN = ("http://192.0.2.1:8000", "http://example.com", "https://127.0.0.1:1", "http://127.0.0.2:80")
+
+
+@pytest.mark.parametrize("url", FOREIGN)
+async def test_a_foreign_host_in_the_pool_is_refused(site: PoolSite, url: str) -> None:
+    """Positive control: a loopback entry is taken. The denial: any other refuses, before anybody is asked."""
+    good = site.project('[[pool]]\nname = "x"\nurl = "http://127.0.0.1:9"\n')
+    assert [one.base_url for one in pool_addresses(good)] == ["http://127.0.0.1:9"]
+    project = site.project(f'{TWO_ENDPOINTS}[[pool]]\nname = "x"\nurl = "{url}"\n')
+    policy = load_policies(project).night
+    async with site.serving("own", "b") as servers:
+        with pytest.raises(LocalityError, match="x: endpoint"):
+            async with site.pool(project):
+                pass
+        with pytest.raises(LocalityError):
+            check_pool(project, policy)
+        assert not any(server.head_lines for server in servers.values())
+
+
+async def test_an_endpoint_that_fronts_a_cloud_refuses_the_night(site: PoolSite) -> None:
+    """Positive control: the same pool without the cloud. One that fronts a cloud is not left out: nobody begins."""
+    async with site.serving("own", "b") as servers:
+        async with site.pool(site.project(TWO_ENDPOINTS)) as pool:
+            assert await ask(pool, "agent")
+        asked = len(servers["b"].requests)
+        listing = {"models": [{"name": "scripted", "remote_model": "big"}]}
+        servers["b"].pages["/api/tags"] = Answer(200, json.dumps(listing).encode())
+        with pytest.raises(LocalityError, match="cloud"):
+            async with site.pool(site.project(TWO_ENDPOINTS)):
+                pass
+        assert len(servers["b"].requests) == asked
+
+
+async def test_an_endpoint_that_turns_to_a_cloud_in_mid_night_is_asked_no_more(site: PoolSite) -> None:
+    """Positive control: it was asked before. Lost for another reason, it is let back only if it fronts none."""
+    async with site.serving("own", "b") as servers, site.pool(site.project(TWO_ENDPOINTS)) as pool:
+        assert {await ask(pool, f"agent {n}") for n in range(30)} == {"endpoint", "b"}
+        listing = {"models": [{"name": "scripted", "remote_model": "big"}]}
+        servers["b"].pages["/api/tags"] = Answer(200, json.dumps(listing).encode())
+        servers["b"].script = lambda _: Answer(500)
+        assert {await ask(pool, f"agent {n}") for n in range(30)} == {"endpoint"}
+        found = await pool._seats["b"].guard.probe()
+        assert isinstance(found, LocalityError)
+
+
+async def test_another_model_in_mid_night_takes_only_that_endpoint(site: PoolSite) -> None:
+    """Positive control: it was asked before. With another model it is asked no more, and the others go on."""
+    project = site.project(TWO_ENDPOINTS)
+    async with site.serving("own", "b") as servers, site.pool(project) as pool:
+        assert {await ask(pool, f"agent {n}") for n in range(30)} == {"endpoint", "b"}
+        servers["b"].model = "another"
+        assert {await ask(pool, f"agent {n}") for n in range(30)} == {"endpoint"}
+        assert any("endpoint b is lost" in said and "another model" in said for said in site.said)
+
+
+def test_no_way_leads_to_a_tcp_address_from_an_empty_namespace(site: PoolSite) -> None:
+    """A socket passes; an address is refused by name before the night moves in."""
+    project = site.project(TWO_ENDPOINTS)
+    check_pool(project, load_policies(project).night)
+    project = site.project('[[pool]]\nname = "x"\nurl = "http://127.0.0.1:9"\n')
+    with pytest.raises(PreflightError, match="pool: x: no way leads to"):
+        check_pool(project, load_policies(project).night)
