@@ -87,7 +87,9 @@ async def _ask(
     http: httpx.AsyncClient, endpoint: str, body: Mapping[str, Any]
 ) -> list[Mapping[str, Any]] | None:
     """Return the pieces of an answer; None where the server refuses the question."""
-    async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+    # llama.cpp ends the connection after a stream without having said so: each question has one of its own.
+    own = {"Connection": "close"}
+    async with http.stream("POST", "/v1/chat/completions", json=body, headers=own) as response:
         data = await read_bounded(response, MAX_ANSWER_BYTES)
     if response.status_code in BUSY:
         raise ModelLostError(
