@@ -10,9 +10,11 @@ Invariants:
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pantheon.core.canonical import digest_value
@@ -26,12 +28,15 @@ from pantheon.core.errors import (
     ModelTimeoutError,
 )
 from pantheon.core.pool import Member, add_loads, choose, prefix_key
+from pantheon.engine.alongside import alongside
 from pantheon.engine.endpoint_models import EndpointModels
 from pantheon.engine.guarded_model import GuardedModel, asked_wait_s
 from pantheon.ports.clock import Clock
 
 LOOK_S, DRAINS_S = 0.5, 2.0
 """Seconds between two looks at who is lost, and at who is draining."""
+MAX_CHANGES = 1_000
+"""Changes that are kept until somebody takes them; older ones are forgotten."""
 LOST, BACK, DRAINING, TAKEN_BACK = "is lost", "answers again", "is draining", "is drained no more"
 
 Tell = Callable[[str, str, str], None]
@@ -56,6 +61,8 @@ class _Seat:
     models: EndpointModels
     guard: GuardedModel
     in_flight: int = 0
+    answered: int = 0
+    broken: int = 0
     drained: str = ""
     """Why it is draining; empty while it is not."""
 
@@ -92,6 +99,9 @@ class PooledModel:
     _seats: dict[str, _Seat] = field(init=False)
     _missed: set[str] = field(init=False, default_factory=set)
     """Models that somebody asked for in vain."""
+    _changes: deque[tuple[str, str, str]] = field(
+        init=False, default_factory=lambda: deque(maxlen=MAX_CHANGES)
+    )
 
     def __post_init__(self) -> None:
         self._seats = {one.endpoint: self._seat(one, weight) for one, weight in self.endpoints}
@@ -125,9 +135,11 @@ class PooledModel:
                 raise
             except ModelError as error:
                 failed[chosen.name] = error
+                seat.broken += 1
                 continue
             finally:
                 seat.in_flight -= 1
+            seat.answered += 1
             return reply.model_copy(update={"endpoint": chosen.name, "tries": reply.tries + len(failed)})
 
     async def model_name(self, *, deadline_s: float) -> str:
@@ -180,26 +192,31 @@ class PooledModel:
             Probes under way are given up; no endpoint changes for it.
         """
         await self._follow_drains()
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._watch_drains(), name="drains of the pool")]
-            tasks += [
-                group.create_task(self._keep(seat), name=f"keeper of {name}")
-                for name, seat in self._seats.items()
-            ]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
+        keepers = {f"keeper of {name}": partial(self._keep, seat) for name, seat in self._seats.items()}
+        async with alongside({"drains of the pool": self._watch_drains, **keepers}):
+            yield
+
+    def take_news(self) -> tuple[Mapping[str, tuple[int, int]], Sequence[tuple[str, str, str]]]:
+        """Return what happened since the last time: calls answered and broken, and what became of endpoints."""
+        counts = {n: (s.answered, s.broken) for n, s in self._seats.items() if s.answered or s.broken}
+        for seat in self._seats.values():
+            seat.answered = seat.broken = 0
+        changes = tuple(self._changes)
+        self._changes.clear()
+        return counts, changes
 
     def _seat(self, models: EndpointModels, weight: int) -> _Seat:
         name = models.endpoint
 
         def opened() -> None:
-            self.tell(name, LOST, seat.guard.breaker.why)
+            self._told(name, LOST, seat.guard.breaker.why)
 
         seat = _Seat(weight=weight, models=models, guard=GuardedModel(models, self.clock, opened))
         return seat
+
+    def _told(self, name: str, what: str, why: str) -> None:
+        self._changes.append((name, what, why))
+        self.tell(name, what, why)
 
     def _may_ask(self, model: str) -> bool:
         return any(seat.member().takes(model) for seat in self._seats.values())
@@ -226,11 +243,11 @@ class PooledModel:
         for name, seat in self._seats.items():
             why = ordered.get(name, "")
             if why and not seat.drained:
-                self.tell(name, DRAINING, why)
+                self._told(name, DRAINING, why)
             elif seat.drained and not why:
                 # It may have been exchanged meanwhile: a probe must say that it is the one it was.
                 seat.guard.breaker = seat.guard.breaker.broke("was drained", now_s=self.clock.monotonic())
-                self.tell(name, TAKEN_BACK, "")
+                self._told(name, TAKEN_BACK, "")
             seat.drained = why
 
     async def _keep(self, seat: _Seat) -> None:
@@ -246,4 +263,4 @@ class PooledModel:
             now_s = self.clock.monotonic()
             seat.guard.breaker = seat.guard.breaker.end_probe(problem, now_s=now_s, retry_after_s=asked_s)
             if seat.guard.breaker.closed:
-                self.tell(seat.models.endpoint, BACK, f"after {now_s - before.since_s:.0f} s")
+                self._told(seat.models.endpoint, BACK, f"after {now_s - before.since_s:.0f} s")
