@@ -19,6 +19,7 @@ from pantheon.engine.custody import refuse_other_model
 from pantheon.engine.ledger_opening import record_containment
 from pantheon.engine.night import Night, NightSummary, Progress
 from pantheon.engine.preflight import NightPlan, prepare_night
+from pantheon.engine.pool_log import pool_logged
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import Progress as Show
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
@@ -127,7 +128,8 @@ async def run_night(
             said = Contained(containment=contained, sandbox=opened.sandbox, model=model)
             await record_containment(ledger, store, plan.record, said)
             services = replace(opened.services, open_ledger=ledger)
-            summary = await _watched(project, replace(opened, services=services), plan, until)
+            async with pool_logged(services.model, store, services.clock, plan.record.id):
+                summary = await _watched(project, replace(opened, services=services), plan, until)
         await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())
         report = await write_report(project, opened.services.store, summary.night)
     _tell(summary, report, ledger.note, as_json=as_json)
