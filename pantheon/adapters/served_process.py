@@ -77,6 +77,8 @@ async def start_process(
                 stdout=descriptor,
                 stderr=descriptor,
                 env={**inherited, **extra},
+                # ``python -m`` looks for modules where it is started, which would be in somebody's repository.
+                cwd="/",
                 start_new_session=True,
             )
         finally:

@@ -21,6 +21,8 @@ MODULE = "vllm.entrypoints.openai.api_server"
 ENVIRONMENT: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+    # Whoever starts the rendered line stands in a repository: no package of that counts (Python 3.11 and newer).
+    "PYTHONSAFEPATH": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "VLLM_HOST_IP": "127.0.0.1",
     "VLLM_NO_USAGE_STATS": "1",

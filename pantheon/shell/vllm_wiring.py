@@ -65,7 +65,7 @@ def plan_vllm(project: Project) -> VllmServer:
         )
     folder = project.root / wanted.model
     return VllmServer(
-        python=wanted.python,
+        python=str(project.root / wanted.python) if "/" in wanted.python else wanted.python,
         model=str(folder),
         name=endpoint.model or folder.name,
         uds=endpoint.uds,

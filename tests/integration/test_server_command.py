@@ -22,7 +22,8 @@ import asyncio, os, pathlib, sys
 sys.path.insert(0, {root!r})
 from pantheon.testing.scripted_model import Say, serve_script
 words = sys.argv[1:]
-pathlib.Path({folder!r}, "pid").write_text(str(os.getpid()))
+pathlib.Path({folder!r}, "new").write_text(str(os.getpid()))
+os.replace({folder!r} + "/new", {folder!r} + "/pid")
 pathlib.Path({folder!r}, "environment").write_text(repr(dict(os.environ)))
 if pathlib.Path({folder!r}, "broken").exists():
     sys.exit("no memory")

@@ -12,6 +12,7 @@ from pantheon.core.errors import ModelError
 from pantheon.core.vllm import DROP_IN, shell_line, unit_drop_in, vllm_command, vllm_environment
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, say
+from pantheon.shell.cli.server_pool import drain, pool, undrain
 from pantheon.shell.config import Project
 from pantheon.shell.server_wiring import ask_endpoint, read_known
 from pantheon.shell.vllm_wiring import is_ready, plan_vllm, stop_supervisor, supervise, supervisor_of
@@ -102,6 +103,10 @@ def stop_command(session: Session) -> None:
     say("stopped", "good")
 
 
+for _more in (pool, drain, undrain):
+    command.add_command(_more)
+
+
 def _status(session: Session, as_json: bool) -> int | None:
     project = session.project()
     told = run_async(lambda: _read_status(project))
@@ -161,7 +166,7 @@ async def _supervise(project: Project) -> None:
 async def _detach(session: Session, project: Project) -> int | None:
     """Start a supervisor in the background and wait for its server."""
     logs = project.state / "logs"
-    words = [sys.executable, "-m", "pantheon", "-C", str(project.root)]
+    words = [sys.executable, "-P", "-m", "pantheon", "-C", str(project.root)]
     words += [word for key, value in session.overrides.items() for word in ("--set", f"{key}={value}")]
 
     def begin() -> subprocess.Popen[bytes]:
