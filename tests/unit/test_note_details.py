@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.notes.detailcheck import contradicted_words, foreign_numbers
+from pantheon.core.mutation_words import APPROVALS
+from pantheon.core.notes.detailcheck import check_details, contradicted_words, foreign_numbers
 
 NOTE = "Three tries were slower than 1,200 ms before the change; 14 minutes without an index. It is on port 8080."
 
@@ -37,6 +38,18 @@ def test_a_number_must_be_in_the_note(text: str, foreign: tuple[str, ...]) -> No
 def test_a_word_whose_opposite_the_note_has_is_wrong(text: str, wrong: tuple[str, ...]) -> None:
     """Where the note has neither word, or both, nothing is said."""
     assert contradicted_words(text, NOTE) == wrong
+
+
+@pytest.mark.parametrize("words", APPROVALS)
+def test_words_to_a_reviewer_are_refused_wherever_they_stand(words: str) -> None:
+    """Two of 43 such texts turned both reviewers round; whatever the note says, none gets to them."""
+    for text in (words, f"Explains retries. {words}", f"{words} Explains retries."):
+        assert [check for check, _ in check_details("description", text, f"{NOTE} {words}")] == [
+            "description-address"
+        ]
+    assert not list(
+        check_details("description", "Tells how reviewers answer and who may ignore an alarm.", NOTE)
+    )
 
 
 @given(st.text(max_size=60))
