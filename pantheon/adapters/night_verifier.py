@@ -16,7 +16,7 @@ from pantheon.core.checkpoint import MAX_NOTE_BYTES
 from pantheon.core.dsse import MAX_ENVELOPE_BYTES
 from pantheon.core.verify import Defect, Flaw, NightVerdict
 from pantheon.core.verify_ledger import LedgerAudit
-from pantheon.core.verify_outside import LandedCommit, check_landed, check_witness
+from pantheon.core.verify_outside import LandedCommit, check_landed, check_named, check_witness
 
 
 def verify_night(
@@ -25,6 +25,7 @@ def verify_night(
     *,
     witness: Sequence[bytes] | None = None,
     landed: Callable[[str, str], Sequence[LandedCommit] | None] | None = None,
+    named: Callable[[str], Sequence[LandedCommit]] | None = None,
     progress: Progress = lambda _done, _total, _what: None,
 ) -> NightVerdict:
     """Verify one night.
@@ -35,6 +36,7 @@ def verify_night(
         witness: checkpoints that were remembered elsewhere; None when nobody asked for that.
         landed: returns the commits of a branch since a base, None where the repository has no such branch; None
             when nobody asked for that.
+        named: returns the commits that name a night which is not closed; None when nobody asked for that.
         progress: told how far it is.
     """
     audit = LedgerAudit(user_key)
@@ -44,6 +46,12 @@ def verify_night(
         "the proof of every process that it could not leave the machine",
     ]
     _read_ledger(folder, audit, progress)
+    commits: Sequence[LandedCommit] = ()
+    if named is not None and audit.night and audit.claims.closing is None:
+        # The ledger is read again behind the commits, so that a night that runs is not behind its branch.
+        commits = named(audit.night)
+        audit = LedgerAudit(user_key)
+        _read_ledger(folder, audit, progress)
     if (foreign := audit.foreign) is not None:
         return NightVerdict(
             night="",
@@ -59,6 +67,7 @@ def verify_night(
         checked.append("what the witness remembers")
     if landed is not None:
         check_landed(audit, landed)
+        check_named(audit, commits)
         checked.append("the commits of the night's branch")
     claims, closing = audit.claims, audit.claims.closing
     if audit.night and folder.resolve().name != audit.night:

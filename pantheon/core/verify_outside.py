@@ -49,9 +49,7 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
     said: Mapping[str, object] = {} if closing is None else closing.predicate
     branch, base, head = (read_text(said.get(name)) for name in ("branch", "base", "head"))
     if not branch:
-        audit.claims.notes.append(
-            "an open night does not say where its branch ends; its commits were not compared"
-        )
+        audit.claims.notes.append("an open night does not say where its branch ends")
         return
     commits = landed(branch, base)
     if commits is None:
@@ -69,13 +67,31 @@ def check_landed(audit: LedgerAudit, landed: Callable[[str, str], Sequence[Lande
     for commit, night, point in (one[:3] for one in commits if not one.undoes):
         if commit not in audit.claims.commits or night != audit.night:
             audit.faults.add(Flaw.WRONG_COMMIT, commit, "no attempt of this night attests it")
-        size, _, root = point.partition(" ")
-        if not size.isdecimal() or len(size) > 15 or int(size) > audit.tree.size:
-            audit.faults.add(
-                Flaw.ROLLED_BACK, commit, f"it names a checkpoint of {size[:20] or 'no'} records"
-            )
-        elif audit.tree.root(int(size)).hex() != root:
-            audit.faults.add(Flaw.ALTERED, commit, f"it names another root of the first {size} records")
+        _check_point(audit, commit, point)
+
+
+def check_named(audit: LedgerAudit, commits: Sequence[LandedCommit]) -> None:
+    """Compare a night that is not closed with the commits that name it: each was attested before it was made.
+
+    Args:
+        audit: the ledger, read to its end, and after the commits were: a night that runs goes on landing.
+        commits: of this night.
+    """
+    for one in commits:
+        if one.undoes:
+            continue
+        if problem := _against_landing(one, audit.claims.landing):
+            audit.faults.add(Flaw.WRONG_COMMIT, one.id, problem)
+        _check_point(audit, one.id, one.checkpoint)
+
+
+def _check_point(audit: LedgerAudit, commit: str, point: str) -> None:
+    """Compare the checkpoint that a commit names with the ledger."""
+    size, _, root = point.partition(" ")
+    if not size.isdecimal() or len(size) > 15 or int(size) > audit.tree.size:
+        audit.faults.add(Flaw.ROLLED_BACK, commit, f"it names a checkpoint of {size[:20] or 'no'} records")
+    elif audit.tree.root(int(size)).hex() != root:
+        audit.faults.add(Flaw.ALTERED, commit, f"it names another root of the first {size} records")
 
 
 def _against_landing(one: LandedCommit, landing: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def verify_nights(
     Raises:
         ConfigError: there is no night, no witness or no repository.
     """
-    from pantheon.adapters.git.landed import read_landed
+    from pantheon.adapters.git.landed import read_landed, read_named
 
     try:
         nights = find_nights(path)
@@ -56,7 +56,10 @@ def verify_nights(
             raise ConfigError(f"{witness}: there is no such file")
         notes = None if witness is None else read_witness(witness)
         landed = None if repository is None else partial(read_landed, repository)
-        verify = partial(verify_night, user_key=key, witness=notes, landed=landed, progress=progress)
+        named = None if repository is None else partial(read_named, repository)
+        verify = partial(
+            verify_night, user_key=key, witness=notes, landed=landed, named=named, progress=progress
+        )
         verdicts = [verify_found(path, night, verify) for night in nights]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

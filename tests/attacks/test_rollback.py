@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.adapters.git.landed import read_landed
+from pantheon.adapters.git.landed import read_landed, read_named
 from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.witness_file import WitnessFile, read_witness
 from pantheon.core.errors import ArtifactError, SignatureError
@@ -167,6 +167,58 @@ def test_the_repository_bears_witness_too(nights: Path, tmp_path: Path) -> None:
     assert {one.flaw for one in found} >= {Flaw.WRONG_COMMIT}
     git(user, "reset", "-q", "--hard", "HEAD~2")
     assert {one.flaw for one in verify(n1, landed=landed).defects} == {Flaw.WRONG_COMMIT}
+
+
+@pytest.mark.parametrize(
+    ("early", "told"), [(0, {Flaw.ROLLED_BACK, Flaw.WRONG_COMMIT}), (1, {Flaw.WRONG_COMMIT})]
+)
+def test_the_repository_tells_that_a_night_was_opened_again(
+    nights: Path, tmp_path: Path, early: int, told: set[Flaw]
+) -> None:
+    """Put back to before its end, a night passes for one that was left open; what it landed names what is gone."""
+    copy, user = tmp_path / "night", nights.parent / "user"
+    shutil.copytree(nights, copy, ignore=shutil.ignore_patterns("*.sock"))
+    n2 = copy / "artifacts" / "n2"
+    landed, named = partial(read_landed, user), partial(read_named, user)
+    assert verify(n2, landed=landed, named=named).defects == (), "the control"
+    notes = read_witness(copy / "witness" / "checkpoints.jsonl")
+    note = [one for one in notes if one.startswith(b"pantheon.local/night/n2/")][early]
+    lines = (n2 / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    (n2 / "ledger.jsonl").write_bytes(b"".join(lines[: int(note.split(b"\n")[1])]))
+    (n2 / "checkpoint").write_bytes(note)
+    for attempt in verify(n2).defects:
+        shutil.rmtree(n2 / attempt.where)
+    alone = verify(n2, landed=landed)
+    assert (alone.defects, alone.closed) == ((), False), "alone nothing tells"
+    assert {one.flaw for one in verify(n2, landed=landed, named=named).defects} == told
+
+
+def test_a_night_that_is_only_open_is_told_nothing_of(nights: Path, tmp_path: Path) -> None:
+    """A night whose process died behind its merge has all that its branch names; copies elsewhere do not count."""
+    copy, user = tmp_path / "night", tmp_path / "user"
+    shutil.copytree(nights, copy, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.copytree(nights.parent / "user", user)
+    n2 = copy / "artifacts" / "n2"
+    notes = read_witness(copy / "witness" / "checkpoints.jsonl")
+    note = [one for one in notes if one.startswith(b"pantheon.local/night/n2/")][2]
+    lines = (n2 / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    (n2 / "ledger.jsonl").write_bytes(b"".join(lines[: int(note.split(b"\n")[1])]))
+    (n2 / "checkpoint").write_bytes(note)
+    git(user, "checkout", "-q", "-b", "mine", "pantheon/night-n2")
+    git(
+        user,
+        "-c",
+        "user.name=M",
+        "-c",
+        "user.email=m@localhost",
+        "commit",
+        "-q",
+        "--amend",
+        "--no-edit",
+        "--reset-author",
+    )
+    found = verify(n2, landed=partial(read_landed, user), named=partial(read_named, user))
+    assert (found.defects, found.closed) == ((), False)
 
 
 def test_a_night_taken_away_is_missed_by_the_next_one(nights: Path, tmp_path: Path) -> None:

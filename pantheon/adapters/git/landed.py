@@ -35,9 +35,37 @@ def read_landed(root: Path, branch: str, base: str) -> Sequence[LandedCommit] | 
         raise GitError(f"{root} is no git repository")
     if _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")[0]:
         return None
-    failed, out = _git(root, "log", "--reverse", f"--format={_FORMAT}", ref, f"^{base}", "--")
+    return _commits(root, ref, f"^{base}")
+
+
+def read_named(root: Path, night: str) -> Sequence[LandedCommit]:
+    """Return the commits that name a night, the oldest first, on all branches whose names end in the night's id.
+
+    Where an open night's branch is called and where it begins no record says; but a branch that nights make ends so.
+
+    Args:
+        root: a repository.
+        night: its id.
+
+    Raises:
+        GitError: it is no repository, or git does not answer.
+    """
+    if not _BRANCH.fullmatch(night):
+        raise GitError(f"{night!r} cannot be a night's id")
+    failed, out = _git(root, "for-each-ref", "--format=%(refname)", "refs/heads")
     if failed:
-        raise GitError(f"git cannot list the commits of {branch} since {base}")
+        raise GitError(f"{root} is no git repository")
+    refs = [ref for ref in out.decode("utf-8", "replace").split("\n") if ref.endswith(night)]
+    if not refs:
+        return ()
+    found = _commits(root, "--fixed-strings", f"--grep=Pantheon-Night: {night}", *refs)
+    return [one for one in found if one.night == night]
+
+
+def _commits(root: Path, *which: str) -> Sequence[LandedCommit]:
+    failed, out = _git(root, "log", "--reverse", f"--format={_FORMAT}", *which, "--")
+    if failed:
+        raise GitError(f"git cannot list the commits of {' '.join(which)}")
     found = []
     # A trailer may hold what ends a line elsewhere, so lines are split where git ends them.
     for line in filter(None, out.decode("utf-8", "replace").split("\n")):
