@@ -11,6 +11,7 @@ from pantheon.shell import wiring
 from pantheon.shell.checks import Finding, Grade, Question
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_checks import ask_containment
+from pantheon.shell.pool_checks import ask_pool
 from pantheon.shell.queue_wiring import find_claims, pins_in_force
 from pantheon.shell.repository_checks import exposed_problems, repository_problems
 from pantheon.shell.review_checks import ask_reviewers
@@ -35,6 +36,7 @@ def project_questions(project: Project, user: UserPaths) -> Mapping[str, Questio
         "flows": partial(_flows, project),
         "model": partial(_model, project, user),
         "server": partial(_server, project),
+        "pool": partial(ask_pool, project),
         "reviewers": partial(ask_reviewers, project),
         "key": partial(_key, project, user),
         "store": partial(_store, project),

@@ -353,6 +353,9 @@ ASKED: dict[str, list[list[str]]] = {
         ["server", "render"],
         ["server", "start"],
         ["server", "stop"],
+        ["server", "pool"],
+        ["server", "drain", EVIL, "--reason", EVIL],
+        ["server", "undrain", EVIL],
         ["server", EVIL],
     ],
     "models": [
