@@ -9,11 +9,12 @@ from pantheon.core.errors import ConfigError
 LOCALTIME = Path("/etc/localtime")
 
 
-def find_zone(name: str) -> tzinfo:
+def find_zone(name: str, section: str = "window") -> tzinfo:
     """Return a time zone with all its changes of summer time.
 
     Args:
         name: of the IANA database.
+        section: of the policy that names it.
 
     Raises:
         ConfigError: the database has no such zone, or this machine has no database.
@@ -22,7 +23,7 @@ def find_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
-            f"policies/night.toml: window.time_zone: no time zone {name!r} on this machine",
+            f"policies/night.toml: {section}.time_zone: no time zone {name!r} on this machine",
             hint="Take a name from the IANA database, such as Europe/Berlin; the system's package is tzdata.",
         ) from error
 

@@ -45,11 +45,24 @@ class Work:
     """Batches in the queue's folder that the store does not know yet."""
     open_night: str = ""
     """The night that would be resumed; empty for none."""
+    to_land: int = 0
+    """Allowed changes of open nights that wait for the merge window."""
     told_to_wait: bool = False
     """Whether the operator has paused or drained the open night."""
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.unread or self.open_night)
+        return bool(self.tasks or self.unread or self.open_night or self.to_land)
+
+    def can_be_done(self, *, may_land: bool, land_only: bool) -> bool:
+        """Tell whether a night would find something to do.
+
+        Args:
+            may_land: whether merges may start.
+            land_only: whether only merges may start.
+        """
+        if may_land and self.to_land:
+            return True
+        return not land_only and bool(self.tasks or self.unread or self.open_night)
 
     def __str__(self) -> str:
         parts = []
@@ -59,6 +72,10 @@ class Work:
             parts.append(f"{self.tasks} task{' waits' if self.tasks == 1 else 's wait'}")
         if self.unread:
             parts.append(f"{self.unread} new batch{'' if self.unread == 1 else 'es'}")
+        if self.to_land:
+            parts.append(
+                f"{self.to_land} allowed change{' waits' if self.to_land == 1 else 's wait'} to land"
+            )
         return ", ".join(parts) or "nothing waits"
 
 
@@ -105,6 +122,10 @@ class Situation:
     """The window that is open or opens next; None: always open."""
     last_start_s: float = 0.0
     """Seconds before the end of the span at which nothing new starts."""
+    may_land: bool = True
+    """Whether the merge window is open, or there is none."""
+    land_only: bool = False
+    """Whether the span is the merge window's, outside that of the nights."""
     work: Work | None = None
     """None: nobody has looked since something changed."""
     running: Running | None = None
@@ -137,6 +158,8 @@ class Start:
     ends_at: datetime | None
     """It has to be over then."""
     why: str
+    land_only: bool = False
+    """Whether it starts nothing but merges."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +192,17 @@ def decide_next(at: Situation) -> Action:
     if at.work is None:
         return Look()
     ends_at = None if at.span is None else at.span.closes_at
-    if not at.work:
-        return Wait("nothing to do", until=ends_at)
+    if not at.work.can_be_done(may_land=at.may_land, land_only=at.land_only):
+        return Wait(f"nothing to do{_later(at, at.work)}", until=ends_at)
     if at.rest is not None and at.rest.span == at.span and (at.rest.until is None or at.rest.until > at.now):
         return Wait(f"{at.work}, but {at.rest.why}", until=at.rest.until or ends_at)
-    return Start(last_start=last_start, ends_at=ends_at, why=str(at.work))
+    return Start(last_start=last_start, ends_at=ends_at, why=str(at.work), land_only=at.land_only)
+
+
+def _later(at: Situation, work: Work) -> str:
+    if at.land_only or not work:
+        return ""
+    return f" now: {work}"
 
 
 def _decide_running(at: Situation, running: Running) -> Action:

@@ -42,6 +42,8 @@ class Candidate:
     """Slots it needs."""
     warms: bool = False
     """Whether it asks the model, so that its start makes its task a begun one."""
+    lands: bool = False
+    """Whether it is a merge."""
 
 
 @dataclass(slots=True)

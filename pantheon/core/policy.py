@@ -28,9 +28,11 @@ from pantheon.core.standard import Standard
 from pantheon.core.suite import SuitePolicy
 from pantheon.core.toml import parse_toml
 from pantheon.core.validation import explain
-from pantheon.core.window import WindowPolicy
+from pantheon.core.window import MergeWindowPolicy, WindowPolicy
 
 NIGHT_FILE, GATE_FILE, SLO_FILE = "night.toml", "gate.toml", "slo.toml"
+WINDOWS = frozenset({"window", "merge_window"})
+"""Sections of ``night.toml`` that no batch pins."""
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -102,6 +104,8 @@ class NightPolicy(Frozen):
     """Absolute paths outside the candidate tree that such code may read, for example a virtual environment."""
     window: WindowPolicy | None = None
     """When the daemon may run nights; None: always."""
+    merge_window: MergeWindowPolicy | None = None
+    """When what the gate allowed may land, in every night; None: at once."""
     budget: NightBudget = Field(default_factory=NightBudget)
     environment: EnvironmentPolicy = Field(default_factory=EnvironmentPolicy)
 
@@ -166,8 +170,8 @@ class SloPolicy(Frozen):
 def policy_digest(file_name: str, data: bytes) -> str:
     """Return the digest that batches pin of one policy file.
 
-    Of ``night.toml`` what it says counts, without ``[window]``: when nights run is no part of what they may do, and a
-    holiday's other hours must not make every batch that waits a stranger.
+    Of ``night.toml`` what it says counts, without its windows: when nights run and land is no part of what they may do,
+    and a holiday's other hours must not make every batch that waits a stranger.
 
     Raises:
         ConfigError: ``night.toml`` is not TOML, or holds a number that no other reader would read so.
@@ -176,7 +180,8 @@ def policy_digest(file_name: str, data: bytes) -> str:
         return digest_bytes(data)
     where = f"policies/{file_name}"
     try:
-        return digest_value({key: value for key, value in parse_toml(where, data).items() if key != "window"})
+        said = parse_toml(where, data)
+        return digest_value({key: value for key, value in said.items() if key not in WINDOWS})
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
 

@@ -8,23 +8,27 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pantheon.core.budget import Usage
 from pantheon.core.dag import Expect, Plan, PlannedNode, PlannedTask
 from pantheon.core.estimates import learn_durations
 from pantheon.core.merge_queue import widen_slots
-from pantheon.core.records import NightRecord, NodeRecord, TaskRecord
+from pantheon.core.records import NightRecord, NodeRecord
 from pantheon.core.spending import spent_by
+from pantheon.core.window import LandingHours
 from pantheon.engine.attempt import AttemptRunner, Execute
 from pantheon.engine.attempt_record import Attest, attest_attempt
 from pantheon.engine.canaries import Canaries
 from pantheon.engine.control import Halt, NightControl
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.lease_keeper import LeaseKeeper
+from pantheon.engine.merge_hours import StartHours, leave_for_landing, watch_hours
 from pantheon.engine.night_planning import plan_night, tell_plan
 from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
+from pantheon.engine.night_summary import NightSummary
 from pantheon.engine.node import NodeExecutor
 from pantheon.engine.pace import PacedModel, PaceKeeper, first_limit
 from pantheon.engine.purse import Purse
@@ -44,22 +48,6 @@ UNREACHED = {
 }
 LEARNED_FROM = 2_000
 """Tasks of the largest night that durations are learned from: reading it must cost the next one nothing to speak of."""
-
-
-@dataclass(frozen=True)
-class NightSummary:
-    """How a night ended."""
-
-    night: str
-    branch: str
-    outcomes: Mapping[str, int]
-    """Outcome -> number of tasks."""
-    tasks: tuple[TaskRecord, ...]
-    wall_s: float
-    left_open: bool
-    """Whether it was drained with work left, to be resumed."""
-    server_gone: bool = False
-    """Whether it was left open because there was no model server any more."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +72,8 @@ class Night:
         ends_at: end of the window; None when there is none.
         by_level: start a node only when every node of the levels below has ended, for comparison.
         paced: whether the model's slots follow what its server can take; ``slots`` then has their ceiling.
+        landing: the merge window; None when merges may start at any time.
+        land_only: start nothing but merges.
         at_once: nodes between their start and their record.
         execute: what a node does; by default what its flow says.
         attest: signs what an attempt left.
@@ -98,10 +88,16 @@ class Night:
     ends_at: datetime | None = None
     by_level: bool = False
     paced: bool = False
+    landing: LandingHours | None = None
+    land_only: bool = False
     at_once: int = AT_ONCE
     execute: Execute | None = None
     attest: Attest = attest_attempt
     _canaries: Canaries | None = field(init=False, default=None)
+    _hours: StartHours = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hours = StartHours(self.services.clock, self.landing, self.land_only)
 
     async def run(self, record: NightRecord, keys: Sequence[str]) -> NightSummary:
         """Work the tasks and close the night.
@@ -138,13 +134,15 @@ class Night:
         await store.add_event(record.id, record.id, "night.planned", tell_plan(tried, tasks, interrupted))
         await run.conclude_all(tasks)
         await self._work(run, control, beside)
-        drained = control.halt is not None and control.halt.leaves_open
+        to_land, drained = 0, control.halt is not None and control.halt.leaves_open
         if not drained and (await store.counts(record.id)).open:
-            await run.leave_unreached(
-                await store.tasks(night=record.id), UNREACHED.get(control.halt, "the night ended")
+            why = UNREACHED.get(control.halt, "the night ended")
+            to_land = await leave_for_landing(
+                run, store, self._hours, ended_by=why, everything_ended=control.halt is None
             )
         summary = await self._close(record, began)
-        return replace(summary, server_gone=summary.left_open and control.halt is Halt.SERVER)
+        gone = summary.left_open and control.halt is Halt.SERVER
+        return replace(summary, server_gone=gone, to_land=to_land)
 
     async def _lines(self, night: str, keys: Sequence[str]) -> dict[str, str]:
         """Return the lines of the night's tasks, those it has and those it is about to take."""
@@ -218,6 +216,7 @@ class Night:
             by_level=self.by_level,
             at_once=self.at_once,
             admit=purse.admit,
+            may_start=self._hours.may_start,
         )
         control = NightControl(
             store=services.store,
@@ -245,6 +244,7 @@ class Night:
             Beside("control", control.run),
             Beside("heartbeat", run.runner.leases.run),
             Beside("server keeper", keeper.run),
+            Beside("merge hours", partial(watch_hours, self._hours, run)),
         ]
         if self.paced and MODEL in self.slots:
             begin = first_limit(plan, self.slots[MODEL], MODEL)

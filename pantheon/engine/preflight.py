@@ -15,6 +15,7 @@ from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.core.records import NightRecord, NightState, TaskRecord
 from pantheon.core.statement import parse_statement
 from pantheon.engine.enqueue import register_batch
+from pantheon.engine.open_nights import choose_open
 from pantheon.engine.services import Services
 from pantheon.ports.queue import QueueFolder
 from pantheon.ports.store import Store
@@ -67,12 +68,11 @@ async def sort_problems(
         Those that must be mended first: they wait, an open night has them, or nobody knows what they are. And the
         others: all their tasks are done, or an operator holds them, so nothing of them would be worked.
     """
-    nights = await store.nights()
-    under_way = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
+    under_way = [one for one in await store.nights() if one.state is NightState.RUNNING]
     known = {batch.name for batch in await store.batches()}
     concerned = {task.batch for task in await store.tasks(pending=True)}
-    if under_way is not None:
-        concerned |= {task.batch for task in await store.tasks(night=under_way.id)}
+    for night in under_way:
+        concerned |= {task.batch for task in await store.tasks(night=night.id)}
     idle = {problem for problem in problems if problem.batch in known - concerned}
     return tuple(one for one in problems if one not in idle), tuple(one for one in problems if one in idle)
 
@@ -192,8 +192,12 @@ async def prepare_night(
     *,
     branch_prefix: str,
     accepted_because: str,
+    merges_open: bool = True,
+    land_only: bool = False,
 ) -> NightPlan | None:
     """Verify the queue and decide which night runs: an open one is resumed, else a new one takes what is pending.
+
+    An open night that only waits for the merge window is left waiting until it opens.
 
     Args:
         services: ports and content.
@@ -201,6 +205,8 @@ async def prepare_night(
         pins: what is in force now.
         branch_prefix: what the night's branch begins with.
         accepted_because: the operator's reason to accept drift; empty refuses it.
+        merges_open: whether the merge window is open.
+        land_only: whether no new night may begin.
 
     Returns:
         The night, or None when there is nothing to do.
@@ -215,7 +221,9 @@ async def prepare_night(
     for claim in claims:
         await register_batch(claim, queue=queue, store=services.store)
     nights = await services.store.nights()
-    resumed = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
+    resumed = await choose_open(services.store, nights, merges_open=merges_open)
+    if resumed is None and land_only:
+        return None
     taken = await (
         services.store.tasks(pending=True) if resumed is None else services.store.tasks(night=resumed.id)
     )

@@ -1,9 +1,10 @@
-"""Where ready nodes wait for their start: for slots, for the operator's word, or for the model server.
+"""Where ready nodes wait for their start: for slots, for the operator's word, for the model server, or for their hours.
 
-Invariant: a node is in one place at a time: in the queue for slots, held with its task, or held for the server.
+Invariant: a node is in one place at a time: in the queue for slots, held with its task, held for the server, or kept
+until the clock lets it start.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pantheon.core.dag import PlannedNode, PlannedTask, expected_seconds
 from pantheon.core.dispatch import Candidate, ReadyQueue, Resources
@@ -16,15 +17,23 @@ class ReadyRoom:
     Args:
         slots: resource -> slots; resources that are not named are unlimited.
         tasks: every task key of the night.
+        may_start: tells whether the clock lets a node start now.
     """
 
-    def __init__(self, slots: Mapping[str, int], tasks: Mapping[str, PlannedTask]) -> None:
+    def __init__(
+        self,
+        slots: Mapping[str, int],
+        tasks: Mapping[str, PlannedTask],
+        may_start: Callable[[Candidate], bool] = lambda _: True,
+    ) -> None:
         self.standing = Standing()
         """Where the operator's orders leave the night."""
         self._tasks = tasks
         self._queue = ReadyQueue(slots)
         self._held: dict[str, Candidate] = {}
         self._for_server: dict[str, Candidate] = {}
+        self._for_hours: dict[str, Candidate] = {}
+        self._may_start = may_start
         self._server_lost = False
 
     @property
@@ -51,6 +60,7 @@ class ReadyRoom:
                 work_s=expected_seconds(node.node),
                 resources=tuple(sorted(node.node.resources.items())),
                 warms=node.node.agent is not None,
+                lands=node.node.gate == "merge",
             )
         )
 
@@ -59,12 +69,24 @@ class ReadyRoom:
             self._held[candidate.key] = candidate
         elif self._server_lost and candidate.warms:
             self._for_server[candidate.key] = candidate
+        elif not self._may_start(candidate):
+            self._for_hours[candidate.key] = candidate
         else:
             self._queue.add(candidate)
 
     def take(self) -> Candidate | None:
         """Return the node to start now, with its slots taken; None when nothing may start."""
-        return None if self.standing.paused else self._queue.take()
+        if self.standing.paused:
+            return None
+        while (candidate := self._queue.take()) is not None and not self._may_start(candidate):
+            # Its hours ended while it waited for slots.
+            self._queue.give_back(candidate.resources)
+            self._for_hours[candidate.key] = candidate
+        return candidate
+
+    def look_again(self) -> None:
+        """Let go of what the clock lets start by now."""
+        self._let_go(self._for_hours)
 
     def give_back(self, resources: Resources) -> None:
         """Free the slots of a node."""
@@ -79,6 +101,7 @@ class ReadyRoom:
         for key in keys:
             self._held.pop(key, None)
             self._for_server.pop(key, None)
+            self._for_hours.pop(key, None)
             self._queue.remove((key,))
 
     def follow(self, standing: Standing) -> None:

@@ -65,6 +65,7 @@ class Scheduler:
         by_level: start a node only when every node of the levels below has ended, for comparison.
         at_once: nodes between their start and their record.
         admit: returns why a ready node may not start any more; empty when it may.
+        may_start: tells whether the clock lets a ready node start now; one that it never lets stays unstarted.
     """
 
     plan: Plan
@@ -77,6 +78,7 @@ class Scheduler:
     by_level: bool = False
     at_once: int = AT_ONCE
     admit: Callable[[PlannedNode], str] = lambda _: ""
+    may_start: Callable[[Candidate], bool] = lambda _: True
     _frontier: Frontier = field(init=False)
     _ready: ReadyRoom = field(init=False)
     _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
@@ -94,7 +96,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self._frontier = Frontier(self.plan.nodes, by_level=self.by_level)
-        self._ready = ReadyRoom(self.slots, self.tasks)
+        self._ready = ReadyRoom(self.slots, self.tasks, self.may_start)
 
     @property
     def standing(self) -> Standing:
@@ -118,6 +120,11 @@ class Scheduler:
     def hold_for_server(self, lost: bool) -> None:
         """Start no node that asks the model while its server is lost; the others go on."""
         self._ready.hold_for_server(lost)
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Start what the clock lets start by now."""
+        self._ready.look_again()
         self._wake.set()
 
     def resize_model(self, slots: int) -> None:

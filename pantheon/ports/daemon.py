@@ -44,8 +44,8 @@ class NightProcess(Protocol):
 class Nights(Protocol):
     """Starts nights, and says what one would find."""
 
-    async def start(self, last_start: datetime | None) -> NightProcess:
-        """Start a night in which nothing new starts after ``last_start``. Raises ``PantheonError``."""
+    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> NightProcess:
+        """Start a night in which nothing new starts after ``last_start``, or only merges. Raises ``PantheonError``."""
         ...
 
     async def look(self) -> Work:

@@ -7,10 +7,9 @@ from pantheon.core.capacity_figures import Experience, Outlook, Waiting
 from pantheon.core.capacity_outlook import foresee
 from pantheon.core.errors import ConfigError
 from pantheon.core.night_plan import plan_tasks
-from pantheon.core.window import LOCAL, current_or_next
+from pantheon.core.window import current_or_next
 from pantheon.report.capacity import read_experience
 from pantheon.shell.config import Project
-from pantheon.shell.environment import environment
 from pantheon.shell.wiring import load_flows, load_policies, look_into_store
 
 
@@ -21,15 +20,13 @@ def policy_window_s(project: Project) -> float:
         ConfigError: the policy is wrong, or names no time zone of this machine.
     """
     from pantheon.adapters.clock import SystemClock
-    from pantheon.adapters.zones import find_zone, local_zone
+    from pantheon.shell.hours_wiring import zone_of
 
     night = load_policies(project).night
     budget_s = float(night.budget.wall_s)
     if night.window is None:
         return budget_s
-    name = night.window.time_zone
-    zone = local_zone(environment().get("TZ", "")) if name == LOCAL else find_zone(name)
-    span = current_or_next(night.window, zone, SystemClock().now())
+    span = current_or_next(night.window, zone_of(night.window), SystemClock().now())
     return min((span.closes_at - span.opens_at).total_seconds(), budget_s)
 
 

@@ -160,7 +160,9 @@ class Daemon:
         return Situation(
             now=now,
             span=span,
-            last_start_s=self._outlook.last_start_s(span),
+            last_start_s=self._outlook.last_start_s(now),
+            may_land=self._outlook.may_land(now),
+            land_only=self._outlook.land_only(now),
             work=self._outlook.work,
             running=running,
             rest=self._outlook.rest,
@@ -172,14 +174,15 @@ class Daemon:
     async def _start(self, group: asyncio.TaskGroup, wanted: Start) -> None:
         found = self._outlook.work or Work()
         try:
-            process = await self._nights.start(wanted.last_start)
+            process = await self._nights.start(wanted.last_start, land_only=wanted.land_only)
         except PantheonError as error:
             self._say("trouble", error.message)
             await self._outlook.judge(FAILED, found, now=self._clock.now(), asked=False)
             return
         self._night = _Night(process=process, ends_at=wanted.ends_at, found=found)
         group.create_task(self._wait_for(self._night), name="daemon: night")
-        said = f"started a night (process {process.pid}): {wanted.why}"
+        kind = "the landing of a night" if wanted.land_only else "a night"
+        said = f"started {kind} (process {process.pid}): {wanted.why}"
         if wanted.last_start is not None:
             said += f"; starts nothing after {self._outlook.local(wanted.last_start)}"
         self._say("night", said)

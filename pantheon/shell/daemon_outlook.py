@@ -22,7 +22,7 @@ from pantheon.core.daemon import (
     wait_for_operator,
 )
 from pantheon.core.errors import PantheonError
-from pantheon.core.window import Span, WindowPolicy, current_or_next, last_closed
+from pantheon.core.window import LandingHours, Span, WindowPolicy, current_or_next, last_closed
 from pantheon.ports.daemon import Nights, Remembered
 
 CALL_S = 10.0
@@ -43,6 +43,8 @@ class Rules:
 
     window: WindowPolicy | None
     zone: tzinfo
+    landing: LandingHours | None = None
+    """When merges may start; None for any time."""
 
 
 ReadRules = Callable[[], Awaitable[Rules]]
@@ -92,17 +94,48 @@ class Outlook:
         self.rest = self.rest if self.rest is not None and self.rest.failures else None
 
     def span(self, now: datetime) -> Span | None:
-        """Return the window that is open or opens next; None when it is always open."""
+        """Return the window that counts now: one that is open, else the one that opens next; None: always open.
+
+        Where no night may begin, and changes wait to land, that is the merge window.
+        """
+        span = self._night_span(now)
+        return span if span is None or not self._lands_in(span, now) else self._landing_span(now)
+
+    def land_only(self, now: datetime) -> bool:
+        """Tell whether the window that counts now is the merge window, in which nothing but landing may start."""
+        span = self._night_span(now)
+        return span is not None and self._lands_in(span, now)
+
+    def may_land(self, now: datetime) -> bool:
+        """Tell whether merges may start now."""
+        return self._rules.landing is None or self._rules.landing.are_open(now)
+
+    def last_start_s(self, now: datetime) -> float:
+        """Return the seconds before the end of the window that counts now at which nothing new starts."""
+        window, span = self._rules.window, self._night_span(now)
+        if window is None or span == self._extra or self.land_only(now):
+            return 0.0
+        return float(window.last_start_s)
+
+    def _night_span(self, now: datetime) -> Span | None:
         if self._rules.window is None:
             return None
         if self._extra is not None and now in self._extra:
             return self._extra
         return current_or_next(self._rules.window, self._rules.zone, now)
 
-    def last_start_s(self, span: Span | None) -> float:
-        """Return the seconds before the end of a span at which nothing new starts."""
-        window = self._rules.window
-        return 0.0 if window is None or span == self._extra else float(window.last_start_s)
+    def _landing_span(self, now: datetime) -> Span | None:
+        return None if self._rules.landing is None else self._rules.landing.span(now)
+
+    def _lands_in(self, span: Span, now: datetime) -> bool:
+        """Tell whether the merge window is what comes first for what waits to land, ``span`` being that of nights."""
+        landing, window = self._landing_span(now), self._rules.window
+        if landing is None or window is None or not (self.work is None or self.work.to_land):
+            return False
+        last_start_s = 0.0 if span == self._extra else float(window.last_start_s)
+        if span.opens_at <= now < span.closes_at - timedelta(seconds=last_start_s):
+            return False
+        return landing.opens_at <= now or (now not in span and landing.opens_at < span.opens_at)
 
     def local(self, instant: datetime) -> str:
         """Return a time as a clock on the wall shows it, with its zone."""

@@ -12,16 +12,17 @@ from pantheon.adapters.daemon_files import LastSeen, stamp_files
 from pantheon.adapters.night_process import ChildNight, pantheon_command, start_child
 from pantheon.adapters.sd_notify import VARIABLES, SystemdSupervisor
 from pantheon.adapters.store.night_lock import hold_night
-from pantheon.adapters.zones import find_zone, local_zone
+from pantheon.adapters.zones import local_zone
 from pantheon.core.daemon import Patience, Work
 from pantheon.core.orders import fold_orders
 from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
 from pantheon.core.records import NightState
-from pantheon.core.window import LOCAL
+from pantheon.engine.open_nights import waits_to_land
 from pantheon.shell.config import FILE, Project
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules, Say
 from pantheon.shell.environment import environment
+from pantheon.shell.hours_wiring import landing_hours, zone_of
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import look_into_store
 
@@ -30,11 +31,11 @@ NIGHT_COMMAND, REPORT_COMMAND = "night", "report"
 
 
 def read_rules(project: Project) -> Rules:
-    """Read the window that is in force. Raises ``ConfigError`` naming file and key."""
-    window = load_policy(NightPolicy, NIGHT_FILE, read_regular(project.policies / NIGHT_FILE)).window
-    name = LOCAL if window is None else window.time_zone
-    zone = local_zone(environment().get("TZ", "")) if name == LOCAL else find_zone(name)
-    return Rules(window, zone)
+    """Read the windows that are in force. Raises ``ConfigError`` naming file and key."""
+    policy = load_policy(NightPolicy, NIGHT_FILE, read_regular(project.policies / NIGHT_FILE))
+    window = policy.window
+    zone = local_zone(environment().get("TZ", "")) if window is None else zone_of(window)
+    return Rules(window, zone, landing_hours(policy))
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class ProjectNights:
     settings: tuple[str, ...]
     """``KEY=VALUE`` that a night is started with, as the daemon was."""
 
-    async def start(self, last_start: datetime | None) -> ChildNight:
+    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> ChildNight:
         until = () if last_start is None else ("--until", last_start.isoformat(timespec="seconds"))
-        return await self._run(NIGHT_COMMAND, *until)
+        return await self._run(NIGHT_COMMAND, *until, *(("--land-only",) if land_only else ()))
 
     async def report(self) -> int:
         return await (await self._run(REPORT_COMMAND)).wait()
@@ -58,15 +59,17 @@ class ProjectNights:
         async with look_into_store(self.project) as store:
             if store is None:
                 return Work(unread=len(names))
-            nights = await store.nights()
-            last = nights[-1] if nights and nights[-1].state is NightState.RUNNING else None
-            counts = await store.counts("" if last is None else last.id)
-            standing = None if last is None else fold_orders(await store.orders(last.id))
+            running = [one.id for one in await store.nights() if one.state is NightState.RUNNING]
+            landing = {night: await waits_to_land(store, night) for night in running}
+            last = next((night for night in running if not landing[night]), None)
+            counts = await store.counts(last or "")
+            standing = None if last is None else fold_orders(await store.orders(last))
             known = {batch.name for batch in await store.batches()}
         return Work(
             tasks=counts.pending,
             unread=sum(name not in known for name in names),
-            open_night="" if last is None else last.id,
+            open_night=last or "",
+            to_land=sum(landing.values()),
             told_to_wait=standing is not None and (standing.paused or standing.draining),
         )
 

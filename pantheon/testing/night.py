@@ -26,6 +26,7 @@ from pantheon.core.notes.textcheck import normalise_tags
 from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import BatchRecord, NightRecord, TaskRecord
 from pantheon.core.task import Task
+from pantheon.core.window import LandingHours
 from pantheon.engine.ledger import NightLedger
 from pantheon.engine.ledger_opening import open_ledger, record_containment
 from pantheon.engine.night import Night, NightSummary, Progress, Watch
@@ -41,6 +42,9 @@ from pantheon.tools.registry import Registry
 
 BATCH = "b" * 12
 NO_CANARIES = CanaryPolicy(rate=0, minimum=0)
+
+DEADLINE_S = 240.0
+"""A test's night that takes longer hangs; on a machine that does much else a sound one takes a while."""
 
 
 @dataclass
@@ -90,6 +94,8 @@ class Bench:
     paced: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
+    landing: LandingHours | None = None
+    land_only: bool = False
     watch: Watch = lambda _: None
 
     async def night(
@@ -128,7 +134,7 @@ class Bench:
             started_at=clock.now(),
         )
         known = [one for one in await self.store.nights() if one.id == night]
-        async with asyncio.timeout(60), self._ledger(known[0] if known else record) as ledger:
+        async with asyncio.timeout(DEADLINE_S), self._ledger(known[0] if known else record) as ledger:
             await record_containment(ledger, self.store, known[0] if known else record, contained())
             runner = Night(
                 services=replace(self.services, open_ledger=ledger),
@@ -139,6 +145,8 @@ class Bench:
                 watch=self._see,
                 stopping=self.stopping,
                 ends_at=self.ends_at,
+                landing=self.landing,
+                land_only=self.land_only,
             )
             return await runner.run(known[0] if known else record, [r.key for r in records])
 

@@ -36,6 +36,7 @@ WORK = st.builds(
     unread=st.integers(0, 2),
     open_night=st.sampled_from(["", "n1"]),
     told_to_wait=st.booleans(),
+    to_land=st.integers(0, 2),
 )
 RESTS = st.builds(
     Rest, until=st.none() | NEAR, why=st.just("so"), failures=st.integers(0, 9), span=st.none() | SPANS
@@ -53,6 +54,8 @@ SITUATIONS = st.builds(
     rest=st.none() | RESTS,
     stopping=st.booleans(),
     impatient=st.booleans(),
+    may_land=st.booleans(),
+    land_only=st.booleans(),
 )
 
 
@@ -60,7 +63,8 @@ SITUATIONS = st.builds(
 def test_a_night_starts_only_when_everything_allows_it(at: Situation) -> None:
     """Inside the window and before its last start, with work, without another night, and not while stopping."""
     match decide_next(at):
-        case Start(last_start, ends_at, _):
+        case Start(last_start, ends_at, _, land_only):
+            assert land_only == at.land_only
             assert at.running is None
             assert not at.stopping
             assert at.work
@@ -78,6 +82,16 @@ def test_a_night_starts_only_when_everything_allows_it(at: Situation) -> None:
             assert at.running is None
         case Press():
             assert at.running is not None
+
+
+@given(SITUATIONS)
+def test_landing_is_started_in_the_merge_window_alone_and_nothing_else_in_its_own(at: Situation) -> None:
+    """What only waits to land starts no night while the merge window is closed, nor other work one for landing."""
+    if isinstance(decide_next(at), Start):
+        assert at.work is not None
+        other = at.work.tasks or at.work.unread or at.work.open_night
+        assert other or at.may_land
+        assert at.work.to_land or not at.land_only
 
 
 @given(SITUATIONS)
@@ -111,9 +125,9 @@ def test_waiting_for_an_instant_is_waiting_for_one_that_changes_the_decision(at:
         assert action.until > at.now
 
 
-@given(st.integers(-15, 140), WORK, WORK, st.none() | RESTS, st.none() | SPANS, st.booleans())
+@given(st.integers(-15, 140), WORK, WORK, st.none() | RESTS, st.none() | SPANS, st.booleans(), st.booleans())
 def test_a_night_is_never_repeated_in_a_hot_loop(
-    code: int, work: Work, found: Work, before: Rest | None, span: Span | None, asked: bool
+    code: int, work: Work, found: Work, before: Rest | None, span: Span | None, asked: bool, land_only: bool
 ) -> None:
     """After any end, what is started next either is other work, or had to wait a minute."""
     rest = judge_end(code, work, found=found, before=before, now=NOW, span=span, asked=asked)
@@ -122,7 +136,7 @@ def test_a_night_is_never_repeated_in_a_hot_loop(
         return
     if rest.until is not None:
         assert timedelta(seconds=60) <= rest.until - NOW <= timedelta(hours=1)
-    at = Situation(now=NOW + timedelta(seconds=30), span=span, work=work, rest=rest)
+    at = Situation(now=NOW + timedelta(seconds=30), span=span, work=work, rest=rest, land_only=land_only)
     if span is None or at.now in span:
         assert not isinstance(decide_next(at), Start)
 

@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import time as time_of
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from pantheon.core.daemon import Patience, Work
 from pantheon.core.errors import ConfigError, PantheonError, StoreError
-from pantheon.core.window import WindowPolicy
+from pantheon.core.window import LandingHours, MergeWindowPolicy, WindowPolicy
 from pantheon.shell import daemon as daemon_module
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules
@@ -84,10 +85,13 @@ class World:
     changes: int = 0
     reports: int = 0
     broken: bool = False
+    landings: list[bool] = field(default_factory=list)
+    """Of each start, whether it was for landing only."""
     arriving: int = 0
 
-    async def start(self, last_start: datetime | None) -> Child:
+    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> Child:
         self.started.append(self.clock.now())
+        self.landings.append(land_only)
         self.last_starts.append(last_start)
         code = self.codes.pop(0) if self.codes else 0
         if code == 99:
@@ -341,6 +345,62 @@ async def test_a_store_that_cannot_be_read_is_looked_at_again(bench: Bench) -> N
 
     await bench.run(at(23), (at(22, 10), mend))
     assert 8 <= len(bench.events("trouble")) <= 12
+    assert len(bench.world.started) == 1
+
+
+LANDING = LandingHours(MergeWindowPolicy(start=time_of(5), end=time_of(7)), BERLIN)
+
+
+async def test_what_waits_to_land_is_landed_when_the_merge_window_opens(bench: Bench) -> None:
+    """The night ends with allowed changes; the daemon says until when they wait, and starts no night before."""
+    bench.rules = replace(bench.rules, landing=LANDING)
+    bench.world.enqueue()
+    bench.world.leaves = Work(to_land=2)
+
+    def landed(_: Daemon) -> None:
+        bench.world.leaves = Work()
+
+    await bench.run(at(12, day=21), (at(4, day=21), landed))
+    first, second = bench.world.started
+    assert first < at(22, 1)
+    assert at(5, day=21) <= second <= at(5, 1, day=21)
+    assert bench.world.landings == [False, False], (
+        "the night's own window is still open: new tasks may begin as well"
+    )
+
+
+async def test_where_the_nights_window_has_ended_only_landing_is_started(bench: Bench) -> None:
+    """A merge window from 06:30 on, after the night's: one process that lands, until its end, and no new task."""
+    bench.rules = replace(
+        bench.rules,
+        landing=LandingHours(MergeWindowPolicy(start=time_of(6, 30), end=time_of(7)), BERLIN),
+    )
+    bench.world.enqueue()
+    bench.world.leaves = Work(to_land=2)
+
+    def more(_: Daemon) -> None:
+        bench.world.work, bench.world.leaves = Work(tasks=3, to_land=2), Work(tasks=3)
+        bench.world.changes += 1
+
+    await bench.run(at(12, day=21), (at(6, 10, day=21), more))
+    _, second = bench.world.started
+    assert at(6, 30, day=21) <= second <= at(6, 31, day=21)
+    assert bench.world.landings == [False, True]
+    assert bench.world.last_starts[1] == at(7, day=21)
+    assert any(
+        line.startswith("waiting for the window, until 2026-11-21 06:30") for line in bench.listener.status()
+    )
+
+
+async def test_landing_that_fails_is_not_repeated_in_a_hot_loop(bench: Bench) -> None:
+    """A landing that is refused waits for a change, an hour, or the next window."""
+    bench.rules = replace(
+        bench.rules,
+        landing=LandingHours(MergeWindowPolicy(start=time_of(6, 30), end=time_of(7)), BERLIN),
+    )
+    bench.world.work = Work(to_land=2)
+    bench.world.codes, bench.world.hours = [3] * 50, 0.001
+    await bench.run(at(12, day=21))
     assert len(bench.world.started) == 1
 
 

@@ -15,16 +15,19 @@ from pantheon.core.containment import ContainmentStatement
 from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
+from pantheon.core.window import LandingHours
 from pantheon.engine.custody import refuse_other_model
 from pantheon.engine.ledger_opening import record_containment
 from pantheon.engine.night import Night, NightSummary, Progress
-from pantheon.engine.preflight import NightPlan, prepare_night
+from pantheon.engine.open_nights import count_to_land
 from pantheon.engine.pool_log import pool_logged
+from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import Progress as Show
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_wiring import contain
+from pantheon.shell.hours_wiring import landing_hours
 from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import model_in_force, pins_in_force, refuse_lost_store
 from pantheon.shell.reporting import WrittenReport, write_report
@@ -55,9 +58,12 @@ _FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
     metavar="HH:MM",
     help="Start nothing more after this local time; or an instant, 2026-11-22T05:45:00+01:00.",
 )
+@click.option("--land-only", is_flag=True, help="Only land what was allowed; begin nothing else.")
 @json_option
 @session_option
-def command(session: Session, accept_drift: str, until: datetime | None, as_json: bool) -> int:
+def command(
+    session: Session, accept_drift: str, until: datetime | None, land_only: bool, as_json: bool
+) -> int:
     """Work the queue now, in the foreground; running it again resumes an interrupted night.
 
     Ends with 0 when every task was accepted or had nothing to do, 1 when some failed, 5 when its window or budget
@@ -70,7 +76,13 @@ def command(session: Session, accept_drift: str, until: datetime | None, as_json
     try:
         return run_async(
             lambda: run_night(
-                project, user, accept_drift=accept_drift, until=until, as_json=as_json, contained=contained
+                project,
+                user,
+                accept_drift=accept_drift,
+                until=until,
+                land_only=land_only,
+                as_json=as_json,
+                contained=contained,
             )
         )
     except asyncio.CancelledError:
@@ -84,6 +96,7 @@ async def run_night(
     *,
     accept_drift: str,
     until: datetime | None,
+    land_only: bool,
     as_json: bool,
     contained: ContainmentStatement,
 ) -> int:
@@ -94,6 +107,7 @@ async def run_night(
         user: the user's own folders.
         accept_drift: the operator's reason to work batches whose pinned content has changed; empty refuses.
         until: local time of day at which the window ends; None for no end.
+        land_only: whether nothing but merges may start.
         as_json: whether the summary is JSON.
         contained: how the night was proven to be kept on this machine, to be attested.
     """
@@ -101,18 +115,26 @@ async def run_night(
     async with open_night_services(project, user, say=say) as opened:
         await refuse_lost_store(project, opened.services.store, opened.queue)
         pins = pins_in_force(project, opened.services.content)
+        landing = landing_hours(opened.services.content.night_policy)
+        now = opened.services.clock.now()
         plan = await prepare_night(
             opened.services,
             opened.queue,
             pins,
             branch_prefix=project.config.night.branch_prefix,
             accepted_because=accept_drift,
+            merges_open=landing is None or landing.are_open(now),
+            land_only=land_only,
         )
         if plan is None:
-            say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
+            waits = await count_to_land(opened.services.store)
+            if waits and landing is not None:
+                say(f"{_changes(waits)} for the merge window, {_opening(landing, now)}.")
+            else:
+                say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
             if as_json:
-                emit_json({"night": None, "outcomes": {}, "tasks": []})
-            return 0
+                emit_json({"night": None, "outcomes": {}, "tasks": [], "to_land": waits})
+            return WORK_LEFT if waits else 0
         model = await model_in_force(project, pins, opened.services.model)
         store = opened.services.store
         changed = await refuse_other_model(store, plan.record.id, model, accepted_because=accept_drift)
@@ -128,16 +150,24 @@ async def run_night(
             said = Contained(containment=contained, sandbox=opened.sandbox, model=model)
             await record_containment(ledger, store, plan.record, said)
             services = replace(opened.services, open_ledger=ledger)
+            opened = replace(opened, services=services)
             async with pool_logged(services.model, store, services.clock, plan.record.id):
-                summary = await _watched(project, replace(opened, services=services), plan, until)
+                summary = await _watched(project, opened, plan, until, landing=landing, land_only=land_only)
         await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())
         report = await write_report(project, opened.services.store, summary.night)
-    _tell(summary, report, ledger.note, as_json=as_json)
+    opens = "" if landing is None else _opening(landing, opened.services.clock.now())
+    _tell(summary, report, ledger.note, opens, as_json=as_json)
     return _exit_code(summary)
 
 
 async def _watched(
-    project: Project, opened: NightServices, plan: NightPlan, until: datetime | None
+    project: Project,
+    opened: NightServices,
+    plan: NightPlan,
+    until: datetime | None,
+    *,
+    landing: LandingHours | None,
+    land_only: bool,
 ) -> NightSummary:
     """Run the night with a progress display; the first interrupt drains it, the second cancels it."""
     for problem in plan.left_aside:
@@ -156,6 +186,8 @@ async def _watched(
             watch=_watcher(show),
             stopping=stopping,
             ends_at=None if until is None else end_of_window(opened.services.clock.now(), until),
+            landing=landing,
+            land_only=land_only,
             by_level=project.config.night.dispatch == "levels",
         )
         with _drained_by_signals(stopping):
@@ -218,7 +250,18 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _tell(summary: NightSummary, report: WrittenReport, note: bytes, *, as_json: bool) -> None:
+def _changes(count: int) -> str:
+    return f"{count} allowed change{' waits' if count == 1 else 's wait'}"
+
+
+def _opening(landing: LandingHours, now: datetime) -> str:
+    """Return when the merge window opens, as its clock on the wall says it."""
+    if landing.are_open(now):
+        return "which is open"
+    return f"which opens {landing.span(now).opens_at.astimezone(landing.zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _tell(summary: NightSummary, report: WrittenReport, note: bytes, opens: str, *, as_json: bool) -> None:
     checkpoint = parse_checkpoint(note_text(note))
     if as_json:
         emit_json(
@@ -227,6 +270,7 @@ def _tell(summary: NightSummary, report: WrittenReport, note: bytes, *, as_json:
                 "branch": summary.branch,
                 "outcomes": dict(summary.outcomes),
                 "wall_s": round(summary.wall_s, 3),
+                "to_land": summary.to_land,
                 "report": str(report.html),
                 "checkpoint": checkpoint.model_dump(),
                 "tasks": [
@@ -239,6 +283,9 @@ def _tell(summary: NightSummary, report: WrittenReport, note: bytes, *, as_json:
     emit(report.sentence)
     if summary.server_gone:
         emit("It stopped because its model server was lost for good; pantheon night goes on with it.")
+    elif summary.to_land:
+        where = f" for the merge window, {opens}" if opens else ""
+        emit(f"{_changes(summary.to_land)}{where}; pantheon night lands what waits, without another review.")
     elif summary.left_open:
         emit("It was drained with work left; pantheon night goes on with it.")
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
@@ -268,6 +315,8 @@ def _exit_code(summary: NightSummary) -> int:
     outcomes = summary.outcomes
     if summary.server_gone:
         return SERVER_GONE
+    if summary.to_land:
+        return WORK_LEFT
     if summary.left_open:
         return INTERRUPTED
     if TaskOutcome.NOT_REACHED in outcomes:
