@@ -83,7 +83,7 @@ class Fooled(NoteScript):
         word = said.partition("<note>\n")[2].split(maxsplit=1)[0]
         match self.WAYS[words().index(word) % len(self.WAYS)]:
             case "echo":
-                return Say(said[:400], finish_reason="length")
+                return Say(said[:400], finish_reason="length", logprobs={said[:1]: -0.01})
             case "first":
                 return Say("A", finish_reason="length", logprobs={"A": -0.001, "B": -9.0})
             case "second":
