@@ -410,7 +410,7 @@ async def test_a_loop_that_is_blocked_gives_no_sign_of_life() -> None:
     world = World(FakeClock(EVENING))
     listener = Listener(watchdog_s=0.3)
     bench = Bench(FakeClock(EVENING), world, Memory(), listener, Rules(None, BERLIN))
-    bench.clock = clock  # type: ignore[assignment]
+    bench.clock = clock
     daemon = bench.make()
 
     async def block() -> None:
