@@ -18,6 +18,9 @@ from pantheon.core.verify import Defect, Flaw, NightVerdict
 from pantheon.core.verify_ledger import LedgerAudit
 from pantheon.core.verify_outside import LandedCommit, check_landed, check_named, check_witness
 
+MAX_LEFT_OUT = 50_000
+"""Defects that nobody is told one by one, after which a ledger is not read on: somebody made it to be long."""
+
 
 def verify_night(
     folder: Path,
@@ -141,6 +144,12 @@ def _read_ledger(folder: Path, audit: LedgerAudit, progress: Progress) -> None:
                     audit.faults.add(Flaw.EXTRA, LEDGER, "there is half a record behind the end of the night")
                 return
             audit.take(line[:-1])
+            if audit.faults.left_out >= MAX_LEFT_OUT:
+                told = (
+                    f"{LEDGER}: was not read behind record {audit.tree.size - 1}; too much before it is wrong"
+                )
+                audit.claims.notes.append(told)
+                return
             done += len(line)
             progress(done, facts.st_size, LEDGER)
 

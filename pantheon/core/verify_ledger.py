@@ -2,7 +2,7 @@
 
 Invariants:
 - what is believed of a record is believed after its signature was verified, by the keys that were delegated last;
-- every record is looked at, however many before it are wrong;
+- a record is looked at whatever is wrong before it; who reads the file gives up behind 50,000 defects that go untold;
 - memory is bounded by what the night attested, not by what somebody wrote into its file.
 """
 

@@ -7,12 +7,14 @@ import base64
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from pantheon.adapters import night_verifier
 from pantheon.core.checkpoint import Checkpoint, write_note
 from pantheon.core.delegation import NIGHT_ROLE, read_delegation
 from pantheon.core.dsse import PAYLOAD_TYPE, key_id, pae, parse_envelope, peek_payload, seal
@@ -208,6 +210,24 @@ def test_a_checkpoint_of_another_size(night: Path, size: str) -> None:
     assert flaws(night) & {Flaw.WRONG_KEY, Flaw.MALFORMED}
     if size == "5":
         assert run_openssl_recipe(night)[0] == "BAD"
+
+
+def test_a_ledger_made_to_be_long_is_not_read_to_its_end(
+    night: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines without end behind the night's own: each is told or counted, until nothing more could come of it."""
+    monkeypatch.setattr(night_verifier, "MAX_LEFT_OUT", 2_000)
+    whole = (night / "ledger.jsonl").read_bytes()
+    (night / "ledger.jsonl").write_bytes(whole + b"\n" * 500)
+    assert verify(night).records == len(whole.splitlines()) + 500, (
+        "the control: a few lines are all looked at"
+    )
+    (night / "ledger.jsonl").write_bytes(whole + b"\n" * 2_000_000)
+    began = time.monotonic()
+    verdict = verify(night)
+    assert verdict.records < len(whole.splitlines()) + 5_000
+    assert not verdict.sound and any("was not read behind record" in note for note in verdict.notes)
+    assert time.monotonic() - began < 10
 
 
 def test_a_checkpoint_by_a_key_of_ones_own(night: Path) -> None:
