@@ -8,11 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SMALL_MODEL := qwen2.5-coder-0.5b
 VLLM := .vllm
 VLLM_MODEL := smollm2-135m
+SYSTEMD := .systemd-tree
 WORKERS ?= 2
 KILLS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help system setup setup-dev models night clean-night test check format lint vllm-setup test-vllm fuzz chaos bench bench-setup clean distclean
+.PHONY: help system setup setup-dev models night clean-night test check format lint vllm-setup test-vllm test-systemd fuzz chaos bench bench-setup clean distclean
 .DELETE_ON_ERROR:
 
 help: ## list the habits
@@ -84,6 +85,16 @@ $(VLLM)/.ready: tests/vllm/requirements.txt tests/vllm/convert_model.py
 
 test-vllm: vllm-setup ## the contract, a real night and vLLM's own features against a real vLLM on this machine's CPU
 	$(BIN)/python -m pytest -m vllm tests/vllm
+
+$(SYSTEMD)/.ready:
+	@command -v debootstrap systemd-nspawn >/dev/null || { echo "Install debootstrap and systemd-container." >&2; exit 1; }
+	@rm -rf $(SYSTEMD)
+	@debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3-minimal,libpython3-stdlib,git,procps bookworm $(SYSTEMD)
+	@mkdir -p $(SYSTEMD)/opt/pantheon $(SYSTEMD)/opt/site $(SYSTEMD)/var/lib/project
+	@touch $@
+
+test-systemd: setup-dev $(SYSTEMD)/.ready ## the daemon under a real systemd in a container (as root, Python 3.11)
+	PANTHEON_SYSTEMD_TREE=$(abspath $(SYSTEMD)) $(BIN)/python -m pytest -m systemd tests/integration/test_systemd_container.py
 
 fuzz: setup-dev ## damage every format at random, many times (EXAMPLES=)
 	PANTHEON_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q tests/attacks/test_fuzz_formats.py
