@@ -14,6 +14,7 @@ from pantheon.core.model import Frozen
 from pantheon.core.orders import Standing
 from pantheon.core.outages import Outage
 from pantheon.core.policy import SloPolicy
+from pantheon.core.pool_record import EndpointCalls
 from pantheon.core.records import (
     AttemptFigures,
     AttemptRecord,
@@ -72,6 +73,8 @@ class NightOverview(Frozen):
     """How often its model server was lost."""
     server_lost: str = ""
     """Since when and why its model server is lost now; empty while it is well."""
+    endpoints: tuple[EndpointCalls, ...] = ()
+    """What each endpoint of its pool did; empty where there was one."""
 
 
 class Overview(Frozen):

@@ -234,6 +234,18 @@ class NightFacts(Frozen):
     """What code of the repository ran in, as the night attested; None for a night that attested nothing yet."""
 
 
+class EndpointShown(Frozen):
+    """What one endpoint of the night's pool did."""
+
+    endpoint: str
+    answered: int
+    """Calls that it answered."""
+    broken: int
+    """Calls that it broke; another endpoint was asked for them, where there was one."""
+    state: str
+    """What became of it last; empty where nothing did."""
+
+
 class Report(Frozen):
     """The whole morning report."""
 
@@ -255,6 +267,8 @@ class Report(Frozen):
     agreement: tuple[Agreement, ...]
     canaries: tuple[CanaryRate, ...] = ()
     """What known-bad changes, planted among the reviews, say of each reviewer."""
+    endpoints: tuple[EndpointShown, ...] = ()
+    """What each endpoint did, where there were several."""
     distrusted: tuple[str, ...] = ()
     """Keys of accepted tasks that rest on the word of a disqualified reviewer."""
     tasks: tuple[TaskShown, ...]

@@ -12,6 +12,7 @@ from pantheon.core.policy import SloPolicy
 from pantheon.core.records import AttemptFigures, Counts, NightRecord
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.ports.store import Store
+from pantheon.report.endpoints import read_calls
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
 from pantheon.shell.config import Project
@@ -67,7 +68,8 @@ async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: Slo
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     told = summarise_night(night, counts, attempts, standing, slo)
     events = [event for name in ENDS for event in await store.events(night.id, name=name)]
-    return add_outages(told.model_copy(update={"taken_back": len(back)}), find_outages(events))
+    facts = {"taken_back": len(back), "endpoints": await read_calls(store, night.id)}
+    return add_outages(told.model_copy(update=facts), find_outages(events))
 
 
 def _tell(overview: Overview) -> None:
@@ -101,12 +103,14 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
         if night.server_lost:
             emit(f"The model server is lost {night.server_lost}")
             emit("The night waits for it; nothing fails of it.")
+        _tell_endpoints(night)
         emit(f"Nodes: {_counts(night.nodes)}")
         for node in night.running[:SHOWN_RUNNING]:
             emit(f"  running: {node}")
     else:
         minutes = (night.closed_at - night.started_at).total_seconds() / 60
         emit(f"Night {night.id} ended {night.closed_at:%Y-%m-%d %H:%M} UTC after {minutes:.1f} minutes.")
+        _tell_endpoints(night)
     back = f"; {night.taken_back} taken back since" if night.taken_back else ""
     emit(f"Tasks: {_counts(night.outcomes)}{back}")
     for one in night.objectives:
@@ -115,6 +119,13 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
     if night.closed_at is not None:
         emit(f"Branch: {night.branch}")
         say(f"The whole story: pantheon report {night.id}")
+
+
+def _tell_endpoints(night: NightOverview) -> None:
+    for one in night.endpoints:
+        broke = f", broke {one.broken}" if one.broken else ""
+        became = f"; it {one.state}" if one.state else ""
+        emit(f"Endpoint {one.endpoint}: answered {one.answered} calls{broke}{became}.")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
