@@ -40,8 +40,8 @@ class SigningRules:
     def __init__(self, delegation: Delegation, next_seq: int) -> None:
         self.delegation = delegation
         self._next_seq = next_seq
-        self._last = ""
-        """Digest of the statement that was signed last."""
+        self._last = ("", "")
+        """Role and digest of the statement that was signed last."""
         self._verdicts: dict[tuple[str, str, str], str] = {}
         """(Role, base, head) -> the verdict."""
         before = delegation.previous
@@ -66,12 +66,12 @@ class SigningRules:
         place, digest = read_place(statement), digest_bytes(data)
         if place.night != self.delegation.night:
             raise SignatureError(f"the statement is of night {place.night!r}, the keys are of another")
-        if digest == self._last:
+        if (role, digest) == self._last:
             return
         if place.seq < self._next_seq:
             raise SignatureError(f"place {place.seq} of the ledger is signed for already")
         self._check_role(role, statement)
-        self._next_seq, self._last = place.seq + 1, digest
+        self._next_seq, self._last = place.seq + 1, (role, digest)
 
     def admit_checkpoint(self, text: str, proof: Sequence[bytes], now: datetime) -> None:
         """Note that a checkpoint is about to be signed.

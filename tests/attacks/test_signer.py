@@ -23,11 +23,13 @@ from pantheon.adapters.signer_child import signer_child
 from pantheon.adapters.signer_client import SocketSigner
 from pantheon.adapters.signer_server import MAX_CONNECTIONS, Admission, SignerServer, listen
 from pantheon.adapters.signer_wire import MAX_MESSAGE_BYTES, Hello, pack
+from pantheon.core.attestations import Whose, review_claim
 from pantheon.core.checkpoint import Checkpoint
 from pantheon.core.delegation import NIGHT_ROLE, read_delegation, reviewer_role
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import SignatureError
 from pantheon.core.merkle import MerkleTree
+from pantheon.core.review import Review
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
     BATCH_PREDICATE,
@@ -358,6 +360,29 @@ async def test_the_night_itself_cannot_have_everything_signed(
         assert signed.signatures == ()
         assert why in signed.refusal
         assert (await night.sign_statements([wish(1)])).refusal == "", "the control"
+        await night.aclose()
+
+
+@pytest.mark.parametrize("role", [reviewer_role("peerA"), reviewer_role("peerB"), NIGHT_ROLE])
+async def test_what_one_role_has_said_no_other_says_after_it(tmp_path: Path, role: str) -> None:
+    """The same statement again is signed again for who said it, as after a lost answer, and for nobody else."""
+    one = wish(1)
+    if role == NIGHT_ROLE:
+        review = Review(
+            reviewer="peerA", version="1", verdict="pass", margin=1.0, reasons=(), base="b" * 40, head="c" * 40,
+            tree="d" * 40,
+        )  # fmt: skip
+        subjects, said = review_claim(review, "e" * 64, Whose(night=NIGHT, task="t", node="r", attempt=1))
+        place = {"night": NIGHT, "seq": 1, "at": "2026-01-01T00:00:00+00:00"}
+        statement = make_statement(subjects, REVIEW_PREDICATE, {**said, "ledger": place})
+        one = SigningRequest(reviewer_role("peerA"), statement)
+    async with served(tmp_path) as server:
+        night = await SocketSigner.connect(server.path)
+        await night.delegate(delegation())
+        first = await night.sign_statements([one])
+        assert (await night.sign_statements([one])).signatures == first.signatures != (), "the control"
+        other = await night.sign_statements([SigningRequest(role, one.statement)])
+        assert (other.signatures, bool(other.refusal)) == ((), True)
         await night.aclose()
 
 
