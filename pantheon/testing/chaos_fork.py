@@ -1,26 +1,24 @@
 """Runs nights in forked processes that are killed; ``python -m pantheon.testing.chaos_fork`` does so for another one.
 
 A forked process has everything imported, so a kill costs a fraction of a second. Only a process with a single thread
-may fork, which a test runner is not: it asks ``Nursery``, a process that does nothing else.
+may fork, which a test runner is not: it asks ``ChaosNursery``, a process that does nothing else.
 """
 
 import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import traceback
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 from pantheon.ports.crash_points import CrashPoint, install_hook
 from pantheon.testing.chaos_night import ChaosNight
+from pantheon.testing.nursery import Nursery, serve
 
 MOST_RESUMES = 3
 """Tries of an undisturbed process to end a night."""
@@ -100,17 +98,11 @@ def run_until_ended(night: ChaosNight) -> None:
     raise RuntimeError(f"the night in {night.folder} does not end; see {night.folder / 'stderr.log'}")
 
 
-class Nursery:
-    """A process that forks for one that must not, for the length of a ``with``."""
+class ChaosNursery(Nursery):
+    """Runs nights in children, which die as it is asked for."""
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pantheon.testing.chaos_fork"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
+    def __init__(self) -> None:
+        super().__init__("pantheon.testing.chaos_fork")
 
     def run(self, night: ChaosNight, death: Death = PEACE) -> int:
         """Do as ``run_forked`` does.
@@ -118,29 +110,14 @@ class Nursery:
         Raises:
             RuntimeError: the nursery is gone.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(night.folder), night.notes, asdict(death)]) + "\n")
-        self._process.stdin.flush()
-        if not (answer := self._process.stdout.readline()):
-            raise RuntimeError(f"the nursery has ended with {self._process.wait()}")
-        return int(answer)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
+        return self.ask([str(night.folder), night.notes, asdict(death)])
 
 
-def serve() -> None:
-    """Answer each line of standard input with the status of the process that it asks for."""
-    for line in sys.stdin:
-        folder, notes, death = json.loads(line)
-        if death["point"] is not None:
-            death["point"] = CrashPoint(death["point"])
-        status = run_forked(ChaosNight(Path(folder), notes), Death(**death))
-        sys.stdout.write(f"{status}\n")
-        sys.stdout.flush()
+def _run_asked(asked: list[Any]) -> int:
+    folder, notes, death = asked
+    if death["point"] is not None:
+        death["point"] = CrashPoint(death["point"])
+    return run_forked(ChaosNight(Path(folder), notes), Death(**death))
 
 
 def _run_child(night: ChaosNight, death: Death) -> int:
@@ -160,4 +137,4 @@ def _run_child(night: ChaosNight, death: Death) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(_run_asked)

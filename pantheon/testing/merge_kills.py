@@ -8,8 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.records import NodeState
 from pantheon.core.task import Task
 from pantheon.testing.merging import BRANCH, MergeBench
+from pantheon.testing.nursery import Nursery, serve
 from pantheon.testing.user_repository import git, make_repository
 
 How = Literal["before", "with"]
@@ -111,17 +110,11 @@ class Kills:
         asyncio.create_subprocess_exec = self._start
 
 
-class Nursery:
-    """A process that forks for one that must not, for the length of a ``with``."""
+class MergeNursery(Nursery):
+    """Lands in children, which are killed where it is asked for."""
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pantheon.testing.merge_kills"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
+    def __init__(self) -> None:
+        super().__init__("pantheon.testing.merge_kills")
 
     def run(self, folder: Path, at: int | None = None, how: How = "before") -> int:
         """Land what waits in a folder; return the exit status, negative for a signal.
@@ -129,28 +122,14 @@ class Nursery:
         Raises:
             RuntimeError: the nursery is gone.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"folder": str(folder), "at": at, "how": how}) + "\n")
-        self._process.stdin.flush()
-        if not (answer := self._process.stdout.readline()):
-            raise RuntimeError(f"the nursery has ended with {self._process.wait()}")
-        return int(answer)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
+        return self.ask({"folder": str(folder), "at": at, "how": how})
 
 
-def serve() -> None:
-    """Answer each line of standard input with the status of the landing that it asks for."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os._exit(_run_child(json.loads(line)))
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        sys.stdout.flush()
+def _fork(asked: Mapping[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(_run_child(asked))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run_child(asked: Mapping[str, Any]) -> int:
@@ -170,4 +149,4 @@ def _run_child(asked: Mapping[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(_fork)

@@ -9,20 +9,22 @@ import pytest
 
 from pantheon.ports.crash_points import CrashPoint
 from pantheon.testing.chaos_check import Findings, check_night, fingerprint, running_attempts
-from pantheon.testing.chaos_fork import KILLED, MOST_RESUMES, REACHED, Death, Nursery
+from pantheon.testing.chaos_fork import KILLED, MOST_RESUMES, REACHED, ChaosNursery, Death
 from pantheon.testing.chaos_night import ChaosNight
 
 NOTES = 2
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
+def nursery() -> Iterator[ChaosNursery]:
+    with ChaosNursery() as nursery:
         yield nursery
 
 
 @pytest.fixture(scope="module")
-def calm(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Findings, Mapping[str, int]]:
+def calm(
+    nursery: ChaosNursery, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Findings, Mapping[str, int]]:
     """What an undisturbed night comes to, and how often it reaches each point."""
     night = ChaosNight(tmp_path_factory.mktemp("calm"), NOTES)
     night.make()
@@ -31,7 +33,7 @@ def calm(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fi
     return asyncio.run(check_night(night, before)), json.loads((night.folder / REACHED).read_text())
 
 
-def end(nursery: Nursery, night: ChaosNight) -> None:
+def end(nursery: ChaosNursery, night: ChaosNight) -> None:
     """Run the same command again until the night has ended."""
     for _ in range(MOST_RESUMES):
         if nursery.run(night) == 0:
@@ -50,7 +52,7 @@ def test_an_undisturbed_night_reaches_every_point(calm: tuple[Findings, Mapping[
 
 @pytest.mark.parametrize("point", CrashPoint)
 def test_kill_at_a_point(
-    point: CrashPoint, nursery: Nursery, calm: tuple[Findings, Mapping[str, int]], tmp_path: Path
+    point: CrashPoint, nursery: ChaosNursery, calm: tuple[Findings, Mapping[str, int]], tmp_path: Path
 ) -> None:
     """Killed at its first reaching and, resumed, at a later one: nothing lost, repeated or torn; same content."""
     undisturbed, reached = calm

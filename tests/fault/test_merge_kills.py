@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.testing.merge_kills import COMMANDS, ERRORS, KILLED, LINES, How, Landings, Nursery
+from pantheon.testing.merge_kills import COMMANDS, ERRORS, KILLED, LINES, How, Landings, MergeNursery
 from pantheon.testing.merging import BRANCH
 from pantheon.testing.user_repository import git
 
@@ -20,8 +20,8 @@ FIRST = ("b/first",)
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
+def nursery() -> Iterator[MergeNursery]:
+    with MergeNursery() as nursery:
         yield nursery
 
 
@@ -34,7 +34,7 @@ class Case:
         nursery: lands them.
     """
 
-    def __init__(self, folder: Path, count: int, nursery: Nursery) -> None:
+    def __init__(self, folder: Path, count: int, nursery: MergeNursery) -> None:
         self._nursery, self._folder, self._count = nursery, folder, count
         (folder / "template").mkdir()
         asyncio.run(Landings(folder / "template").make(count))
@@ -69,7 +69,7 @@ class Case:
         assert git(landings.root, "fsck", "--no-dangling", "--no-progress") == "", where
 
 
-def test_kill_before_every_command(nursery: Nursery, tmp_path: Path) -> None:
+def test_kill_before_every_command(nursery: MergeNursery, tmp_path: Path) -> None:
     """Up to the last one the branch is where it was; done again, the change is there once.
 
     What is killed is all of it: looking, replaying, testing, making the commit, copying it, and one move at the end.
@@ -81,7 +81,7 @@ def test_kill_before_every_command(nursery: Nursery, tmp_path: Path) -> None:
         case.kill(at, "before")
 
 
-def test_kill_with_every_command_that_writes(nursery: Nursery, tmp_path: Path) -> None:
+def test_kill_with_every_command_that_writes(nursery: MergeNursery, tmp_path: Path) -> None:
     """git dies in the middle, with whoever asked for it: the branch is old or new, never in between."""
     case = Case(tmp_path, 1, nursery)
     for at, name in enumerate(case.commands, 1):
@@ -89,7 +89,7 @@ def test_kill_with_every_command_that_writes(nursery: Nursery, tmp_path: Path) -
             case.kill(at, "with")
 
 
-def test_a_batch_lands_whole_or_not_at_all(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_batch_lands_whole_or_not_at_all(nursery: MergeNursery, tmp_path: Path) -> None:
     """Several changes are one move of the branch; killed around it, none of them is there without the others."""
     case = Case(tmp_path, 2, nursery)
     assert case.commands.count("update-ref") == 1
@@ -98,7 +98,7 @@ def test_a_batch_lands_whole_or_not_at_all(nursery: Nursery, tmp_path: Path) -> 
         case.kill(at, "with")
 
 
-def test_what_has_landed_is_not_moved_again(nursery: Nursery, tmp_path: Path) -> None:
+def test_what_has_landed_is_not_moved_again(nursery: MergeNursery, tmp_path: Path) -> None:
     """Killed behind the last command, a landing has nothing left but to look: no object is made, no branch is moved."""
     Case(tmp_path, 1, nursery)
     calm = tmp_path / "calm"

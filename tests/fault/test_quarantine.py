@@ -19,13 +19,13 @@ from pantheon.core.records import (
 from pantheon.engine.night_run import MAX_INTERRUPTIONS
 from pantheon.ports.crash_points import CrashPoint
 from pantheon.testing.chaos_check import check_night, fingerprint
-from pantheon.testing.chaos_fork import KILLED, Death, Nursery
+from pantheon.testing.chaos_fork import KILLED, ChaosNursery, Death
 from pantheon.testing.chaos_night import NIGHT, ChaosNight
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
+def nursery() -> Iterator[ChaosNursery]:
+    with ChaosNursery() as nursery:
         yield nursery
 
 
@@ -50,7 +50,7 @@ async def dead(night: ChaosNight) -> dict[str, list[AttemptRecord]]:
     return died
 
 
-def test_a_node_killed_five_times_is_quarantined(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_node_killed_five_times_is_quarantined(nursery: ChaosNursery, tmp_path: Path) -> None:
     """What ran at five deaths of a night is given up with that cause, its attempts stay, and the night ends."""
     night = ChaosNight(tmp_path, notes=2)
     night.make()
