@@ -7,7 +7,7 @@ from pantheon.adapters.content import read_regular
 from pantheon.core.qualification import QUALIFICATIONS_FILE, Qualification, Qualified, load_qualifications
 from pantheon.ports.model import ModelClient
 from pantheon.shell.config import Project
-from pantheon.shell.wiring import load_agents, read_catalogue
+from pantheon.shell.wiring import read_catalogue
 
 MODEL_PROBE_S = 20.0
 
@@ -45,9 +45,6 @@ def load_qualified(project: Project, model: str) -> Qualified:
     if project.config.endpoint.kind == "embedded":
         catalogue = read_catalogue(project)
         others = {peer: catalogue.entry(name).sha256 for peer, name in project.config.review.models.items()}
-    else:
-        asked = {name: agent.spec.runtime.asks for name, agent in load_agents(project).items()}
-        others = {name: f"served:{asks}" for name, asks in asked.items() if asks}
     return Qualified(model=model, others=others, held=tuple(held))
 
 

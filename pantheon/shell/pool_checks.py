@@ -15,7 +15,7 @@ async def ask_pool(project: Project) -> Finding:
     if not project.config.pool and not models_asked(content):
         return Finding("pool", Grade.OK, "there is one endpoint, and one model")
     seen = await look_at_pool(project)
-    served = {name for one in seen for name in (*one.models, *one.adapters)}
+    served = {name for one in seen for name in (*one.models, *one.adapters, one.serving)}
     missing = [
         f"{', '.join(agents)}: {model}"
         for model, agents in models_asked(content).items()

@@ -31,6 +31,8 @@ class EndpointSeen(Frozen):
     answers: bool
     problem: str
     """What is wrong with it; empty when nothing is."""
+    serving: str = ""
+    """Name of the model that it was asked about, as it gave it; empty where it does not answer."""
     logprobs: bool = False
     """Whether reviewers can be answered by it."""
 
@@ -68,10 +70,10 @@ async def _ask(
     name: str, address: str, client: HttpModelClient, project: Project, drained: Mapping[str, str]
 ) -> EndpointSeen:
     own = next((one for one in project.config.pool if one.name == name), None)
-    problem, can = "", False
+    problem, serving, can = "", "", False
     try:
         found = await client.capabilities(deadline_s=TIMEOUT_S, asked_at=SystemClock().now())
-        can = found.has(Capability.LOGPROBS)
+        serving, can = found.model, found.has(Capability.LOGPROBS)
     except (ModelError, LocalityError) as error:
         problem = error.message
     finally:
@@ -85,5 +87,6 @@ async def _ask(
         draining=drained.get(name, ""),
         answers=not problem,
         problem=problem,
+        serving=serving,
         logprobs=can,
     )

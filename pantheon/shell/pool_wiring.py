@@ -257,6 +257,15 @@ class _Opening:
                     f"no endpoint serves {model!r}, which {', '.join(agents)} would ask for{out}",
                     hint="Name it under models or adapters of a [[pool]] entry, or mend runtime of the agent.",
                 )
+            for name in agents:
+                runtime = self.content.agents[name].spec.runtime
+                both = {one for one in (runtime.model, runtime.adapter) if one}
+                if not any(both <= set(endpoint.clients) for endpoint, _ in self.taken):
+                    raise PreflightError(
+                        f"no endpoint serves both {runtime.model!r} and its adapter {runtime.adapter!r}, which {name} "
+                        f"would ask for{out}",
+                        hint="Name both in one [[pool]] entry.",
+                    )
 
 
 def _checked(one: PoolConfig, networks: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """A night's pool over real sockets: what each endpoint must serve, who is left out, and what is refused."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -9,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from pantheon.core.chat import ChatRequest, Message
-from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.core.errors import ConfigError, ModelOutputError, PreflightError
+from pantheon.engine import guarded_model
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.engine.services import Content
+from pantheon.shell.checks import Grade
 from pantheon.shell.config import FILE, Project, load_project
+from pantheon.shell.judges import load_qualified
+from pantheon.shell.pool_checks import ask_pool
 from pantheon.shell.pool_wiring import open_pool, pool_wanted, refuse_other_models
 from pantheon.shell.wiring import lay_out_repository, load_content
-from pantheon.testing.scripted_model import Say, ScriptedServer, serve_script
+from pantheon.testing.scripted_model import Raw, Say, ScriptedServer, serve_script
 from pantheon.testing.user_repository import make_repository
 
 TWO_ENDPOINTS = '[[pool]]\nname = "b"\nuds = "@/b"\n'
@@ -147,6 +152,65 @@ async def test_a_model_that_nobody_serves_refuses_the_night(site: PoolSite) -> N
                 pass
     with pytest.raises(PreflightError, match="the embedded server has 'qwen"):
         refuse_other_models(project, content)
+
+
+async def test_an_adapter_belongs_on_top_of_its_model(site: PoolSite) -> None:
+    """An adapter of one endpoint is none of a model that only another one serves."""
+    project = site.project(
+        TWO_ENDPOINTS.replace('"@/b"', '"@/b"\nmodels = ["big"]')
+        + '[[pool]]\nname = "endpoint"\nadapters = { lora = "adapters/lora" }\n'
+    )
+    async with site.serving("own", "b") as servers:
+        servers["own"].loads_adapters, servers["b"].further = True, ["big"]
+        async with site.pool(project, site.content(project, adapter="lora")) as pool:
+            assert await ask(pool, "agent", "lora") == "endpoint"
+        with pytest.raises(PreflightError, match="serves both 'big' and its adapter 'lora'"):
+            async with site.pool(project, site.content(project, model="big", adapter="lora")):
+                pass
+        assert servers["own"].further == [], "what was loaded for a night that did not begin is unloaded"
+
+
+async def test_a_hung_endpoint_costs_one_call(site: PoolSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that it hung is the server's fault, not the work's; the others go to who answers."""
+    monkeypatch.setattr(guarded_model, "PROBE_S", 0.2)
+    project = site.project(TWO_ENDPOINTS)
+    async with site.serving("own", "b") as servers, site.pool(project) as pool:
+        servers["b"].script = lambda _: Raw(b"data: {", hang=True)
+        failed = []
+        for number in range(20):
+            messages = (Message(role="system", content=f"agent {number}"),)
+            try:
+                reply = await pool.chat(ChatRequest(messages=messages), deadline_s=0.3)
+                assert reply.endpoint == "endpoint"
+            except ModelOutputError as error:
+                failed.append(error)
+        assert len(failed) == 1 and failed[0].by_server and "no time was left" in failed[0].message
+
+
+def test_a_reviewers_own_model_is_the_one_it_is_qualified_with(site: PoolSite) -> None:
+    """What the night's own model was measured with says nothing of another one."""
+    project = site.project(THREE)
+    own, other = site.content(project), site.content(project, model="big")
+    name = next(name for name, agent in other.agents.items() if agent.spec.runtime.model)
+    judges = load_qualified(project, "served:scripted")
+    assert judges.model_of(own.agents[name]) == "served:scripted"
+    assert judges.model_of(other.agents[name]) == "served:big"
+
+
+async def test_doctor_asks_every_endpoint(site: PoolSite) -> None:
+    """A silent endpoint is a warning, a model that nobody is configured to serve a failure."""
+    assert (await ask_pool(site.project())).grade is Grade.OK
+    async with site.serving("own", "b") as servers:
+        assert (await ask_pool(site.project(TWO_ENDPOINTS))).message == "2 endpoints answer: endpoint, b"
+        servers["b"].lacks = {"logprobs"}
+        assert (await ask_pool(site.project(TWO_ENDPOINTS))).grade is Grade.FAIL
+        servers["b"].lacks = set()
+        found = await ask_pool(site.project(THREE))
+        assert found.grade is Grade.WARN and "c: " in found.message
+        agent = site.root / "agents" / "review.peerB" / "agent.toml"
+        agent.write_text(re.sub(r'origin = "local"', 'origin = "local"\nmodel = "huge"', agent.read_text()))
+        found = await ask_pool(site.project(THREE))
+        assert found.grade is Grade.FAIL and "review.peerB: huge" in found.message
 
 
 async def test_an_endpoint_that_is_down_is_left_out_and_said(site: PoolSite) -> None:

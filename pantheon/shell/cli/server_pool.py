@@ -94,4 +94,5 @@ def _state(one: EndpointSeen) -> str:
 
 
 def _served(one: EndpointSeen) -> str:
-    return ", ".join((*one.models, *one.adapters)) or "the night's own model"
+    named = (*one.models, *one.adapters) or ((one.serving,) if one.serving else ())
+    return ", ".join(named) or "the night's own model"
