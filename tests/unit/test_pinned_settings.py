@@ -30,6 +30,7 @@ def drift(
         (BASE + '[night]\nsigner = "/tmp/s"\n', "pantheon.toml: night has changed"),
         (BASE + '[night]\nsigner_user = "nobody"\n', "pantheon.toml: night has changed"),
         (BASE + '[night]\nbranch_prefix = "main/"\n', "pantheon.toml: night has changed"),
+        (BASE + '[[pool]]\nname = "x"\nuds = "/run/evil"\n', "pantheon.toml: pool is new"),
         (BASE + '[folders]\nartifacts = "elsewhere"\n', "pantheon.toml: folders has changed"),
     ],
 )

@@ -14,10 +14,13 @@ from pantheon.core.errors import (
     ModelOutputError,
     ModelRefusedError,
 )
+from pantheon.engine.alongside import alongside
 from pantheon.engine.endpoint_models import EndpointModels
 from pantheon.engine.pooled_model import BACK, DRAINING, LOST, TAKEN_BACK, PooledModel
+from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.store import FakeStore
 
 
 @dataclass
@@ -184,3 +187,24 @@ async def test_the_identity_does_not_say_who_serves_what(rig: Rig) -> None:
     assert (name, digest) == await turned.identity(deadline_s=1)
     rig.fakes["c"].name = "d"
     assert digest != (await rig.pool.identity(deadline_s=1))[1]
+
+
+async def test_a_night_waits_for_a_pool_that_is_lost_as_a_whole(rig: Rig) -> None:
+    """One lost endpoint holds nothing; the last one of a model holds the night, until one is back."""
+    held: list[bool] = []
+    keeper = ServerKeeper(client=rig.pool, store=FakeStore(rig.clock), clock=rig.clock, night="n")
+    keeper.join(hold=held.append, give_up=lambda: None, tell=lambda _name, _why: None)
+    request = ChatRequest(messages=(Message(role="system", content="you are"),))
+    async with rig.pool.kept(), alongside({"keeper": keeper.run}):
+        rig.fakes["a"].breaks = ModelLostError("gone")
+        for number in range(9):
+            opening = Message(role="system", content=f"agent {number}")
+            assert (await keeper.model.chat(ChatRequest(messages=(opening,)), deadline_s=5)).endpoint == "b"
+        assert held == []
+        rig.fakes["b"].breaks = ModelLostError("gone too")
+        with pytest.raises(ModelLostError, match="a: gone; b: gone too"):
+            await keeper.model.chat(request, deadline_s=5)
+        assert held == [True]
+        rig.fakes["a"].breaks = None
+        await rig.until(lambda: held == [True, False])
+        assert (await keeper.model.chat(request, deadline_s=5)).endpoint == "a"
