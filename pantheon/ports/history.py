@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pantheon.core.history import Commit
+from pantheon.core.past_changes import PastCommit
 
 
 class Branch(NamedTuple):
@@ -45,6 +46,15 @@ class History(Protocol):
         Args:
             until: commits or full names.
             without: commits that are left out, with all that lead to them.
+        """
+        ...
+
+    async def past(self, until: str, most: int) -> tuple[PastCommit, ...]:
+        """Return the newest commits that lead to one and what they changed, oldest first.
+
+        Args:
+            until: a commit.
+            most: how many commits.
         """
         ...
 

@@ -297,6 +297,7 @@ async def the_day_after(user: User, base: str, top: str) -> None:
         assert await history.head() == "refs/heads/main"
         assert f"refs/heads/{NIGHT}" in [one.name for one in await history.branches()]
         assert [one.id for one in await history.commits(f"refs/heads/{NIGHT}", without=(base,))] == [top]
+        assert [one.commit.id for one in await history.past(top, 1)] == [top]
         assert await history.contains(top) == (f"refs/heads/{NIGHT}",)
         assert "a.md" in await history.paths(base, top)
         assert "a.md" in [one.path for one in await history.left_files(base, top)]

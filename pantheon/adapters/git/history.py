@@ -9,17 +9,18 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.commit_stream import message_bytes
 from pantheon.adapters.git.own_directory import open_own
+from pantheon.adapters.git.past_edits import read_commit, read_past
 from pantheon.adapters.git.pooled_tree import identity
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.core.history import Commit
+from pantheon.core.past_changes import PastCommit
 from pantheon.ports.clock import Clock
 from pantheon.ports.history import Branch, LeftFile
 
@@ -59,7 +60,10 @@ class DayHistory:
             *(f"^{one}" for one in without),
             "--",
         )
-        return tuple(_read_commit(part) for part in said.split("\0")[1:])
+        return tuple(read_commit(part) for part in said.split("\0")[1:])
+
+    async def past(self, until: str, most: int) -> tuple[PastCommit, ...]:
+        return await read_past(self._user, until, most)
 
     async def contains(self, commit: str) -> tuple[str, ...]:
         said = await self._user.text(
@@ -236,14 +240,3 @@ def _read_counts(out: bytes) -> Iterator[tuple[int, str]]:
             next(fields)
             path = next(fields)
         yield (int(added) if added.isdecimal() else 0), path
-
-
-def _read_commit(text: str) -> Commit:
-    commit, parents, tree, at, message = text.split("\x1f", 4)
-    return Commit(
-        id=commit,
-        parents=tuple(parents.split()),
-        tree=tree,
-        at=datetime.fromtimestamp(int(at), UTC),
-        message=message.strip("\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-    )
