@@ -56,6 +56,8 @@ class NightOverview(Frozen):
     branch: str
     started_at: datetime
     closed_at: datetime | None
+    to_land: int = 0
+    """Allowed changes that wait for the merge window; nothing else is left to do in it until then."""
     tasks: int
     outcomes: Mapping[str, int]
     """Outcome -> tasks; tasks without one yet are under ``open``."""
@@ -86,6 +88,8 @@ class Overview(Frozen):
     """Tasks that wait and that an operator holds."""
     unread: tuple[str, ...] = ()
     """Signed batches in the queue's folder that the store does not know; the next night verifies and takes them."""
+    to_land: int = 0
+    """Allowed changes of all open nights that wait for the merge window."""
     night: NightOverview | None = None
     """The newest night, running or closed."""
     holder: str | None = None

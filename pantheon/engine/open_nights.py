@@ -54,3 +54,8 @@ async def count_to_land(store: Store) -> int:
     """Return how many changes of all open nights wait for the merge window. Raises ``StoreError``."""
     running = [one.id for one in await store.nights() if one.state is NightState.RUNNING]
     return sum([await waits_to_land(store, night) for night in running])
+
+
+def changes_wait(count: int) -> str:
+    """Return the beginning of a sentence about changes that wait to land."""
+    return f"{count} allowed change{' waits' if count == 1 else 's wait'}"

@@ -19,7 +19,7 @@ from pantheon.core.window import LandingHours
 from pantheon.engine.custody import refuse_other_model
 from pantheon.engine.ledger_opening import record_containment
 from pantheon.engine.night import Night, NightSummary, Progress
-from pantheon.engine.open_nights import count_to_land
+from pantheon.engine.open_nights import changes_wait, count_to_land
 from pantheon.engine.pool_log import pool_logged
 from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
@@ -129,7 +129,7 @@ async def run_night(
         if plan is None:
             waits = await count_to_land(opened.services.store)
             if waits and landing is not None:
-                say(f"{_changes(waits)} for the merge window, {_opening(landing, now)}.")
+                say(f"{changes_wait(waits)} for the merge window, {_opening(landing, now)}.")
             else:
                 say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
             if as_json:
@@ -250,10 +250,6 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
 
-def _changes(count: int) -> str:
-    return f"{count} allowed change{' waits' if count == 1 else 's wait'}"
-
-
 def _opening(landing: LandingHours, now: datetime) -> str:
     """Return when the merge window opens, as its clock on the wall says it."""
     if landing.are_open(now):
@@ -285,7 +281,9 @@ def _tell(summary: NightSummary, report: WrittenReport, note: bytes, opens: str,
         emit("It stopped because its model server was lost for good; pantheon night goes on with it.")
     elif summary.to_land:
         where = f" for the merge window, {opens}" if opens else ""
-        emit(f"{_changes(summary.to_land)}{where}; pantheon night lands what waits, without another review.")
+        emit(
+            f"{changes_wait(summary.to_land)}{where}; pantheon night lands what waits, without another review."
+        )
     elif summary.left_open:
         emit("It was drained with work left; pantheon night goes on with it.")
     emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")

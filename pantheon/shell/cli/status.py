@@ -11,6 +11,7 @@ from pantheon.core.overview import NightOverview, Overview, add_outages, summari
 from pantheon.core.policy import SloPolicy
 from pantheon.core.records import AttemptFigures, Counts, NightRecord
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
+from pantheon.engine.open_nights import changes_wait, count_to_land, waits_to_land
 from pantheon.ports.store import Store
 from pantheon.report.endpoints import read_calls
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
@@ -53,6 +54,7 @@ async def read_overview(project: Project) -> Overview:
             pending=summarise_pending(batches, counts),
             unread=tuple(name for name in names if name not in known),
             held_tasks=counts.held,
+            to_land=await count_to_land(store),
             night=None if last is None else await _read_night(store, last, counts, slo),
             holder=await find_night_holder(project),
         )
@@ -67,6 +69,8 @@ async def _read_night(store: Store, night: NightRecord, counts: Counts, slo: Slo
         attempts = AttemptFigures(**kept) if kept else await store.measure_attempts(night.id)
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     told = summarise_night(night, counts, attempts, standing, slo)
+    waits = 0 if night.closed_at is not None else await waits_to_land(store, night.id)
+    told = told.model_copy(update={"to_land": waits})
     events = [event for name in ENDS for event in await store.events(night.id, name=name)]
     facts = {"taken_back": len(back), "endpoints": await read_calls(store, night.id)}
     return add_outages(told.model_copy(update=facts), find_outages(events))
@@ -87,6 +91,9 @@ def _tell(overview: Overview) -> None:
         say("The next night verifies them and takes them, unless a ledger says that they were worked.")
     if overview.held_tasks:
         emit(f"{overview.held_tasks} tasks are held; pantheon release lets them go.")
+    earlier = overview.to_land - (0 if overview.night is None else overview.night.to_land)
+    if earlier:
+        emit(f"Of earlier nights, {changes_wait(earlier)} for the merge window.")
     if overview.night is None:
         emit("There was no night yet.")
     else:
@@ -97,6 +104,8 @@ def _tell_night(night: NightOverview, holder: str | None) -> None:
     if night.closed_at is None:
         since = f"{night.started_at:%Y-%m-%d %H:%M} UTC"
         how = f"runs ({holder})" if holder else "was interrupted; resume it with: pantheon night"
+        if night.to_land and not holder:
+            how = f"is open: {changes_wait(night.to_land)} for the merge window"
         emit(f"Night {night.id}, started {since}, {how}.")
         if night.standing:
             emit(f"By the operator's order: {', '.join(night.standing)}.")
