@@ -15,13 +15,11 @@ from pantheon.core.daemon import (
     Rest,
     Work,
     after_change,
-    catch_up_span,
-    explain_missed,
-    find_missed,
     judge_end,
     wait_for_operator,
 )
 from pantheon.core.errors import PantheonError
+from pantheon.core.missed_window import catch_up_span, explain_missed, find_missed
 from pantheon.core.window import LandingHours, Span, WindowPolicy, current_or_next, last_closed
 from pantheon.ports.daemon import Nights, Remembered
 

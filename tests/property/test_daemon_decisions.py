@@ -18,13 +18,11 @@ from pantheon.core.daemon import (
     Wait,
     Work,
     after_change,
-    catch_up_span,
     decide_next,
-    explain_missed,
-    find_missed,
     judge_end,
     wait_for_operator,
 )
+from pantheon.core.missed_window import catch_up_span, explain_missed, find_missed
 from pantheon.core.window import Span
 
 NOW = datetime(2026, 11, 21, 23, tzinfo=UTC)
