@@ -16,6 +16,9 @@ from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.environment import base_folder
 from pantheon.shell.queue_wiring import project_queue
 
+SHOWN = 3
+"""Files that a problem names."""
+
 
 def refuse_repository(project: Project, user: UserPaths) -> None:
     """Refuse a repository that a night of this user would harm, could not write to, or has lost its memory of, and a
@@ -29,6 +32,17 @@ def refuse_repository(project: Project, user: UserPaths) -> None:
         GitError: git cannot say where its folder is.
     """
     for why, mend in (*repository_problems(project), *exposed_problems(project, user)):
+        raise PreflightError(why, hint=mend)
+
+
+def refuse_brought_state(project: Project) -> None:
+    """Refuse a state that came with the repository. Blocks on the disk.
+
+    Raises:
+        PreflightError: it did.
+        GitError: git cannot list it.
+    """
+    for why, mend in brought_problems(project):
         raise PreflightError(why, hint=mend)
 
 
@@ -69,7 +83,31 @@ def repository_problems(project: Project) -> Iterator[tuple[str, str]]:
     folder = wiring.listing.find_git_folder(project.root)
     yield from _foreign((project.root, folder))
     yield from _closed(folder, project.config.night.branch_prefix)
+    yield from brought_problems(project)
     yield from _forgotten(project)
+
+
+def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield (what is wrong, what to do) for a state that came with the repository. Blocks on the disk.
+
+    What nights remember is believed: measured reviewers, tests that passed, git's own settings, logs that are
+    written on. Whoever gives the repository away must not have written it.
+
+    Raises:
+        GitError: git cannot list them.
+    """
+    # A link on the way would hide what is tracked where it leads to.
+    folders = {
+        place.relative_to(project.root).as_posix() for place in (project.state, project.state.resolve())
+    }
+    found = sorted({one for folder in folders for one in wiring.listing.list_tracked(project.root, folder)})
+    if found:
+        shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+        yield (
+            f"the repository brings what only this machine's nights may have written: {shown}",
+            f"Look at who committed it. Then git rm -r --cached {project.config.folders.state}; and unless it was you, "
+            "remove the folder and begin anew with pantheon init.",
+        )
 
 
 def _foreign(places: tuple[Path, ...]) -> Iterator[tuple[str, str]]:

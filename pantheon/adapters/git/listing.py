@@ -75,6 +75,20 @@ def list_work_tree(root: Path) -> tuple[ListedFile, ...]:
     return tuple(ListedFile(path, _kind(root / path)) for path in paths)
 
 
+def list_tracked(root: Path, folder: str) -> tuple[str, ...]:
+    """Return the tracked files in a folder, sorted, or the one of that very name.
+
+    Args:
+        root: the work tree.
+        folder: relative POSIX path.
+
+    Raises:
+        GitError: git fails, or takes longer than a minute.
+    """
+    out = _git("ls-files", "-z", "--", f":(literal){folder}", root=root)
+    return tuple(sorted(os.fsdecode(name) for name in out.split(b"\0") if name))
+
+
 def head_commit(root: Path) -> str | None:
     """Return the commit that is checked out; None in a repository without any."""
     out = _git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", root=root, ok=(0, 1))

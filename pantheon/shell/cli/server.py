@@ -13,8 +13,8 @@ from pantheon.core.vllm import DROP_IN, shell_line, unit_drop_in, vllm_command, 
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, say
 from pantheon.shell.cli.server_pool import drain, pool, undrain
-from pantheon.shell.cli.server_pool import drain, pool, undrain
 from pantheon.shell.config import Project
+from pantheon.shell.repository_checks import refuse_brought_state
 from pantheon.shell.server_wiring import ask_endpoint, read_known
 from pantheon.shell.vllm_wiring import is_ready, plan_vllm, stop_supervisor, supervise, supervisor_of
 
@@ -71,6 +71,7 @@ def start_command(session: Session, detach: bool, dry_run: bool) -> int | None:
     if dry_run:
         emit(shell_line(vllm_command(server), vllm_environment(server)))
         return None
+    refuse_brought_state(project)
     if detach:
         return run_async(lambda: _detach(session, project))
     run_async(lambda: _supervise(project))
@@ -102,10 +103,6 @@ def stop_command(session: Session) -> None:
         return
     run_async(lambda: stop_supervisor(project, pid))
     say("stopped", "good")
-
-
-for _more in (pool, drain, undrain):
-    command.add_command(_more)
 
 
 for _more in (pool, drain, undrain):
