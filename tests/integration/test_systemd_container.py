@@ -1,7 +1,7 @@
 """The daemon under a real systemd: a container that is booted from a tree which ``make test-systemd`` makes.
 
-The unit is the shipped one, with shorter times and without what needs the unit's own users. The night is a child that
-only waits: what is looked at is systemd and the daemon.
+The unit is the shipped one with all its hardening; a drop-in gives it shorter times, and a program and a user that the
+container has. The night is a child that only waits: what is looked at is systemd and the daemon.
 """
 
 import json
@@ -20,12 +20,12 @@ import pytest
 
 TREE = os.environ.get("PANTHEON_SYSTEMD_TREE", "")
 REPOSITORY = Path(__file__).parents[2]
-PARTS = (
-    "Type=", "NotifyAccess=", "ExecReload=", "Restart=", "RestartPreventExitStatus=", "KillMode=", "UMask=",
-)  # fmt: skip
-"""What is taken from the shipped unit as it is."""
 DROP_IN = """
 [Service]
+User=root
+Group=root
+ReadWritePaths=/var/lib/project
+ExecStart=
 ExecStart=/usr/bin/python3 /var/lib/project/serve.py
 WorkingDirectory=/var/lib/project
 Environment=PYTHONPATH=/opt/pantheon:/opt/site PYTHONDONTWRITEBYTECODE=1 HOME=/root LANG=C.UTF-8
@@ -151,16 +151,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boot(project: Path) -> Machine:
     """Boot a container over a throw-away copy of the tree."""
     assert TREE, "say make test-systemd, which makes the tree to boot"
-    shipped = (REPOSITORY / "systemd/pantheon.service").read_text().splitlines()
-    unit = "[Service]\n" + "\n".join(line for line in shipped if line.startswith(PARTS)) + DROP_IN
-    (project / "pantheon.service").write_text(unit)
+    (project / "test.conf").write_text(DROP_IN)
+    units = "/etc/systemd/system"
     machine = f"pantheon-{os.getpid()}"
     site = sysconfig.get_paths()["purelib"]
     command = (
         "systemd-nspawn", "-q", "-D", TREE, "--volatile=overlay", "-b", "--private-network", "--register=no",
         "--keep-unit", "--console=pipe", "--link-journal=no", f"--machine={machine}",
         f"--bind={project}:/var/lib/project", f"--bind-ro={REPOSITORY}:/opt/pantheon", f"--bind-ro={site}:/opt/site",
-        f"--bind-ro={project}/pantheon.service:/etc/systemd/system/pantheon.service",
+        f"--bind-ro={REPOSITORY}/systemd/pantheon.service:{units}/pantheon.service",
+        f"--bind-ro={project}/test.conf:{units}/pantheon.service.d/test.conf",
     )  # fmt: skip
     process = subprocess.Popen(
         command,
@@ -216,6 +216,9 @@ def test_ready_status_reload_and_one_instance(machine: Machine) -> None:
     machine.run("systemctl", "start", "pantheon")
     assert machine.show("ActiveState", "Type") == {"ActiveState": "active", "Type": "notify"}
     machine.wait(lambda: machine.show("StatusText")["StatusText"].startswith("nothing to do"))
+    pid = machine.show("MainPID")["MainPID"]
+    assert machine.run("readlink", f"/proc/{pid}/ns/net") != machine.run("readlink", "/proc/1/ns/net")
+    assert "NoNewPrivs:\t1" in machine.run("cat", f"/proc/{pid}/status")
     (machine.project / "policies/night.toml").write_text(
         POLICY + '[window]\nstart = "22:00"\nend = "22:01"\n'
     )
