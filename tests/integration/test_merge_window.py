@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pantheon.core.errors import StoreError
+from pantheon.core.orders import Verb
 from pantheon.core.records import NightState, NodeState, TaskOutcome
 from pantheon.core.window import LandingHours, MergeWindowPolicy
 from pantheon.engine import control, merge_hours
-from pantheon.engine.open_nights import choose_open, count_to_land, waits_to_land
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.engine.open_nights import WAITS, choose_open, count_to_land, waits_to_land
+from pantheon.testing.night import BATCH, NoteScript, opened, proposal
 from pantheon.testing.user_repository import git, make_repository
 
 NOTES = {
@@ -203,3 +206,45 @@ def test_the_hours_are_those_of_the_zone() -> None:
     assert not hours.are_open(datetime(2026, 11, 21, 4, 59, tzinfo=UTC))
     assert hours.are_open(datetime(2026, 11, 21, 5, tzinfo=UTC))
     assert not hours.are_open(datetime(2026, 11, 21, 6, tzinfo=UTC))
+
+
+async def test_a_night_that_dies_while_it_leaves_what_waits_is_taken_up_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails between the outcomes and the word that changes wait: nothing is lost, and nothing asked again."""
+    door = Door(is_open=False)
+    async with opened(root, tmp_path / "night", NoteScript(PROPOSALS)) as bench:
+        bench.landing = door
+        add = bench.store.add_event
+
+        async def fail(night: str, subject: str, name: str, details: dict[str, Any] | None = None) -> None:
+            if name == WAITS:
+                raise StoreError("the disk is full")
+            await add(night, subject, name, details)
+
+        monkeypatch.setattr(bench.store, "add_event", fail)
+        with pytest.raises(StoreError, match="the disk is full"):
+            await bench.night(TARGETS[:1])
+        assert await waits_to_land(bench.store, "n1") == 0, (
+            "nobody has said that it waits: it is resumed at once"
+        )
+        monkeypatch.undo()
+        asked = len(bench.server.requests)
+        assert (await bench.night(TARGETS[:1])).to_land == 1
+        door.set(is_open=True)
+        assert (await bench.night(TARGETS[:1])).outcomes == {"accepted": 1}
+        assert len(bench.server.requests) == asked
+
+
+async def test_an_order_wakes_a_night_that_waits(root: Path, tmp_path: Path) -> None:
+    """A task that is cancelled while it waits to land never lands, and its night is not left waiting for it."""
+    door = Door(is_open=False)
+    async with opened(root, tmp_path / "night", NoteScript(PROPOSALS)) as bench:
+        bench.landing = door
+        await bench.night(TARGETS[:1])
+        await bench.store.add_order(
+            Verb.CANCEL, night="n1", task=f"{BATCH}/2026.02.01", reason="no", by="ann"
+        )
+        assert await waits_to_land(bench.store, "n1") == 0
+        assert (await bench.night(TARGETS[:1])).outcomes == {"cancelled": 1}
+        assert branches(root) == ""
