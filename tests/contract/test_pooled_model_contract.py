@@ -1,0 +1,98 @@
+"""A pool keeps the contract of one model client: over scripted servers, and over two real ones of which one dies."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantheon.adapters.clock import SystemClock
+from pantheon.adapters.http_model import HttpModelClient
+from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
+from pantheon.core.chat import ChatRequest, Message, Sampling
+from pantheon.engine.endpoint_models import EndpointModels
+from pantheon.engine.pooled_model import PooledModel
+from pantheon.ports.model import ModelClient
+from pantheon.testing.model_contract import ModelContract
+from pantheon.testing.scripted_model import Answer, Reply, Say, serve_script
+
+
+def script(body: Mapping[str, Any]) -> Reply:
+    """Answer as a well-behaved server would."""
+    text = body["messages"][-1]["content"]
+    if len(text) > 100_000:
+        return Answer(400, b'{"error": {"message": "the prompt exceeds the context"}}')
+    if "response_format" in body:
+        return Say('{"colour": "red", "count": 3}')
+    if body.get("top_logprobs"):
+        return Say("A", finish_reason="length", logprobs={"A": -0.1, "B": -2.5})
+    return Say("once upon a time " * 50, delay_s=0.05) if "story" in text else Say("hello")
+
+
+def pool_of(sockets: Sequence[Path]) -> PooledModel:
+    clients = {
+        path.stem: HttpModelClient(path.stem, base_url="http://localhost", uds=str(path)) for path in sockets
+    }
+    endpoints = [(EndpointModels(name, {"": client}), 1) for name, client in clients.items()]
+    return PooledModel(endpoints, SystemClock())
+
+
+class TestPool(ModelContract):
+    """Two scripted servers as one client."""
+
+    @pytest.fixture
+    async def client(self, tmp_path: Path) -> AsyncIterator[ModelClient]:
+        sockets = [tmp_path / "a.sock", tmp_path / "b.sock"]
+        async with AsyncExitStack() as stack:
+            for socket in sockets:
+                await stack.enter_async_context(serve_script(script, socket))
+            pool = pool_of(sockets)
+            await stack.enter_async_context(pool.kept())
+            yield pool
+            await pool.aclose()
+
+
+@pytest.mark.model
+async def test_a_real_server_that_is_killed_in_mid_stream_is_gone_round(
+    small_model: Path, tmp_path: Path
+) -> None:
+    """The call under way is answered by the other server inside its deadline, and so is the next one."""
+
+    def server(name: str) -> EmbeddedServer:
+        return EmbeddedServer(
+            small_model,
+            model_sha256=small_model.stem,
+            alias="small",
+            settings=ServerSettings(context_tokens=1_024, slots=1, cache_ram_mib=0),
+            log=tmp_path / f"{name}.log",
+            environment=dict(os.environ),
+            clock=SystemClock(),
+        )
+
+    long = ChatRequest(
+        messages=(Message(role="user", content="Tell a long story."),), sampling=Sampling(max_tokens=64)
+    )
+    async with server("a") as one, server("b") as two, asyncio.timeout(120):
+        processes = {one.socket.parent.name: one, two.socket.parent.name: two}
+        clients = {
+            name: HttpModelClient(name, base_url=running.base_url, uds=str(running.socket))
+            for name, running in processes.items()
+        }
+        endpoints = [(EndpointModels(name, {"": client}), 1) for name, client in clients.items()]
+        pool = PooledModel(endpoints, SystemClock())
+        async with pool.kept():
+            first = (await pool.chat(long, deadline_s=60)).endpoint
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(pool.chat(long, deadline_s=60), name="call")
+                await asyncio.sleep(0.3)
+                pid = processes[first].pid
+                assert pid is not None
+                os.killpg(pid, signal.SIGKILL)
+            reply = call.result()
+            assert reply.endpoint != first and reply.tries > 1 and reply.usage.completion_tokens > 1
+            assert (await pool.chat(long, deadline_s=60)).endpoint == reply.endpoint
+        await pool.aclose()
