@@ -16,7 +16,7 @@ from pantheon.core.visible import visible_line
 MAX_TITLE = 100
 MAX_LISTED = 100
 """Changes that a pull request's text names; forges bound such texts, and so do arguments of programs."""
-_CALLS = re.compile(r"@(?=[A-Za-z0-9_])")
+_CALLS = re.compile(r"@(?=\w)")
 _NUMBERS = re.compile(r"#(?=\d)|\bGH-(?=\d)", re.I)
 
 

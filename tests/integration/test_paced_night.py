@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.core import concurrency
 from pantheon.engine import pace
 from pantheon.testing.night import NoteScript, opened, proposal
 from pantheon.testing.user_repository import make_repository
@@ -31,6 +32,8 @@ async def test_the_slots_of_the_model_grow_while_it_pays(
     for name, seconds in (("LOOK_S", 0.02), ("SHORTEST_S", 0.02)):
         monkeypatch.setattr(pace, name, seconds)
     monkeypatch.setattr(pace, "CALLS_EACH", 1)
+    # How much of the time a test's night has something to ask is the machine's business.
+    monkeypatch.setattr(concurrency, "FULL_SHARE", 0.0)
     files = {f"docs/2026.01.0{n}.md": note(subject) for n, subject in enumerate(SUBJECTS, 1)}
     root = make_repository(tmp_path / "user", files)
     script = NoteScript({subject: proposed(subject) for subject in SUBJECTS})

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pantheon.core.publishing import (
@@ -62,6 +62,7 @@ def test_all_of_it_as_one(changes: list[Landing]) -> None:
 
 
 @given(landings(), st.text(max_size=120))
+@example([], "@¹ and #٣")
 def test_what_a_model_wrote_calls_nobody(changes: list[Landing], text: str) -> None:
     """No mention, no reference to an issue and no address is left, in titles, texts and commits; one line stays one."""
     text = f"{text} @octocat fixes #12, closes https://forge.invalid/o/r/issues/1 and GH-3 `"
