@@ -169,6 +169,52 @@ def test_the_repository_bears_witness_too(nights: Path, tmp_path: Path) -> None:
     assert {one.flaw for one in verify(n1, landed=landed).defects} == {Flaw.WRONG_COMMIT}
 
 
+FOLDED = "x\n\nPantheon-Night: n1\n  and more\nPantheon-Undo: a\n b\n"
+
+
+def test_a_commit_that_is_made_to_be_misread_is_told(nights: Path, tmp_path: Path) -> None:
+    """Trailers over several lines, as git folds them, are one value each and no further commits."""
+    user = tmp_path / "user"
+    shutil.copytree(nights.parent / "user", user)
+    git(user, "checkout", "-q", "pantheon/night-n1")
+    git(
+        user,
+        "-c",
+        "user.name=M",
+        "-c",
+        "user.email=m@localhost",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        FOLDED,
+    )
+    shown = git(user, "log", "-1", "--format=%(trailers:key=Pantheon-Night,valueonly)")
+    assert len(shown.splitlines()) > 1, "the control: git shows it over several lines"
+    found = verify(nights / "artifacts" / "n1", landed=partial(read_landed, user)).defects
+    assert {one.flaw for one in found} == {Flaw.WRONG_COMMIT}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("i18n.logOutputEncoding", "UTF-16"), ("i18n.logOutputEncoding", "EBCDIC-US"), ("trailer.separators", "="),
+     ("core.commentChar", "P"), ("color.ui", "always"), ("format.pretty", "fuller"), ("log.showSignature", "true")],
+)  # fmt: skip
+def test_no_setting_of_the_repository_changes_what_its_commits_say(
+    nights: Path, tmp_path: Path, setting: str, value: str
+) -> None:
+    """What plain git shows of the same commit is another thing with most of them (the control is the first)."""
+    user = tmp_path / "user"
+    shutil.copytree(nights.parent / "user", user)
+    git(user, "config", setting, value)
+    if value == "UTF-16":
+        shown = subprocess.run(
+            ["git", "-C", user, "log", "-1", "--format=%H"], capture_output=True, check=True
+        )
+        assert b"\0" in shown.stdout, "the control"
+    assert verify(nights / "artifacts" / "n1", landed=partial(read_landed, user)).defects == ()
+
+
 @pytest.mark.parametrize(
     ("early", "told"), [(0, {Flaw.ROLLED_BACK, Flaw.WRONG_COMMIT}), (1, {Flaw.WRONG_COMMIT})]
 )

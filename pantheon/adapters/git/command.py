@@ -14,6 +14,13 @@ from typing import BinaryIO
 
 from pantheon.core.errors import GitError
 
+PLAIN_READING = (
+    "i18n.logOutputEncoding=UTF-8",
+    "i18n.commitEncoding=UTF-8",
+    "trailer.separators=:",
+    "core.commentChar=#",
+)
+"""Settings of a repository that would change what a commit seems to say."""
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -27,6 +34,8 @@ _SETTINGS = (
     "submodule.recurse=false",
     "commit.gpgSign=false",
     "log.showSignature=false",
+    # How commits are read must not depend on how their reader likes to see or write them.
+    *PLAIN_READING,
     "gpg.program=/bin/false",
     "gpg.ssh.program=/bin/false",
     "gpg.x509.program=/bin/false",

@@ -5,14 +5,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pantheon.adapters.git.command import find_git, git_environment
+from pantheon.adapters.git.command import PLAIN_READING, find_git, git_environment
 from pantheon.core.errors import GitError
 from pantheon.core.verify_outside import LandedCommit
 
 TIMEOUT_S = 120
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,250}")
-_TRAILER = "%(trailers:key={},valueonly,separator=%x20)"
+_TRAILER = "%(trailers:key={},valueonly,unfold,separator=%x20)"
 _TRAILERS = ("Pantheon-Night", "Pantheon-Checkpoint", "Pantheon-Undo", "Pantheon-Undo-Attestation")
 _FORMAT = "%x00".join(("%H", "%P", "%T", *map(_TRAILER.format, _TRAILERS)))
 
@@ -63,22 +63,22 @@ def read_named(root: Path, night: str) -> Sequence[LandedCommit]:
 
 
 def _commits(root: Path, *which: str) -> Sequence[LandedCommit]:
-    failed, out = _git(root, "log", "--reverse", f"--format={_FORMAT}", *which, "--")
+    failed, out = _git(root, "log", "-z", "--reverse", f"--format={_FORMAT}", *which, "--")
     if failed:
         raise GitError(f"git cannot list the commits of {' '.join(which)}")
-    found = []
-    # A trailer may hold what ends a line elsewhere, so lines are split where git ends them.
-    for line in filter(None, out.decode("utf-8", "replace").split("\n")):
-        commit, parent, tree, night, checkpoint, undoes, undo = line.split("\0")
-        found.append(LandedCommit(commit, night, checkpoint, parent, tree, undoes, undo))
-    return found
+    # Nothing that a commit says holds a zero byte, so that nothing it says ends a field.
+    fields = iter(out.decode("utf-8", "replace").split("\0"))
+    return [
+        LandedCommit(commit, night, checkpoint, parent, tree, undoes, undo)
+        for commit, parent, tree, night, checkpoint, undoes, undo in zip(*[fields] * 7, strict=False)
+    ]
 
 
 def _git(root: Path, *args: str) -> tuple[int, bytes]:
     try:
         done = subprocess.run(
             [find_git(), "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "log.showSignature=false",
-             "-C", str(root), *args],
+             *(part for one in PLAIN_READING for part in ("-c", one)), "-C", str(root), *args],
             env=git_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
