@@ -55,7 +55,9 @@ _WORDS: Mapping[TaskOutcome | None, str] = {
 _WITH_WAS = ("denied", "blocked", "cancelled", "not reached")
 
 
-def say_night(failures: Sequence[str], accepted: int, *, closed: bool, attempts: int) -> str:
+def say_night(
+    failures: Sequence[str], accepted: int, *, closed: bool, attempts: int, to_land: int = 0
+) -> str:
     """Return the night in one sentence.
 
     Args:
@@ -63,6 +65,7 @@ def say_night(failures: Sequence[str], accepted: int, *, closed: bool, attempts:
         accepted: number of accepted tasks.
         closed: whether the night came to its end.
         attempts: number of attempts that were started.
+        to_land: allowed changes for which an open night waits until the merge window opens.
     """
     total = accepted + len(failures)
     if total == 0:
@@ -72,7 +75,12 @@ def say_night(failures: Sequence[str], accepted: int, *, closed: bool, attempts:
         return f"The night never ran: {tasks} started."
     opening = _say_accepted(accepted, total)
     if not closed:
-        opening = f"The night was interrupted or is still running; so far {opening[0].lower()}{opening[1:]}"
+        why = "The night was interrupted or is still running"
+        if to_land:
+            why = (
+                f"The night waits for the merge window to land {to_land} allowed change{'s' * (to_land > 1)}"
+            )
+        opening = f"{why}; so far {opening[0].lower()}{opening[1:]}"
     rest = [
         _say_rest(name, count)
         for name, count in sorted(Counter(failures).items(), key=lambda p: (-p[1], p[0]))

@@ -20,6 +20,7 @@ from pantheon.core.records import AttemptRecord, EventRecord, NightRecord, NodeR
 from pantheon.core.sandbox import SandboxKind
 from pantheon.core.taken_back import UNDO_EVENT, taken_back
 from pantheon.core.visible import visible
+from pantheon.engine.open_nights import waits_to_land
 from pantheon.ports.evidence import EvidenceReader
 from pantheon.ports.store import Store
 from pantheon.report.canaries import tell_canaries
@@ -74,7 +75,8 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     nodes = await store.nodes(night.id)
     attempts = await store.attempts(night.id)
     shown = await _read_attempts(evidence, nodes, attempts)
-    report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown)
+    to_land = 0 if night.closed_at is not None else await waits_to_land(store, night.id)
+    report = await asyncio.to_thread(_assemble, night, tasks, nodes, attempts, shown, to_land)
     checkpoint = await read_checkpoint(evidence, night.id)
     sandbox = _weakest_sandbox(await store.events(night.id, name=CONTAINED_EVENT))
     facts = report.night.model_copy(update={"checkpoint": checkpoint, "sandbox": sandbox})
@@ -122,6 +124,7 @@ def _assemble(
     nodes: Sequence[NodeRecord],
     attempts: Sequence[AttemptRecord],
     shown: Sequence[AttemptShown],
+    to_land: int,
 ) -> Report:
     worked: dict[str, list[Worked]] = defaultdict(list)
     for record, one in zip(attempts, shown, strict=True):
@@ -148,6 +151,7 @@ def _assemble(
             accepted,
             closed=night.closed_at is not None,
             attempts=len(attempts),
+            to_land=to_land,
         ),
         outcomes=dict(sorted(outcomes.items())),
         needs=rank_needs(about, stories, groups, agreement, reviewers),

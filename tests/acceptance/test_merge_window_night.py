@@ -106,6 +106,7 @@ def test_a_night_waits_for_the_merge_window_and_lands_in_it(site: Site) -> None:
         status = site.run("status").stdout
         assert "1 allowed change waits for the merge window" in status
         assert "interrupted" not in status
+        assert "waits for the merge window to land 1 allowed change" in site.run("report").stderr
         assert site.run("night", "--land-only").returncode == 5
         site.merges(opens_in=timedelta(hours=-1))
         landed = site.run("night", "--land-only", "--json")

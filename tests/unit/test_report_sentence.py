@@ -69,3 +69,14 @@ def test_equal_causes_meet_in_one_pattern():
     assert one == two == "gate: peerA: title: '…' was not preferred to '…' (margin N) at …"
     assert cause_pattern("") == "no cause was recorded"
     assert len(cause_pattern("word " * 10_000)) <= 201
+
+
+def test_a_night_that_waits_to_land_says_so() -> None:
+    """It is neither interrupted nor running, and what waits is counted."""
+    said = say_night(["still open"] * 2, 1, closed=False, attempts=9, to_land=2)
+    assert said.startswith(
+        "The night waits for the merge window to land 2 allowed changes; so far 1 of 3 changes was"
+    )
+    assert "interrupted" not in said
+    one = say_night(["still open"], 0, closed=False, attempts=9, to_land=1)
+    assert "to land 1 allowed change;" in one
