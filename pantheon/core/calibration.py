@@ -14,7 +14,7 @@ Invariants:
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.figures import Rate, wilson
@@ -53,11 +53,19 @@ class CaseResult(Frozen):
     failures: tuple[str, ...]
     """Checks that denied it; the reviewers may have been asked all the same, to measure them."""
     judged: tuple[Judged, ...] = ()
+    source: str | None = None
+    """The commit that made the good change; None, and not written, where it was made from a file as it is."""
 
     @property
     def good(self) -> bool:
         """Whether it ought to pass."""
         return self.kind == GOOD
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out a source that is none: results from before there were sources keep their digests."""
+        written: dict[str, object] = handler(self)
+        return {key: value for key, value in written.items() if key != "source" or value is not None}
 
 
 class ReviewerFigures(Frozen):
@@ -92,6 +100,8 @@ class Calibration(Frozen):
 
     cases: int
     subjects: int
+    from_history: int = 0
+    """Of the subjects, those whose good change people made, in a commit of the repository."""
     reviewers: tuple[ReviewerFigures, ...]
     checks_alone: Rate
     """Known-bad changes that land where reviewers approve of everything."""
@@ -146,6 +156,7 @@ def calibrate(results: Sequence[CaseResult], scopes: Scopes | None = None) -> Ca
     pairs = [tuple(_accepts(result, name, fitted) for name in names[:2]) for result in reviewed]
     return Calibration(
         cases=len(results),
+        from_history=len({result.subject for result in results if result.source is not None}),
         subjects=len({result.subject for result in results}),
         reviewers=tuple(_reviewer(results, name, fitted, _scope(scopes, name)) for name in names),
         checks_alone=wilson(sum(not result.failures for result in bad), len(bad)),

@@ -16,6 +16,7 @@ from pantheon.core.notes.frontmatter import split_note
 from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.notes.slug import is_final
 from pantheon.core.notes.textcheck import check_metadata
+from pantheon.core.task import check_relative_path
 
 SEEDS = 4
 """Ways in which each kind is tried on a note, when its share is larger than the number of kinds."""
@@ -49,6 +50,8 @@ class KnownCase(Frozen):
     """Path of the note that it is about."""
     kind: str
     change: KnownChange
+    source: str | None = None
+    """The commit that made the good change; None where it was made from a file as it is."""
 
 
 def known_notes(files: Mapping[str, bytes]) -> tuple[KnownNote, ...]:
@@ -61,11 +64,26 @@ def known_notes(files: Mapping[str, bytes]) -> tuple[KnownNote, ...]:
         except UnicodeDecodeError:
             continue
         body = split_note(data).body.decode("utf-8", "replace")
-        if metadata is None or not body.strip() or not is_final(path.rpartition("/")[2]):
+        if (
+            metadata is None
+            or not body.strip()
+            or not is_final(path.rpartition("/")[2])
+            or not is_plain(path)
+        ):
             continue
         if not check_metadata(metadata, body):
             found.append(KnownNote(path=path, text=text))
     return tuple(found)
+
+
+def is_plain(path: str) -> bool:
+    """Tell whether a path is one that a task can have as its target."""
+    try:
+        check_relative_path(path)
+        path.encode("utf-8")
+    except ValueError:
+        return False
+    return True
 
 
 def raw_name(path: str, number: int) -> str:
@@ -75,7 +93,13 @@ def raw_name(path: str, number: int) -> str:
 
 
 def plan_cases(
-    good: KnownChange, others: Sequence[KnownNote], *, subject: str, share: int, seed: int
+    good: KnownChange,
+    others: Sequence[KnownNote],
+    *,
+    subject: str,
+    share: int,
+    seed: int,
+    source: str | None = None,
 ) -> tuple[KnownCase, ...]:
     """Return the cases of one note.
 
@@ -85,12 +109,13 @@ def plan_cases(
         subject: its path.
         share: cases wanted, the good one included.
         seed: varies the mutations.
+        source: the commit that made the good change.
     """
     beside = [
         KnownChange(name=one.path, files=(FileChange(path=one.path, before=one.text, after=one.text),))
         for one in others
     ]
-    cases = [KnownCase(name=subject, subject=subject, kind=GOOD, change=good)]
+    cases = [KnownCase(name=subject, subject=subject, kind=GOOD, change=good, source=source)]
     seen = {good.files}
     kinds = list(MutationKind)
     first = (seed * TURN) % len(kinds)
@@ -101,5 +126,7 @@ def plan_cases(
             bad = mutate(kind, good, beside, seed + way)
             if bad is not None and bad.files not in seen:
                 seen.add(bad.files)
-                cases.append(KnownCase(name=bad.name, subject=subject, kind=str(kind), change=bad))
+                cases.append(
+                    KnownCase(name=bad.name, subject=subject, kind=str(kind), change=bad, source=source)
+                )
     return tuple(cases)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from pantheon.core.errors import ToolError
 from pantheon.core.history import NIGHT_TRAILER, UNDO_TRAILER, UNDONE_TRAILER, Commit, find_reverts
+from pantheon.core.known_cases import is_plain
 from pantheon.core.model import Frozen
 from pantheon.core.mutations import NOTE_SUFFIXES
 from pantheon.core.notes.frontmatter import set_fields, split_note
@@ -188,6 +189,8 @@ def read_change(edit: PastEdit, before: bytes | None, after: bytes | None) -> Pa
         before: whole content in its parent.
         after: whole content in the commit.
     """
+    if not (is_plain(edit.old_path) and is_plain(edit.path)):
+        return "with a name that no task can have"
     if before is None or after is None or max(len(before), len(after)) > MAX_NOTE_BYTES:
         return "not readable as a note"
     own = metadata_of(after)

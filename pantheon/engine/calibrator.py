@@ -14,10 +14,11 @@ from pantheon.core.calibration import CaseResult, Judged
 from pantheon.core.errors import ToolError
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.gate import CheckReport
-from pantheon.core.known_cases import KnownCase, KnownNote, plan_cases, raw_name
-from pantheon.core.mutations import FileChange, KnownChange, MutationKind
+from pantheon.core.known_cases import KnownCase, KnownNote, known_notes, plan_cases, raw_name
+from pantheon.core.mutations import NOTE_SUFFIXES, FileChange, KnownChange, MutationKind
 from pantheon.core.notes.frontmatter import set_fields, split_note
 from pantheon.core.operation import Operation, operation_message
+from pantheon.core.past_changes import PastChange
 from pantheon.core.task import Task
 from pantheon.engine.checks import run_checks
 from pantheon.engine.evidence import Evidence
@@ -124,6 +125,46 @@ class Calibrator:
         cases = plan_cases(good, others, subject=note.path, share=share, seed=seed)
         return Subject(base=base, task=task, cases=cases)
 
+    async def prepare_past(
+        self, change: PastChange, *, beside: Mapping[str, bytes], share: int, seed: int
+    ) -> Subject:
+        """Make the cases of a change that people made, on the commit that they made it on.
+
+        Args:
+            change: the good one.
+            beside: known notes that are laid beside it: path -> content.
+            share: cases wanted, the good one included.
+            seed: varies the mutations.
+        """
+        repository = self.services.repository
+        base = change.parent
+        if beside:
+            async with repository.work_tree(base) as tree:
+                for path, data in beside.items():
+                    await asyncio.to_thread(tree.files.write_bytes, path, data)
+                base = await tree.commit(operation_message("Known notes", ()))
+        paths = [path for path in await repository.list_files(base) if path.lower().endswith(NOTE_SUFFIXES)]
+        others = [
+            one
+            for one in known_notes(await repository.read_files(base, paths))
+            if one.path != change.old_path
+        ]
+        target = FileChange(
+            path=change.old_path,
+            before=change.before,
+            after=change.after,
+            new_path=None if change.path == change.old_path else change.path,
+        )
+        good = KnownChange(name=change.name, files=(target,))
+        task = Task(
+            id=f"calibration-{change.commit[:12]}",
+            kind=self.flow.name,
+            goal="Catalogue this note.",
+            targets=(change.old_path,),
+        )
+        cases = plan_cases(good, others, subject=change.name, share=share, seed=seed, source=change.commit)
+        return Subject(base=base, task=task, cases=cases)
+
     async def judge(self, subject: Subject, case: KnownCase) -> CaseResult:
         """Put one case before the checks and, where it is one for reviewers, before every reviewer.
 
@@ -135,19 +176,13 @@ class Calibrator:
         except ToolError as error:
             # The tools of the night refuse it, as they would by night.
             failures: tuple[str, ...] = (f"tools: {error.message}",)
-            return CaseResult(case=case.name, subject=case.subject, kind=case.kind, failures=failures)
+            return _result(case, failures)
         context = self._context(subject, head, self._check)
         report = await run_checks(self.services, context, base=subject.base, head=head)
         judged = []
         if not report.failures or _is_for_reviewers(case, report):
             judged = [await self._review(subject, head, node, agent) for node, agent in self._reviewers]
-        return CaseResult(
-            case=case.name,
-            subject=case.subject,
-            kind=case.kind,
-            failures=report.failures,
-            judged=tuple(judged),
-        )
+        return _result(case, report.failures, judged)
 
     async def _review(self, subject: Subject, head: str, node: FlowNode, agent: Agent) -> Judged:
         context = self._context(subject, head, node)
@@ -181,7 +216,9 @@ class Calibrator:
         async with self.services.repository.work_tree(subject.base) as tree:
             for one in change.files:
                 await asyncio.to_thread(tree.files.write_bytes, one.path, (one.after or "").encode())
-            operations: list[Operation] = []
+            # A note that keeps its name was changed by the tool that sets metadata, which takes no bytes as they are.
+            set_by = {"path": target.path}
+            operations = [Operation(tool="set_front_matter", args=set_by, changed=(target.path,))]
             if target.new_path is not None:
                 operations = await self._rename(tree, target.path, posixpath.basename(target.new_path))
             return await tree.commit(operation_message("A known change", operations))
@@ -208,6 +245,17 @@ class Calibrator:
             input_commit=head,
             upstream={},
         )
+
+
+def _result(case: KnownCase, failures: Sequence[str], judged: Sequence[Judged] = ()) -> CaseResult:
+    return CaseResult(
+        case=case.name,
+        subject=case.subject,
+        kind=case.kind,
+        failures=tuple(failures),
+        judged=tuple(judged),
+        source=case.source,
+    )
 
 
 def _is_for_reviewers(case: KnownCase, report: CheckReport) -> bool:

@@ -1,8 +1,9 @@
 """Runs a calibration: known notes, known changes, the night's own checks and reviewers, and the figures at its end."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pantheon.adapters.calibration_files import ResultFile, write_qualifications
@@ -11,26 +12,20 @@ from pantheon.core.calibration import Calibration, CaseResult
 from pantheon.core.canonical import digest_value
 from pantheon.core.errors import ConfigError
 from pantheon.core.flow import Flow
-from pantheon.core.known_cases import KnownNote, known_notes
-from pantheon.core.operation import operation_message
 from pantheon.core.qualification import (
     QUALIFICATIONS_FILE,
     Qualification,
     measure,
 )
-from pantheon.engine.calibrator import Calibrator
+from pantheon.engine.calibrator import Calibrator, Subject
 from pantheon.engine.memo_model import MemoModel
 from pantheon.engine.services import Services
 from pantheon.engine.under_review import opening_of
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.judges import judges_in_force, read_qualifications
-from pantheon.tools.rename import NOTE_SUFFIXES
+from pantheon.shell.known_changes import Known, Source, find_known
 
-SHIPPED = "calibration-notes"
-"""Folder in which the notes that travel with Pantheon lie, in commits that nobody else sees."""
 FOLDER = "calibration"
-ENOUGH_NOTES = 40
-"""With this many known notes of its own, a repository needs none of ours."""
 Show = Callable[[int, int, str], None]
 
 
@@ -66,6 +61,7 @@ async def run_calibration(
     *,
     flow_name: str,
     amount: Amount,
+    source: Source,
     say: Callable[[str], None],
     show: Show,
 ) -> Calibrated:
@@ -76,11 +72,13 @@ async def run_calibration(
         user: the user's own folders.
         flow_name: whose checks and reviewers are measured.
         amount: how much is tried; less than the whole is told and never kept as a qualification.
+        source: where known-good changes are taken from.
         say: told what takes time.
         show: told how far it is.
 
     Raises:
-        ConfigError: there is no such flow, or there are no known notes.
+        ConfigError: there is no such flow, or nothing is known to be good.
+        GitError: the history cannot be read.
         ModelError: the server failed; what was measured is kept.
 
     Cancellation:
@@ -91,13 +89,14 @@ async def run_calibration(
     async with open_night_services(project, user, say=say) as opened:
         flow = opened.services.content.flows.get(flow_name)
         if flow is None:
-            known = ", ".join(sorted(opened.services.content.flows))
-            raise ConfigError(f"there is no flow {flow_name!r}", hint=f"Flows: {known}")
+            flows = ", ".join(sorted(opened.services.content.flows))
+            raise ConfigError(f"there is no flow {flow_name!r}", hint=f"Flows: {flows}")
         memo = MemoModel(opened.services.model)
         peers = {name: MemoModel(client) for name, client in opened.services.peers.items()}
         services = replace(opened.services, model=memo, peers=peers)
-        start, notes = await _known(services)
-        chosen = _spread(notes, amount.notes)
+        known = await find_known(services, project, source, amount.notes)
+        for found_there in known.found:
+            say(f"Known-good changes {found_there}")
         judges = await judges_in_force(project, services.model)
         reviewers = reviewers_of(services, flow)
         standard = services.content.gate_policy.qualification
@@ -105,12 +104,12 @@ async def run_calibration(
             services,
             flow,
             {name: judges.model_of(agent) for name, (agent, _) in reviewers.items()},
-            chosen,
+            known,
             amount,
         )
         file = ResultFile(project.state / FOLDER / f"{key}.jsonl")
-        calibrator = Calibrator(services, flow, notes, start)
-        results = await _judge_all(calibrator, chosen, amount, file, [memo, *peers.values()], show)
+        calibrator = Calibrator(services, flow, known.notes, known.start)
+        results = await _judge_all(calibrator, known, amount, file, [memo, *peers.values()], show)
         figures, found = measure(
             results,
             reviewers=reviewers,
@@ -129,7 +128,7 @@ async def run_calibration(
 
 async def _judge_all(
     calibrator: Calibrator,
-    chosen: Sequence[int],
+    known: Known,
     amount: Amount,
     file: ResultFile,
     memos: Sequence[MemoModel],
@@ -137,11 +136,11 @@ async def _judge_all(
 ) -> list[CaseResult]:
     done = await file.read()
     results: list[CaseResult] = []
-    total = len(chosen) * amount.share
-    for number in chosen:
+    total = (len(known.past) + len(known.chosen)) * amount.share
+    for subject_of in _subjects(calibrator, known, amount.share):
         for memo in memos:
             memo.forget()
-        subject = await calibrator.prepare(number, share=amount.share, seed=number)
+        subject = await subject_of()
         for case in subject.cases:
             result = done.get(case.name)
             if result is None:
@@ -152,41 +151,15 @@ async def _judge_all(
     return results
 
 
-async def _known(services: Services) -> tuple[str, tuple[KnownNote, ...]]:
-    """Return a commit, and its notes that are catalogued rightly: the repository's, and ours where those are few."""
-    repository = services.repository
-    head = await repository.resolve("HEAD")
-    paths = [path for path in await repository.list_files(head) if path.lower().endswith(NOTE_SUFFIXES)]
-    own = known_notes(await repository.read_files(head, paths))
-    if len(own) >= ENOUGH_NOTES:
-        return head, own
-    shipped = {f"{SHIPPED}/{name}": data for name, data in (await asyncio.to_thread(shipped_notes)).items()}
-    async with repository.work_tree(head) as tree:
-        for path, data in shipped.items():
-            await asyncio.to_thread(tree.files.write_bytes, path, data)
-        start = await tree.commit(operation_message("Known notes", ()))
-    return start, (*own, *known_notes(shipped))
+def _subjects(calibrator: Calibrator, known: Known, share: int) -> Iterator[Callable[[], Awaitable[Subject]]]:
+    """Yield what makes each subject, those from history first."""
+    for place, change in enumerate(known.past):
+        yield partial(calibrator.prepare_past, change, beside=known.beside, share=share, seed=place)
+    for number in known.chosen:
+        yield partial(calibrator.prepare, number, share=share, seed=number)
 
 
-def shipped_notes() -> Mapping[str, bytes]:
-    """Return the known notes that travel with Pantheon: file name -> content."""
-    from importlib.resources import files
-
-    folder = files("pantheon.shell").joinpath("content", "known_notes")
-    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name.endswith(NOTE_SUFFIXES)}
-
-
-def _spread(notes: Sequence[KnownNote], most: int) -> tuple[int, ...]:
-    """Return the numbers of at most so many notes, from all over."""
-    if not notes:
-        raise ConfigError("there is no note that is catalogued rightly")
-    step = max(len(notes) / most, 1.0)
-    return tuple(int(number * step) for number in range(min(most, len(notes))))
-
-
-def _key(
-    services: Services, flow: Flow, models: Mapping[str, str], chosen: Sequence[int], amount: Amount
-) -> str:
+def _key(services: Services, flow: Flow, models: Mapping[str, str], known: Known, amount: Amount) -> str:
     """Return what a calibration's results hold for; those of anything else are never mixed with them."""
     content = services.content
     return digest_value(
@@ -195,8 +168,9 @@ def _key(
             "flow": flow.digest,
             "policy": content.gate_policy.model_dump(mode="json"),
             "models": dict(models),
-            "chosen": list(chosen),
+            "chosen": list(known.chosen),
             "share": amount.share,
+            **({"past": [one.commit for one in known.past]} if known.past else {}),
         }
     )[:16]
 

@@ -5,13 +5,16 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pantheon.core.notes.frontmatter import split_note
+from pantheon.shell.known_changes import shipped_notes
 from pantheon.testing.scripted_model import Reply, Say, serve_script
-from pantheon.testing.user_repository import make_repository
+from pantheon.testing.user_repository import git, make_repository
 
 CASES = 20
 
@@ -76,6 +79,56 @@ async def test_a_short_calibration_tells_and_resumes_and_qualifies_nobody(tmp_pa
         code, _, told = await home.run("review", "calibrate", "--flow", "nothing")
         assert code == 2
         assert "there is no flow 'nothing'" in told
+
+
+async def test_changes_that_people_made_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stood is tried, and told before it starts; a revert, a young change and a night's are left out, with why."""
+    socket = tmp_path / "m.sock"
+    home = Home(tmp_path, {"endpoint.kind": "openai", "endpoint.uds": str(socket)})
+    notes = dict(sorted(shipped_notes().items())[:4])
+
+    def commit(at: str, message: str, files: Mapping[str, bytes]) -> None:
+        monkeypatch.setenv("GIT_COMMITTER_DATE", at)
+        for name, data in files.items():
+            (home.root / name).write_bytes(data)
+        git(home.root, "add", "--", *files)
+        git(home.root, "commit", "-q", "-m", message)
+
+    commit("2025-01-01T00:00:00Z", "notes", {name: split_note(data).body for name, data in notes.items()})
+    (stood, undone, ours, young) = notes.items()
+    commit("2025-02-01T00:00:00Z", "Catalogue", dict([stood]))
+    commit("2025-02-01T00:00:00Z", "Catalogue", dict([undone]))
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2025-06-01T00:00:00Z")
+    git(home.root, "revert", "--no-edit", "HEAD")
+    commit("2025-06-01T00:00:00Z", "Catalogue\n\nPantheon-Night: n\nPantheon-Task: t", dict([ours]))
+    commit(datetime.now(UTC).isoformat(timespec="seconds"), "Catalogue", dict([young]))
+    async with asyncio.timeout(150), serve_script(undecided, socket):
+        assert (await home.run("init"))[0] == 0
+        code, out, told = await home.run("review", "calibrate", "--short", "--json", "--from", "history")
+        assert code == 0, told
+        why = "1 made by a night, 1 taken back, 1 takes something back, 1 younger than 14 days"
+        assert f"from history: 1 that stood, in 7 commits; left out: {why}" in told
+        found = json.loads(out)
+        assert (found["figures"]["subjects"], found["figures"]["from_history"]) == (1, 1)
+        lines = (await asyncio.to_thread(Path(found["results"]).read_text)).splitlines()
+        sources = {json.loads(line)["source"] for line in lines}
+        assert sources == {git(home.root, "rev-parse", "HEAD~4").strip()}
+        code, out, told = await home.run("review", "calibrate", "--short", "--json")
+        assert code == 0, told
+        assert told.index("from history: 1 that stood") < told.index("from files: 3 of")
+        assert (json.loads(out)["figures"]["subjects"], json.loads(out)["figures"]["from_history"]) == (4, 1)
+
+
+async def test_nothing_known_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    """A repository without a past that holds refuses ``--from history`` with what it found."""
+    socket = tmp_path / "m.sock"
+    home = Home(tmp_path, {"endpoint.kind": "openai", "endpoint.uds": str(socket)})
+    async with asyncio.timeout(60), serve_script(undecided, socket) as server:
+        assert (await home.run("init"))[0] == 0
+        code, _, told = await home.run("review", "calibrate", "--from", "history")
+        assert code == 2
+        assert "nothing is known to be good: from history: 0 that stood, in 1 commits" in told
+        assert not [one for one in server.requests if "messages" in str(one)]
 
 
 @pytest.mark.model

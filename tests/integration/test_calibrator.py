@@ -11,11 +11,14 @@ import pytest
 from pantheon.core.calibration import CaseResult, calibrate
 from pantheon.core.known_cases import KnownNote, known_notes
 from pantheon.core.mutations import MutationKind
+from pantheon.core.notes.frontmatter import split_note
+from pantheon.core.past_changes import PastChange, PastEdit, read_change
 from pantheon.engine.calibrator import Calibrator
 from pantheon.engine.memo_model import MemoModel
-from pantheon.shell.calibration_wiring import shipped_notes
+from pantheon.shell.known_changes import shipped_notes
 from pantheon.testing.night import opened
 from pantheon.testing.scripted_model import Reply, Say
+from pantheon.testing.user_repository import git, make_repository
 
 SHARE = 13
 NAMES = (
@@ -63,6 +66,48 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run(["git", *command], cwd=root, check=True)
     return root
+
+
+async def test_changes_of_the_past_are_judged_on_the_commit_that_they_were_made_on(tmp_path: Path) -> None:
+    """One that renamed a note and one that did not: the good changes pass, and each case says where it came from."""
+    files = {name: data for name, data in shipped_notes().items() if name.removesuffix(".md") in NAMES}
+    beside = {f"beside/{name}": data for name, data in list(files.items())[2:]}
+    (first, one), (second, two), *_ = files.items()
+    bare = {name: split_note(data).body for name, data in files.items()}
+    root = make_repository(tmp_path / "user", {"2026.01.02.md": bare[first], second: bare[second]})
+    parents = [git(root, "rev-parse", "HEAD").strip()]
+    git(root, "mv", "2026.01.02.md", first)
+    for name, data in ((first, one), (second, two)):
+        (root / name).write_bytes(data)
+        git(root, "add", "--", name)
+        git(root, "commit", "-q", "-m", "Catalogue")
+        parents.append(git(root, "rev-parse", "HEAD").strip())
+    edits = [
+        PastEdit(parents[1], parents[0], "2026.01.02.md", first, first),
+        PastEdit(parents[2], parents[1], second, second, second),
+    ]
+    results: list[CaseResult] = []
+    async with opened(root, tmp_path / "p", Judge(known_notes(files))) as bench:
+        repository = bench.services.repository
+        calibrator = Calibrator(bench.services, bench.services.content.flows["docops"], (), parents[-1])
+        for edit in edits:
+            after = await repository.read_file(edit.commit, edit.path)
+            change = read_change(edit, await repository.read_file(edit.parent, edit.old_path), after)
+            assert isinstance(change, PastChange)
+            subject = await calibrator.prepare_past(change, beside=beside, share=8, seed=0)
+            assert await repository.read_file(subject.base, edit.old_path) == change.before.encode()
+            assert subject.task.targets == (edit.old_path,)
+            results += [await calibrator.judge(subject, case) for case in subject.cases]
+        assert await repository.resolve("HEAD") == parents[-1]
+    good = [result for result in results if result.good]
+    assert [result.subject for result in good] == [f"{e.path}@{e.commit[:12]}" for e in edits]
+    assert [result.failures for result in good] == [(), ()]
+    assert {result.source for result in results} == {edit.commit for edit in edits}
+    figures = calibrate(results)
+    assert figures.from_history == 2
+    assert figures.false_rejects.hits == 0
+    assert figures.false_accepts.hits == 0
+    assert figures.false_accepts.total >= 10
 
 
 async def test_known_changes_are_judged_as_a_night_judges_them(repository: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pantheon.core.past_changes import (
     read_change,
     say_left_out,
 )
-from pantheon.shell.calibration_wiring import shipped_notes
+from pantheon.shell.known_changes import shipped_notes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=400)
@@ -200,6 +200,14 @@ def test_what_is_no_good_cataloguing_says_why() -> None:
         (EDIT, head + body, head + body, "without a change of all the metadata"),
         (EDIT, b"", head, "with a change of the text itself"),
         (unnamed, body, head + body, "without a telling name"),
+        (EDIT._replace(old_path="notes/a\x1b.md"), body, head + body, "with a name that no task can have"),
+        (EDIT._replace(old_path="notes/a\\b.md"), body, head + body, "with a name that no task can have"),
+        (
+            EDIT._replace(path="no\udcff/a-plain-name.md"),
+            body,
+            head + body,
+            "with a name that no task can have",
+        ),
         (EDIT, None, head + body, "not readable as a note"),
         (EDIT, body + b"\xff", head + body + b"\xff", "not readable as a note"),
         (EDIT, body, head + body + b"x" * MAX_NOTE_BYTES, "not readable as a note"),

@@ -100,3 +100,13 @@ def test_the_order_of_the_cases_does_not_matter(results: list[CaseResult], chanc
     shuffled = list(results)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert calibrate(shuffled) == calibrate(results)
+
+
+def test_results_from_before_there_were_sources_keep_their_bytes() -> None:
+    """A source is written where there is one; every result reads back as it was."""
+    old = CaseResult(case="a", subject="a", kind="good", failures=())
+    new = old.model_copy(update={"source": "5" * 40})
+    assert "source" not in old.model_dump(mode="json")
+    assert new.model_dump(mode="json")["source"] == "5" * 40
+    for one in (old, new):
+        assert CaseResult.model_validate(one.model_dump(mode="json")) == one

@@ -4,7 +4,7 @@ from pantheon.core.calibration import GOOD
 from pantheon.core.known_cases import known_notes, plan_cases, raw_name
 from pantheon.core.mutations import FileChange, KnownChange, MutationKind
 from pantheon.core.notes.frontmatter import split_note
-from pantheon.shell.calibration_wiring import shipped_notes
+from pantheon.shell.known_changes import shipped_notes
 
 FILES = {f"notes/{name}": data for name, data in shipped_notes().items()}
 NOTES = known_notes(FILES)
@@ -28,7 +28,7 @@ def test_every_shipped_note_is_a_known_one() -> None:
 
 
 def test_what_is_not_catalogued_rightly_is_not_known() -> None:
-    """Nothing without metadata, with a name that says nothing, with metadata of another note, or without a body."""
+    """Nothing without metadata, body or telling name, with metadata of another note, or where no task can lead."""
     path, data = next(iter(FILES.items()))
     other = list(FILES.values())[-1]
     swapped = data[: len(data) - len(split_note(data).body)] + split_note(other).body
@@ -36,6 +36,8 @@ def test_what_is_not_catalogued_rightly_is_not_known() -> None:
     broken = {
         "notes/a-plain-note.md": b"text\n", "notes/2026.01.01.md": data, "notes/another-name.md": swapped,
         "notes/an-empty-note.md": empty, "notes/not-text.md": data + b"\xff",
+        "no\\tes/a-plain-note.md": data, "no\x1btes/a-plain-note.md": data,
+        "no\udcfftes/a-plain-note.md": data,
     }  # fmt: skip
     assert known_notes(broken) == ()
     assert [note.path for note in known_notes({**broken, path: data})] == [path]

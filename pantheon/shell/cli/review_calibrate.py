@@ -1,5 +1,7 @@
 """``pantheon review calibrate``: how good are the reviewers, and do they qualify?"""
 
+from typing import get_args
+
 import click
 
 from pantheon.core.calibration import Calibration
@@ -9,6 +11,7 @@ from pantheon.core.ranking import Area
 from pantheon.shell.calibration_wiring import SHORT, WHOLE, Calibrated, run_calibration
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
+from pantheon.shell.known_changes import Source
 
 NOT_QUALIFIED = 3
 
@@ -17,10 +20,18 @@ NOT_QUALIFIED = 3
 @click.option(
     "--flow", "flow_name", default="docops", metavar="NAME", help="Whose checks and reviewers to measure."
 )
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(get_args(Source)),
+    default="both",
+    show_default=True,
+    help="Where known-good changes come from: notes as they are, or commits by people that were left standing.",
+)
 @click.option("--short", is_flag=True, help="Try 20 cases: shows that it works, and qualifies nobody.")
 @json_option
 @session_option
-def command(session: Session, flow_name: str, short: bool, as_json: bool) -> int:
+def command(session: Session, flow_name: str, source: Source, short: bool, as_json: bool) -> int:
     """Measure the reviewers on changes that are known to be good or bad, and store whether they qualify.
 
     Takes long; interrupted, it goes on where it was. Ends with 3 when a reviewer does not qualify: then nothing that
@@ -32,7 +43,9 @@ def command(session: Session, flow_name: str, short: bool, as_json: bool) -> int
     amount = SHORT if short else WHOLE
     with progress("cases") as show:
         found = run_async(
-            lambda: run_calibration(project, user, flow_name=flow_name, amount=amount, say=say, show=show)
+            lambda: run_calibration(
+                project, user, flow_name=flow_name, amount=amount, source=source, say=say, show=show
+            )
         )
     if as_json:
         emit_json(
@@ -52,7 +65,10 @@ def command(session: Session, flow_name: str, short: bool, as_json: bool) -> int
 
 def _tell(found: Calibrated) -> None:
     figures = found.figures
-    emit(f"{figures.cases} known changes of {figures.subjects} notes, {figures.model_s:.0f} s of model time")
+    emit(
+        f"{figures.cases} known changes of {figures.subjects} notes ({figures.from_history} from history), "
+        f"{figures.model_s:.0f} s of model time"
+    )
     emit("")
     emit_rows(
         ("known-bad changes that land", ""),
