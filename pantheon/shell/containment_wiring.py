@@ -6,9 +6,10 @@ Invariants:
 - what a night keeps of its environment is what ``shell.night_environment`` says, whether it was moved or not.
 """
 
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pantheon.core.containment import (
     Containment,
@@ -23,7 +24,7 @@ from pantheon.core.errors import PreflightError
 from pantheon.core.locality import Endpoint, check_endpoint_url
 from pantheon.core.policy import NightPolicy
 from pantheon.shell.config import Project
-from pantheon.shell.environment import CONTAINED, RELAY, drop_from_environment, environment
+from pantheon.shell.environment import CONTAINED, POOL_RELAYS, RELAY, drop_from_environment, environment
 from pantheon.shell.night_environment import night_environment, strip_environment
 from pantheon.shell.pool_config import OWN_ENDPOINT
 from pantheon.shell.wiring import load_policies
@@ -58,7 +59,7 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
     policy = load_policies(project).night
     check_environment(policy)
     server = check_server(project, policy)
-    check_pool(project, policy)
+    pool = check_pool(project, policy)
     close_inherited()
     seen = look(policy)
     verdict = decide_containment(seen)
@@ -70,6 +71,9 @@ def contain(project: Project, command_line: Sequence[str]) -> ContainmentStateme
         variables = {**night_environment(policy.environment.allow), CONTAINED: mark}
         if lost and server is not None:
             variables[RELAY] = str(start_relay(server, variables).socket)
+        if lost and pool:
+            relays = {name: str(start_relay(target, variables).socket) for name, target in pool.items()}
+            variables[POOL_RELAYS] = json.dumps(relays)
         enter_namespace(network=lost)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -106,22 +110,25 @@ def check_server(project: Project, policy: NightPolicy) -> Endpoint | None:
     return server
 
 
-def check_pool(project: Project, policy: NightPolicy) -> None:
-    """Refuse a pool of which an endpoint is not local, or that no way would lead to.
+def check_pool(project: Project, policy: NightPolicy) -> Mapping[str, Endpoint]:
+    """Return the endpoints of the pool that are TCP addresses, by name.
 
     Raises:
-        LocalityError: it is not local.
-        PreflightError: it is a TCP address, and the mode leads to none but that of ``[endpoint]``.
+        LocalityError: one is not local.
+        PreflightError: one is on another machine, and the mode leads nowhere but to this one.
     """
+    found = {}
     for one in project.config.pool:
         if one.uds or one.name == OWN_ENDPOINT:
             continue
-        address = check_endpoint_url(one.url, policy.local_networks)
-        if policy.containment is Containment.NETNS:
+        found[one.name] = address = check_endpoint_url(one.url, policy.local_networks)
+        if policy.containment is Containment.NETNS and not address.is_loopback:
             raise PreflightError(
                 f"pool: {one.name}: no way leads to {address.base_url} out of a network namespace that holds nothing",
-                hint="Serve it over a Unix socket on this machine (uds): only [endpoint] may be a url there.",
+                hint='Serve it over a Unix socket on this machine (uds), or say containment = "firewall" in '
+                "policies/night.toml (docs/containment.md).",
             )
+    return found
 
 
 def enterable(policy: NightPolicy) -> tuple[str, ...]:
@@ -178,12 +185,13 @@ def check_environment(policy: NightPolicy) -> None:
         PreflightError: the message names the variables, never their values.
     """
     names = environment()
-    if RELAY in names and CONTAINED not in names:
-        raise PreflightError(
-            f"{RELAY} is set: that is for a night to tell itself where its relay listens, and nobody else",
-            hint=f"unset {RELAY}",
-            variables=[RELAY],
-        )
+    for relay in (RELAY, POOL_RELAYS):
+        if relay in names and CONTAINED not in names:
+            raise PreflightError(
+                f"{relay} is set: that is for a night to tell itself where its relay listens, and nobody else",
+                hint=f"unset {relay}",
+                variables=[relay],
+            )
     if proxies := find_proxies(names):
         raise PreflightError(
             f"a proxy is set, and a night uses none: {', '.join(proxies)}",

@@ -11,7 +11,9 @@ CONTAINED = "PANTHEON_CONTAINED"
 """Set by a night for itself when it moves into a network namespace: inode of the one that it came from."""
 RELAY = "PANTHEON_RELAY"
 """Set with it: the Unix socket that leads to the model server on the loopback outside."""
-RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED, RELAY})
+POOL_RELAYS = "PANTHEON_POOL_RELAYS"
+"""Set with it: JSON, endpoint of the pool -> the Unix socket that leads to it, where it is on the loopback outside."""
+RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED, RELAY, POOL_RELAYS})
 """Variables with the prefix that name no field of the configuration."""
 
 

@@ -8,6 +8,7 @@ Invariants:
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.lora_adapters import load_adapter, unload_adapter
+from pantheon.adapters.relay_check import check_own_relay
 from pantheon.adapters.server_file import remember_server
 from pantheon.core.errors import (
     LocalityError,
@@ -31,8 +33,9 @@ from pantheon.core.server_capabilities import Capability, refuse_without
 from pantheon.engine.endpoint_models import EndpointModels
 from pantheon.engine.pooled_model import LOST, PooledModel, ReadDrains
 from pantheon.shell.config import Project
+from pantheon.shell.environment import POOL_RELAYS, environment
 from pantheon.shell.pool_config import OWN_ENDPOINT, PoolConfig
-from pantheon.shell.wiring import connect_endpoint, load_policies
+from pantheon.shell.wiring import connect_endpoint, endpoint_address, load_policies
 
 if TYPE_CHECKING:
     from pantheon.core.server_capabilities import ServerCapabilities
@@ -86,7 +89,8 @@ def pool_addresses(project: Project) -> tuple[Address, ...]:
     """Return every endpoint of the pool but that of ``[endpoint]``.
 
     Raises:
-        LocalityError: one of them is neither on this machine nor in a network that the policy names.
+        LocalityError: one of them is neither on this machine nor in a network that the policy names, or a variable
+            names a relay that this process did not start.
     """
     networks = load_policies(project).night.local_networks
     found = []
@@ -94,8 +98,25 @@ def pool_addresses(project: Project) -> tuple[Address, ...]:
         if one.name == OWN_ENDPOINT:
             continue
         base = "http://localhost" if one.uds else _checked(one, networks)
-        found.append(Address(one.name, base, one.uds or None, one))
+        found.append(Address(one.name, base, one.uds or _relay_to(one.name), one))
     return tuple(found)
+
+
+def _relay_to(name: str) -> str | None:
+    """Return the relay that leads to an endpoint on the loopback outside; None where the night needs none.
+
+    Raises:
+        LocalityError: the variable that names it is not this night's own word.
+    """
+    if POOL_RELAYS not in environment():
+        return None
+    try:
+        path = json.loads(environment()[POOL_RELAYS])[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalityError(
+            f"{POOL_RELAYS} is set, and names no relay to endpoint {name}", hint=f"unset {POOL_RELAYS}"
+        ) from error
+    return str(check_own_relay(Path(str(path)), POOL_RELAYS))
 
 
 @asynccontextmanager
@@ -205,10 +226,7 @@ class _Opening:
 
     async def _load(self, name: str, address: Address | None, adapter: str, folder: str) -> None:
         if address is None:
-            endpoint = self.project.config.endpoint
-            networks = (await asyncio.to_thread(load_policies, self.project)).night.local_networks
-            uds = endpoint.uds or None
-            base = "http://localhost" if uds else check_endpoint_url(endpoint.url, networks).base_url
+            base, uds = await asyncio.to_thread(endpoint_address, self.project)
         else:
             base, uds = address.base_url, address.uds
         place = str(Path(self.project.root / folder))

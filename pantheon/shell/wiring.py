@@ -160,6 +160,24 @@ def project_signer(project: Project, user: UserPaths) -> Signer:
     return FileSigner.open(user.signing_key, outside=project.root)
 
 
+def endpoint_address(project: Project) -> tuple[str, str | None]:
+    """Return the configured server's base URL, and the Unix socket that leads to it where one does.
+
+    Raises:
+        LocalityError: the server is neither on this machine nor in a network that the policy names, or a variable
+            names a relay that this process did not start.
+    """
+    endpoint = project.config.endpoint
+    if endpoint.uds:
+        return "http://localhost", endpoint.uds
+    approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
+    if RELAY not in environment():
+        return approved.base_url, None
+    from pantheon.adapters.relay_check import check_own_relay
+
+    return approved.base_url, str(check_own_relay(Path(environment()[RELAY]), RELAY))
+
+
 def connect_endpoint(project: Project, *, model: str = "") -> "HttpModelClient":
     """Return a client for the configured server that runs already; connects when first used.
 
@@ -168,31 +186,19 @@ def connect_endpoint(project: Project, *, model: str = "") -> "HttpModelClient":
         model: name to ask for; empty for the configured one.
 
     Raises:
-        LocalityError: the server is neither on this machine nor in a network that the policy names, or a variable
-            names a relay that this process did not start.
+        LocalityError: as ``endpoint_address``.
     """
     from pantheon.adapters.http_model import HttpModelClient
 
     endpoint = project.config.endpoint
-    # One for each node that may ask, and some for the questions beside them.
-    connections = project.config.slots["model"] + 4
-    if endpoint.uds:
-        return HttpModelClient(
-            endpoint.uds, base_url="http://localhost", uds=endpoint.uds, model=model or endpoint.model,
-            max_connections=connections,
-        )  # fmt: skip
-    approved = check_endpoint_url(endpoint.url, load_policies(project).night.local_networks)
-    uds = None
-    if RELAY in environment():
-        from pantheon.adapters.relay_check import check_own_relay
-
-        uds = str(check_own_relay(Path(environment()[RELAY]), RELAY))
+    base_url, uds = endpoint_address(project)
     return HttpModelClient(
-        approved.base_url,
-        base_url=approved.base_url,
+        endpoint.uds or base_url,
+        base_url=base_url,
         uds=uds,
         model=model or endpoint.model,
-        max_connections=connections,
+        # One for each node that may ask, and some for the questions beside them.
+        max_connections=project.config.slots["model"] + 4,
     )
 
 

@@ -78,17 +78,22 @@ class Site:
 
 
 @contextmanager
-def serving(top: Path, scripts: Mapping[str, Any]) -> Iterator[Mapping[str, ScriptedServer]]:
-    """Serve scripts at sockets from a thread."""
+def serving(
+    top: Path, scripts: Mapping[str, Any], *, tcp: bool = False
+) -> Iterator[Mapping[str, ScriptedServer]]:
+    """Serve scripts from a thread, at sockets or at ports that files beside them tell."""
     servers = {name: ScriptedServer(script) for name, script in scripts.items()}
     ready, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:
             for name, one in servers.items():
-                await stack.enter_async_context(
-                    await asyncio.start_unix_server(one.handle, top / f"{name}.sock")
-                )
+                if tcp:
+                    server = await asyncio.start_server(one.handle, "127.0.0.1")
+                    (top / f"{name}.port").write_text(str(server.sockets[0].getsockname()[1]))
+                else:
+                    server = await asyncio.start_unix_server(one.handle, top / f"{name}.sock")
+                await stack.enter_async_context(server)
             ready.set()
             await asyncio.to_thread(done.wait)
             for one in servers.values():
@@ -168,3 +173,17 @@ def test_a_drained_endpoint_is_asked_nothing(site: Site) -> None:
         assert site.run("server", "undrain", "second").returncode == 0
         listed = json.loads(site.run("server", "pool", "--json").stdout)["endpoints"]
         assert [one["draining"] for one in listed] == ["", ""]
+
+
+def test_a_contained_night_reaches_a_pool_on_the_loopback_outside(site: Site) -> None:
+    """Inside the empty namespace each address has a relay of its own, and both endpoints are asked through theirs."""
+    with serving(site.top, {"a": SCRIPT, "b": SCRIPT}, tcp=True) as servers:
+        config = site.root / "pantheon.toml"
+        text = config.read_text()
+        for name in "ab":
+            port = (site.top / f"{name}.port").read_text()
+            text = text.replace(f'uds = "{site.top}/{name}.sock"', f'url = "http://127.0.0.1:{port}"')
+        config.write_text(text)
+        night = accepted(site.run("night", "--json", "--accept-drift", "other addresses"))
+    assert sum(site.calls(night).values()) > 2
+    assert all(server.head_lines for server in servers.values())

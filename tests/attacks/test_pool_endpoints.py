@@ -11,7 +11,8 @@ from pantheon.core.chat import ChatRequest, Message
 from pantheon.core.errors import LocalityError, PreflightError
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.shell.config import FILE, Project, load_project
-from pantheon.shell.containment_wiring import check_pool
+from pantheon.shell.containment_wiring import check_environment, check_pool
+from pantheon.shell.environment import POOL_RELAYS
 from pantheon.shell.pool_wiring import open_pool, pool_addresses
 from pantheon.shell.wiring import lay_out_repository, load_content, load_policies
 from pantheon.testing.scripted_model import Answer, Say, ScriptedServer, serve_script
@@ -115,10 +116,27 @@ async def test_another_model_in_mid_night_takes_only_that_endpoint(site: PoolSit
         assert any("endpoint b is lost" in said and "another model" in said for said in site.said)
 
 
-def test_no_way_leads_to_a_tcp_address_from_an_empty_namespace(site: PoolSite) -> None:
-    """A socket passes; an address is refused by name before the night moves in."""
-    project = site.project(TWO_ENDPOINTS)
-    check_pool(project, load_policies(project).night)
-    project = site.project('[[pool]]\nname = "x"\nurl = "http://127.0.0.1:9"\n')
+def test_no_way_leads_to_another_machine_from_an_empty_namespace(site: PoolSite) -> None:
+    """Positive control: a socket and a loopback address pass; another machine is refused, allowed or not."""
+    loopback = '[[pool]]\nname = "x"\nurl = "http://127.0.0.1:9"\n'
+    policy = load_policies(site.project(TWO_ENDPOINTS)).night
+    assert check_pool(site.project(TWO_ENDPOINTS), policy) == {}
+    assert set(check_pool(site.project(loopback), policy)) == {"x"}
+    wide = policy.model_copy(update={"local_networks": ("192.168.7.0/24",)})
     with pytest.raises(PreflightError, match="pool: x: no way leads to"):
-        check_pool(project, load_policies(project).night)
+        check_pool(site.project(loopback.replace("127.0.0.1", "192.168.7.2")), wide)
+
+
+@pytest.mark.parametrize("forged", ['{"x": "/tmp/nobody.sock"}', "{}", "no JSON", "[]", '{"x": 3}'])
+def test_a_relay_that_the_environment_names_is_not_believed(
+    site: PoolSite, monkeypatch: pytest.MonkeyPatch, forged: str
+) -> None:
+    """Positive control: without the variable the address itself is asked. Set by somebody else, it refuses the pool,
+    and a night that has not moved refuses it by name."""
+    project = site.project('[[pool]]\nname = "x"\nurl = "http://127.0.0.1:9"\n')
+    assert [one.uds for one in pool_addresses(project)] == [None]
+    monkeypatch.setenv(POOL_RELAYS, forged)
+    with pytest.raises(LocalityError, match=POOL_RELAYS):
+        pool_addresses(project)
+    with pytest.raises(PreflightError, match=f"{POOL_RELAYS} is set"):
+        check_environment(load_policies(project).night)
