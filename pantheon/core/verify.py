@@ -109,10 +109,10 @@ def check_chain(verdicts: Sequence[NightVerdict], witness: Sequence[bytes]) -> t
     """Return the verdicts with what is wrong between nights: each binds the last checkpoint of the one before it.
 
     Args:
-        verdicts: of nights of one repository, the oldest first; one alone is returned as it is.
+        verdicts: of all nights of one repository that are there, the oldest first.
         witness: signed notes that were remembered elsewhere.
     """
-    if len(verdicts) < 2 or not any(one.origin for one in verdicts):
+    if not any(one.origin for one in verdicts):
         return tuple(verdicts)
     known = {one.origin: one for one in verdicts}
     found = []

@@ -65,7 +65,8 @@ def verify_nights(
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (ArtifactError, GitError) as error:
         raise ConfigError(error.message, hint=error.hint) from error
-    return check_chain(verdicts, notes or ())
+    # One night that was asked for says nothing of others; a folder of nights is to hold them all.
+    return verdicts if nights == (path,) else check_chain(verdicts, notes or ())
 
 
 def is_large(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pantheon.adapters.git.landed import read_landed, read_named
+from pantheon.adapters.keys import read_public_key
 from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.witness_file import WitnessFile, read_witness
 from pantheon.core.errors import ArtifactError, SignatureError
@@ -18,8 +19,9 @@ from pantheon.core.verify import Flaw, check_chain
 from pantheon.core.verify_ledger import LedgerAudit
 from pantheon.engine.ledger import NightLedger
 from pantheon.engine.ledger_opening import open_ledger
+from pantheon.shell.verify_wiring import verify_nights
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.evidence_night import make_night, verify
+from pantheon.testing.evidence_night import make_night, user_key, verify
 from pantheon.testing.signing import InProcessSigner
 from pantheon.testing.user_repository import git
 
@@ -281,6 +283,25 @@ def test_a_night_taken_away_is_missed_by_the_next_one(nights: Path, tmp_path: Pa
     assert {one.flaw for one in chained[0].defects} == {Flaw.MISSING}
     shorter = first.model_copy(update={"records": 3})
     assert {one.flaw for one in check_chain((shorter, second), ())[1].defects} == {Flaw.ROLLED_BACK}
+
+
+@pytest.mark.parametrize(("left", "gone"), [("n1", "n2"), ("n2", "n1")])
+def test_all_nights_but_one_taken_away_are_missed(nights: Path, tmp_path: Path, left: str, gone: str) -> None:
+    """One night that is left in the folder of nights does not pass for the only one; asked for alone it is sound."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(nights / "artifacts" / left, artifacts / left)
+    key, witness = (
+        read_public_key(user_key(nights / "artifacts" / left)),
+        nights / "witness/checkpoints.jsonl",
+    )
+
+    def found(path: Path) -> list[tuple[Flaw, str]]:
+        verdicts = verify_nights(path, key, witness=witness, repository=None, progress=lambda *_: None)
+        return [(one.flaw, one.where.split("/")[2]) for verdict in verdicts for one in verdict.defects]
+
+    assert found(nights / "artifacts") == [], "the control"
+    assert found(artifacts / left) == [], "the control"
+    assert found(artifacts) == [(Flaw.MISSING, gone)]
 
 
 async def test_the_witness_only_grows(tmp_path: Path) -> None:
