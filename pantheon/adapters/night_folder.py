@@ -25,6 +25,8 @@ UNSIGNED = frozenset(
 DEPTH = 3
 """Folders between the night's and a file of an attempt."""
 CHUNK = 1 << 20
+MAX_FILE_BYTES = 1 << 30
+"""What is larger is not read: replies, calls and output of an attempt are bounded far below that."""
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Progress = Callable[[int, int, str], None]
@@ -71,7 +73,7 @@ def _check_files(
 ) -> None:
     for name in names:
         where = f"{place}/{name}"
-        problem, digest, line = _digest(handle, name)
+        problem, digest, line = _digest(handle, name, read=name in attested.files)
         if problem:
             audit.faults.add(Flaw.MALFORMED, where, problem)
         elif name == ATTESTATION:
@@ -108,16 +110,27 @@ def _is_cut_copy(folder: Path, record: int, handle: int) -> bool:
     return len(copy) < len(line) and line.startswith(copy)
 
 
-def _digest(folder: int, name: str) -> tuple[str, str, str]:
-    """Return what is wrong with a file, its SHA-256, and that of its bytes without the end of its only line."""
+def _digest(folder: int, name: str, *, read: bool) -> tuple[str, str, str]:
+    """Return what is wrong with a file, its SHA-256, and that of its bytes without the end of its only line.
+
+    Args:
+        folder: descriptor of its folder.
+        name: its name there.
+        read: whether its content matters; a copy of the record is read in any case.
+    """
     try:
         handle = os.open(name, READ, dir_fd=folder)
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode):
                 return "is not a regular file", "", ""
+            if facts.st_size > MAX_FILE_BYTES:
+                return f"has {facts.st_size} bytes, more than any attempt leaves", "", ""
             if name == ATTESTATION:
                 data = file.read(MAX_ENVELOPE_BYTES + 2)
                 return "", "", hashlib.sha256(data.removesuffix(b"\n")).hexdigest()
+            if not read:
+                return "", "", ""
             digest = hashlib.sha256()
             while chunk := file.read(CHUNK):
                 digest.update(chunk)

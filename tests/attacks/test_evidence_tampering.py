@@ -322,6 +322,19 @@ def test_what_is_no_file_is_not_read(night: Path, attack: Callable[[Path], None]
     assert flaws(night)
 
 
+def test_files_made_to_be_long_are_not_read_to_their_end(night: Path) -> None:
+    """Terabytes of holes, which cost the disk nothing, in the place of a file and beside it."""
+    folder = next(night.glob("*/gate/001"))
+    for name, size in (("input.json", 1 << 40), ("stranger", 1 << 29)):
+        with (folder / name).open("ab") as file:
+            file.truncate(size)
+    assert (folder / "input.json").stat().st_size == 1 << 40, "the control"
+    began = time.monotonic()
+    found = {(one.flaw, one.where.rpartition("/")[2]) for one in verify(night).defects}
+    assert found == {(Flaw.MALFORMED, "input.json"), (Flaw.EXTRA, "stranger")}
+    assert time.monotonic() - began < 5
+
+
 def test_a_stranger_beside_the_attempts(night: Path) -> None:
     """A file or an attempt that nobody attested is told, wherever it stands."""
     (night / "notes.txt").write_text("hello")
