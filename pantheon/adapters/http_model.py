@@ -21,9 +21,9 @@ from typing import Any, Self
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pantheon.adapters.bounded_reply import feed, read_some, reply_ceiling
 from pantheon.adapters.capability_probe import ask_capabilities
 from pantheon.adapters.chat_stream import StreamedReply
-from pantheon.adapters.http_pool import read_piece
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.server_identity import ServedModel, ask_identity
 from pantheon.adapters.server_load import ask_load
@@ -41,10 +41,6 @@ from pantheon.core.errors import (
 from pantheon.core.server_capabilities import ServerCapabilities
 from pantheon.ports.crash_points import CrashPoint, reach
 
-MAX_LINE_BYTES = 1_000_000
-MAX_REPLY_BYTES = 16_000_000
-REPLY_BYTES, TOKEN_BYTES, ALTERNATIVE_BYTES = 65_536, 2_048, 256
-"""Room for an answer around its tokens, for each token, and for each alternative of each token."""
 MAX_TRIES = 4
 FIRST_WAIT_S = 0.1
 """Before the second try; later ones wait longer, and at random."""
@@ -190,8 +186,8 @@ class HttpModelClient:
             response = await self._http.send(self._request(body), stream=True)
             try:
                 if response.status_code != 200:
-                    self._refuse_status(response, await _read_some(response))
-                await _feed(reply, response, self._name, _ceiling(request))
+                    self._refuse_status(response, await read_some(response))
+                await feed(reply, response, self._name, reply_ceiling(request))
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
@@ -265,13 +261,6 @@ class HttpModelClient:
         return ModelLostError(f"endpoint {self._name} cannot be reached: {type(error).__name__}: {error}")
 
 
-async def _read_some(response: httpx.Response) -> bytes:
-    found = b""
-    while len(found) <= 4_096 and (piece := await read_piece(response)):
-        found += piece
-    return found
-
-
 def _schema_words(schema: Mapping[str, Any]) -> str:
     """Return what stands in the prompt where the server cannot be given a schema."""
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
@@ -287,26 +276,3 @@ def _asked_wait(headers: httpx.Headers) -> dict[str, Any]:
     """Return the wait that a server asks for, where it says one in seconds."""
     said = headers.get("retry-after", "").strip()
     return {"retry_after_s": float(said)} if said.isascii() and said.isdigit() and len(said) < 7 else {}
-
-
-def _ceiling(request: ChatRequest) -> int:
-    """Return how many bytes the answer to a request may have."""
-    per_token = TOKEN_BYTES + ALTERNATIVE_BYTES * request.top_logprobs
-    return min(REPLY_BYTES + request.sampling.max_tokens * per_token, MAX_REPLY_BYTES)
-
-
-async def _feed(reply: StreamedReply, response: httpx.Response, name: str, ceiling: int) -> None:
-    """Hand the lines of a response to a reply, until it is complete; raise when a line or the whole is too long."""
-    pending, total, over = b"", 0, False
-    while not over and (piece := await read_piece(response)):
-        total += len(piece)
-        *lines, pending = (pending + piece).split(b"\n")
-        if total > ceiling or len(pending) > MAX_LINE_BYTES:
-            raise ModelOutputError(f"endpoint {name} sent more than any answer can be long")
-        now = time.monotonic()
-        for line in lines:
-            if reply.feed(line, now=now):
-                over = True
-                break
-    if pending and not over:
-        reply.feed(pending, now=time.monotonic())

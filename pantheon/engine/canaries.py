@@ -36,8 +36,8 @@ from pantheon.core.review import Review
 from pantheon.core.statement import CANARY_PREDICATE
 from pantheon.engine.canary_asking import Asker, Judge, Planted
 from pantheon.engine.evidence import Evidence
+from pantheon.engine.node_end import NodeEnded
 from pantheon.engine.reviewer import UnderReview
-from pantheon.engine.scheduler import NodeEnded
 from pantheon.engine.services import NodeContext, Services
 
 BEFORE_SHARE, AFTER_SHARE = 0.25, 0.5

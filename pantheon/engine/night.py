@@ -30,9 +30,10 @@ from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.night_summary import NightSummary
 from pantheon.engine.node import NodeExecutor
+from pantheon.engine.node_end import NodeEnded
 from pantheon.engine.pace import PacedModel, PaceKeeper, first_limit
 from pantheon.engine.purse import Purse
-from pantheon.engine.scheduler import AT_ONCE, MODEL, NodeEnded, Scheduler
+from pantheon.engine.scheduler import AT_ONCE, MODEL, Scheduler
 from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint

@@ -22,8 +22,9 @@ from pantheon.core.spending import NOT_STARTED
 from pantheon.engine.attempt import AttemptRunner, Try
 from pantheon.engine.attempt_record import SERVER_FAULT
 from pantheon.engine.night_state import NightState
+from pantheon.engine.node_end import Again, NodeEnded, Release
 from pantheon.engine.results import NodeResult
-from pantheon.engine.scheduler import Again, NodeEnded, Release, Scheduler
+from pantheon.engine.scheduler import Scheduler
 from pantheon.engine.services import NightContext
 from pantheon.engine.starting_point import StartingPoint
 from pantheon.ports.store import Store

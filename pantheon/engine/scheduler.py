@@ -11,7 +11,7 @@ Invariants:
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask
@@ -19,35 +19,13 @@ from pantheon.core.dispatch import Candidate
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
 from pantheon.engine.frontier import Frontier
+from pantheon.engine.node_end import Again, EndNodes, NodeEnded, RunNode, Sleep
 from pantheon.engine.ready_room import ReadyRoom
 from pantheon.engine.to_end import take_back_cancellation
 
 MODEL = "model"
 """The resource whose slots are requests in flight to the model server."""
 AT_ONCE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class NodeEnded:
-    """How a node ended."""
-
-    state: NodeState
-    cause: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """A node that is to be started again."""
-
-    after_s: float
-    """Seconds until it is ready."""
-
-
-Release = Callable[[], None]
-"""Called by a node once its work is done and only its record is left; calling it twice is fine."""
-RunNode = Callable[[PlannedNode, Release], Awaitable[NodeEnded | Again]]
-EndNodes = Callable[[NodeState, str, tuple[str, ...]], Awaitable[None]]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass

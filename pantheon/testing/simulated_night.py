@@ -11,7 +11,8 @@ from typing import Any
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
-from pantheon.engine.scheduler import AT_ONCE, Again, NodeEnded, Release, Scheduler
+from pantheon.engine.node_end import Again, NodeEnded, Release
+from pantheon.engine.scheduler import AT_ONCE, Scheduler
 from pantheon.testing.virtual_time import run_virtually
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pantheon.adapters.http_model import MAX_REPLY_BYTES, HttpModelClient
+from pantheon.adapters.bounded_reply import MAX_REPLY_BYTES
+from pantheon.adapters.http_model import HttpModelClient
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.errors import (
     ModelChangedError,

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.records import NodeState
-from pantheon.engine.scheduler import NodeEnded, Release, Scheduler
+from pantheon.engine.node_end import NodeEnded, Release
+from pantheon.engine.scheduler import Scheduler
 
 
 @st.composite

@@ -12,7 +12,8 @@ from pantheon.core.dispatch import Candidate, ReadyQueue
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
 from pantheon.engine.frontier import Frontier
-from pantheon.engine.scheduler import Again, NodeEnded, Scheduler
+from pantheon.engine.node_end import Again, NodeEnded
+from pantheon.engine.scheduler import Scheduler
 from pantheon.testing import scheduling_laws as laws
 from pantheon.testing.night_cases import crowds, nights, rivals
 from pantheon.testing.simulated_night import Case, Trace, simulate

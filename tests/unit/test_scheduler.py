@@ -9,7 +9,8 @@ from pantheon.core.dag import Plan, PlannedNode, PlannedTask
 from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
-from pantheon.engine.scheduler import Again, NodeEnded, Release, Scheduler
+from pantheon.engine.node_end import Again, NodeEnded, Release
+from pantheon.engine.scheduler import Scheduler
 
 DONE = NodeEnded(NodeState.SUCCEEDED)
 

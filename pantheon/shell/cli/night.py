@@ -2,50 +2,40 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
 import click
 
-from pantheon.core.checkpoint import note_text, parse_checkpoint
 from pantheon.core.contained import Contained
 from pantheon.core.containment import ContainmentStatement
-from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
-from pantheon.core.records import TaskOutcome, TaskRecord
-from pantheon.core.task import Task
 from pantheon.core.window import LandingHours
 from pantheon.engine.custody import refuse_other_model
 from pantheon.engine.ledger_opening import record_containment
-from pantheon.engine.night import Night, NightSummary, Progress
+from pantheon.engine.night import Night, NightSummary
 from pantheon.engine.open_nights import changes_wait, count_to_land
 from pantheon.engine.pool_log import pool_logged
 from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
-from pantheon.shell.cli.output import Progress as Show
-from pantheon.shell.cli.output import emit, emit_json, emit_rows, progress, say
+from pantheon.shell.cli.night_text import (
+    INTERRUPTED,
+    WORK_LEFT,
+    exit_code,
+    tell_night,
+    tell_opening,
+    watch_night,
+)
+from pantheon.shell.cli.output import emit_json, progress, say
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.containment_wiring import contain
 from pantheon.shell.hours_wiring import landing_hours
 from pantheon.shell.night_wiring import NightServices, open_night_services
 from pantheon.shell.queue_wiring import model_in_force, pins_in_force, refuse_lost_store
-from pantheon.shell.reporting import WrittenReport, write_report
+from pantheon.shell.reporting import write_report
 from pantheon.shell.server_wiring import ServerLog
 from pantheon.shell.signer_wiring import open_night_ledger
-
-SOME_FAILED = 1
-WORK_LEFT = 5
-GATE_BLOCKED = 6
-INTERRUPTED = 130
-SERVER_GONE = 4
-_SERVER_WORDS = {
-    LOST: "the model server is lost, the night waits for it",
-    STILL_LOST: "the model server is still lost",
-    BACK: "the model server is back, the night goes on",
-    GONE: "there will be no model server any more, the night stops",
-}
-_FINE = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.SKIPPED})
 
 
 @click.command("night")
@@ -129,7 +119,7 @@ async def run_night(
         if plan is None:
             waits = await count_to_land(opened.services.store)
             if waits and landing is not None:
-                say(f"{changes_wait(waits)} for the merge window, {_opening(landing, now)}.")
+                say(f"{changes_wait(waits)} for the merge window, {tell_opening(landing, now)}.")
             else:
                 say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
             if as_json:
@@ -155,9 +145,9 @@ async def run_night(
                 summary = await _watched(project, opened, plan, until, landing=landing, land_only=land_only)
         await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())
         report = await write_report(project, opened.services.store, summary.night)
-    opens = "" if landing is None else _opening(landing, opened.services.clock.now())
-    _tell(summary, report, ledger.note, opens, as_json=as_json)
-    return _exit_code(summary)
+    opens = "" if landing is None else tell_opening(landing, opened.services.clock.now())
+    tell_night(summary, report, ledger.note, opens, as_json=as_json)
+    return exit_code(summary)
 
 
 async def _watched(
@@ -183,7 +173,7 @@ async def _watched(
             paced=project.config.paced,
             owner=opened.owner,
             lease_s=float(project.config.night.lease_s),
-            watch=_watcher(show),
+            watch=watch_night(show),
             stopping=stopping,
             ends_at=None if until is None else end_of_window(opened.services.clock.now(), until),
             landing=landing,
@@ -207,26 +197,6 @@ def next_time(now: datetime, of_day: time) -> datetime:
     return found if found > now else datetime.combine(here.date() + timedelta(days=1), of_day).astimezone()
 
 
-def _watcher(show: Show) -> Callable[[Progress], None]:
-    """Return what turns the night's steps into progress, and each task's outcome into a line."""
-
-    def watch(step: Progress) -> None:
-        if not step.task:
-            say(f"{_SERVER_WORDS.get(step.event, step.event)}: {step.cause}", "warn")
-            return
-        name = step.task.rpartition("/")[2]
-        if step.node:
-            show(step.ended, step.total, f"{name} {step.node}")
-            if step.event == "again":
-                say(f"{name}: {step.node} is tried again: {step.cause}", "dim")
-            return
-        show(step.ended, step.total, name)
-        good = step.event == TaskOutcome.ACCEPTED
-        say(f"{name}: {step.event}{': ' if step.cause else ''}{step.cause}", "good" if good else "warn")
-
-    return watch
-
-
 @contextmanager
 def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM drain the night and the second cancel it."""
@@ -248,78 +218,3 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
     finally:
         for one in signals:
             loop.remove_signal_handler(one)
-
-
-def _opening(landing: LandingHours, now: datetime) -> str:
-    """Return when the merge window opens, as its clock on the wall says it."""
-    if landing.are_open(now):
-        return "which is open"
-    return f"which opens {landing.span(now).opens_at.astimezone(landing.zone):%Y-%m-%d %H:%M %Z}"
-
-
-def _tell(summary: NightSummary, report: WrittenReport, note: bytes, opens: str, *, as_json: bool) -> None:
-    checkpoint = parse_checkpoint(note_text(note))
-    if as_json:
-        emit_json(
-            {
-                "night": summary.night,
-                "branch": summary.branch,
-                "outcomes": dict(summary.outcomes),
-                "wall_s": round(summary.wall_s, 3),
-                "to_land": summary.to_land,
-                "report": str(report.html),
-                "checkpoint": checkpoint.model_dump(),
-                "tasks": [
-                    {"key": task.key, "targets": _targets(task), "outcome": task.outcome, "cause": task.cause}
-                    for task in summary.tasks
-                ],
-            }
-        )
-        return
-    emit(report.sentence)
-    if summary.server_gone:
-        emit("It stopped because its model server was lost for good; pantheon night goes on with it.")
-    elif summary.to_land:
-        where = f" for the merge window, {opens}" if opens else ""
-        emit(
-            f"{changes_wait(summary.to_land)}{where}; pantheon night lands what waits, without another review."
-        )
-    elif summary.left_open:
-        emit("It was drained with work left; pantheon night goes on with it.")
-    emit(f"Night {summary.night} took {summary.wall_s / 60:.1f} minutes.")
-    accepted = [task for task in summary.tasks if task.outcome is TaskOutcome.ACCEPTED]
-    emit(f"Accepted: {len(accepted)}")
-    emit_rows(("target", "title"), [(_name(task), report.titles.get(task.key)) for task in accepted])
-    rest = [task for task in summary.tasks if task.outcome is not TaskOutcome.ACCEPTED]
-    emit(f"Not accepted: {len(rest)}")
-    emit_rows(
-        ("target", "outcome", "cause"), [(_name(task), task.outcome or "open", task.cause) for task in rest]
-    )
-    if summary.outcomes.get(TaskOutcome.ACCEPTED):
-        emit(f"Look at it: git diff HEAD...{summary.branch}")
-    emit(f"Report: {report.html}")
-    emit(f"Checkpoint: {checkpoint.size} records, root {checkpoint.root}")
-
-
-def _name(task: TaskRecord) -> str:
-    return " ".join(_targets(task)) or task.key
-
-
-def _targets(task: TaskRecord) -> list[str]:
-    return list(Task.model_validate_json(task.line).targets)
-
-
-def _exit_code(summary: NightSummary) -> int:
-    outcomes = summary.outcomes
-    if summary.server_gone:
-        return SERVER_GONE
-    if summary.to_land:
-        return WORK_LEFT
-    if summary.left_open:
-        return INTERRUPTED
-    if TaskOutcome.NOT_REACHED in outcomes:
-        return WORK_LEFT
-    if all(outcome in _FINE for outcome in outcomes):
-        return 0
-    only_denied = all(outcome in {*_FINE, TaskOutcome.DENIED} for outcome in outcomes)
-    return GATE_BLOCKED if only_denied and TaskOutcome.ACCEPTED not in outcomes else SOME_FAILED
