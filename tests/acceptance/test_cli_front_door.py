@@ -167,4 +167,10 @@ def test_a_signal_ends_a_real_process_with_130(tmp_path: Path) -> None:
 def test_completion_of_command_names_imports_no_command() -> None:
     """Pressing the tab key is quick."""
     done = call(_PANTHEON_COMPLETE="bash_complete", COMP_WORDS="pantheon s", COMP_CWORD="1")
-    assert [line.partition(",")[2] for line in done.stdout.split()] == ["scope", "status", "show", "server", "signer"]
+    assert [line.partition(",")[2] for line in done.stdout.split()] == [
+        "scope",
+        "status",
+        "show",
+        "server",
+        "signer",
+    ]
