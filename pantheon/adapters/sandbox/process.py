@@ -4,6 +4,7 @@ How a sandbox ends what its program started is its own: the ``Undertaker`` that 
 """
 
 import asyncio
+import contextlib
 import os
 import select
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,11 @@ async def run_process(launch: Launch, limits: SandboxLimits, clock: Clock) -> Sa
         if cancelled:
             await _bury_at_once(process, launch.bury)
             raise asyncio.CancelledError
-        killed = await _watch(process, launch, limits, (out, err))
+        try:
+            killed = await _watch(process, launch, limits, (out, err))
+        except SandboxError:
+            await _reap(process)
+            raise
         return make_result(
             await process.wait(),
             out.data,
@@ -103,6 +108,14 @@ async def _bury_at_once(process: asyncio.subprocess.Process, bury: Undertaker) -
     finally:
         if pidfd is not None:
             os.close(pidfd)
+    await _reap(process)
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    """Let the loop hear that a buried process has ended, so that nothing of it outlives the call there either."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            await process.wait()
 
 
 def _open_process(pid: int) -> int | None:
