@@ -7,6 +7,7 @@ Invariants:
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -18,10 +19,10 @@ from pantheon.core.verify_claims import AttestedAttempt
 from pantheon.core.verify_ledger import LedgerAudit
 
 LEDGER, CHECKPOINT, ATTESTATION = "ledger.jsonl", "checkpoint", "attestation.json"
-UNSIGNED = frozenset(
-    {"report.html", "report.json", ".report.html.new", ".report.json.new", ".checkpoint.new"}
-)
+_REPORT = re.compile(r"report\.(?:html|json)|\.report\.(?:html|json)\.new|\.checkpoint\.new")
 """Files of a night that are written anew whenever somebody asks, and what a crash leaves of them."""
+_SERVER_LOG = re.compile(r"server-\d{8}-\d{6}\.log|\.server-\d{8}-\d{6}\.log\.new")
+"""What the model server printed, kept with the night when it has ended."""
 DEPTH = 3
 """Folders between the night's and a file of an attempt."""
 CHUNK = 1 << 20
@@ -146,9 +147,12 @@ def _tell_unsigned(audit: LedgerAudit, folder: int, name: str) -> None:
         audit.faults.add(Flaw.MALFORMED, name, f"cannot be looked at: {error.strerror}")
         return
     if regular:
-        audit.claims.notes.append(
-            f"{name} is signed by nobody: it is written anew whenever somebody asks for it"
+        why = (
+            "it is what the model server printed"
+            if _SERVER_LOG.fullmatch(name)
+            else "it is written anew whenever somebody asks for it"
         )
+        audit.claims.notes.append(f"{name} is signed by nobody: {why}")
     else:
         audit.faults.add(Flaw.MALFORMED, name, "is not a regular file")
 
@@ -175,7 +179,7 @@ def _walk(folder: Path, audit: LedgerAudit) -> Iterator[tuple[str, Sequence[str]
         for name in names:
             if not parts and name in (LEDGER, CHECKPOINT):
                 continue
-            if not parts and name in UNSIGNED:
+            if not parts and (_REPORT.fullmatch(name) or _SERVER_LOG.fullmatch(name)):
                 _tell_unsigned(audit, handle, name)
                 continue
             where = "/".join((*parts, name))

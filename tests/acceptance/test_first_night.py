@@ -64,7 +64,7 @@ def pantheon(root: Path, small_model: Path, *args: str, stdin: str = "") -> subp
         capture_output=True,
         text=True,
         env=env,
-        timeout=280,
+        timeout=560,
     )
 
 
@@ -90,6 +90,8 @@ def test_a_night_with_the_small_model(repository: Path, small_model: Path) -> No
     report = json.loads(Path(told["report"]).with_name("report.json").read_text(encoding="utf-8"))
     _check_calls(repository, told["night"])
     assert Path(told["report"]).stat().st_size > 10_000
+    checked = pantheon(repository, small_model, "verify", str(Path(told["report"]).parent))
+    assert checked.returncode == 0, checked.stdout
     assert report["sentence"]
     if outcome == "accepted":
         _check_landed(repository, told["branch"])

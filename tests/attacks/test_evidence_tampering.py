@@ -358,7 +358,9 @@ def _as_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.json", ".checkpoint.new"])
+@pytest.mark.parametrize(
+    "name", ["report.html", "report.json", ".checkpoint.new", "server-20261121-162028.log"]
+)
 @pytest.mark.parametrize("attack", [_as_folder, _as_link, _as_fifo])
 def test_what_passes_by_its_name_is_looked_at_all_the_same(
     night: Path, name: str, attack: Callable[[Path], None]
