@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pantheon.adapters.artifacts import ArtifactFolder
+from pantheon.adapters.bounded_reply import MAX_REPLY_BYTES
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.content import load_folders, shipped_content
-from pantheon.adapters.bounded_reply import MAX_REPLY_BYTES
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.core.agent import Agent, load_agent
 from pantheon.core.loop import LoopOutcome
