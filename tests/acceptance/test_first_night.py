@@ -55,6 +55,8 @@ def pantheon(root: Path, small_model: Path, *args: str, stdin: str = "") -> subp
         "XDG_CONFIG_HOME": str(home / "config"),
         "PANTHEON_MODELS_DIR": str(small_model.parent),
         "PANTHEON_MODEL": "qwen2.5-coder-0.5b",
+        # Other tests run beside this one, and threads that wait for a busy core wait for each other.
+        "PANTHEON_SERVER_THREADS": "1",
         "LC_ALL": "C.UTF-8",
     }
     return subprocess.run(

@@ -32,6 +32,8 @@ class Home:
         self.settings = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": str(top), "XDG_CONFIG_HOME": str(top / "config"),
+            # Other tests run beside these, and threads that wait for a busy core wait for each other.
+            "PANTHEON_SERVER_THREADS": "1",
             "LC_ALL": "C.UTF-8", **({"PANTHEON_MODELS_DIR": models} if models else {}),
         }  # fmt: skip
 
