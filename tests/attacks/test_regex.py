@@ -138,14 +138,15 @@ def grows(reader: Callable[[str], object], unit: str, before: str, after: str, s
 
     if cost(size) < 0.02:
         return ""
-    one, four = min(cost(size) for _ in range(2)), min(cost(size * 4) for _ in range(2))
+    # The least of several: a core that does something else beside it makes a reader look slower, never quicker.
+    one, four = min(cost(size) for _ in range(4)), min(cost(size * 4) for _ in range(3))
     told = f"{unit!r} after {before!r}: {one * 1000:.0f} ms, four times as long {four * 1000:.0f} ms"
     return told if four > 9 * one else ""
 
 
 def test_a_bomb_would_be_seen() -> None:
     """The control: two patterns that are known to explode do grow faster than their text."""
-    assert grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 8_000)
+    assert any(grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 8_000) for _ in range(5))
     assert cost_s(re.compile(r"(?:a|a)*c").match, "a" * 20) > 0.01
 
 
