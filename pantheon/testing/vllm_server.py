@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -74,21 +75,21 @@ class Prepared:
                 raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
 
 
-def command(prepared: Prepared, socket: Path, *, port: int | None, sequences: int) -> list[str]:
+def command(prepared: Prepared, place: Path, *, port: int | None, sequences: int) -> list[str]:
     """Return the command of the server.
 
     Args:
         prepared: environment and model.
-        socket: where it shall listen, unless a port is given.
+        place: Unix socket to listen on, unless a port is given.
         port: port of loopback to listen on instead.
         sequences: requests that it decodes at once.
     """
-    place = ["--uds", str(socket)] if port is None else ["--host", "127.0.0.1", "--port", str(port)]
+    where = ["--uds", str(place)] if port is None else ["--host", "127.0.0.1", "--port", str(port)]
     return [
         str(prepared.python), "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(prepared.model), "--served-model-name", NAME,
         "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-        "--max-num-seqs", str(sequences), *place,
+        "--max-num-seqs", str(sequences), *where,
         "--enable-prefix-caching", "--enable-prompt-tokens-details", "--max-logprobs", "20",
         "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
         "--enable-lora", "--max-lora-rank", "8",
@@ -131,14 +132,30 @@ def run_vllm(
 def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Vllm) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with server.http() as http:
-                if http.get("/health").status_code == httpx.codes.OK:
-                    return
-        except httpx.TransportError:
-            time.sleep(0.5)
+        if _is_healthy(server):
+            return
+        time.sleep(0.5)
     said = server.log.read_text(errors="replace")[-2_000:]
     raise RuntimeError(f"vLLM was not ready within {START_S:.0f} s or ended; it said: {said}")
+
+
+def _is_healthy(server: Vllm) -> bool:
+    family, address = (
+        (socket.AF_UNIX, str(server.socket))
+        if server.port is None
+        else (socket.AF_INET, ("127.0.0.1", server.port))
+    )
+    # httpx leaves a socket open whose connection was refused, so it is tried before.
+    with socket.socket(family) as tried:
+        try:
+            tried.connect(address)
+        except OSError:
+            return False
+    try:
+        with server.http() as http:
+            return http.get("/health").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

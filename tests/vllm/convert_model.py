@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, Pretra
 
 RANK = 4
 SEED = 7
-STRENGTH = 0.05
+STRENGTH = 0.2
 """Standard deviation of the adapter's weights: enough to change an answer, whatever it says then."""
 
 

@@ -82,12 +82,17 @@ def _say(http: httpx.Client, **fields: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_native_tool_call_fulfils_its_schema(vllm: Vllm) -> None:
-    """A call that is demanded comes back as a call, with arguments that the tool's schema allows."""
+def test_a_native_tool_call_comes_back_as_a_call(vllm: Vllm) -> None:
+    """A tool that is demanded by name comes back as a call of it, with arguments that are JSON.
+
+    Not that they fulfil the tool's schema: this server does not hold the model to it, and that is why agents' calls
+    are answers under a JSON Schema instead.
+    """
+    named = {"type": "function", "function": {"name": "weather"}}
     with vllm.http() as http:
-        [call] = _say(http, tools=[TOOL], tool_choice="required")["tool_calls"][:1]
+        [call] = _say(http, tools=[TOOL], tool_choice=named)["tool_calls"]
     assert call["function"]["name"] == "weather"
-    assert json.loads(call["function"]["arguments"])["city"] in ("Rome", "Oslo")
+    json.loads(call["function"]["arguments"])
 
 
 def test_an_adapter_is_loaded_answers_and_goes(vllm: Vllm) -> None:
