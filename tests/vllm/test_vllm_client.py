@@ -90,7 +90,7 @@ def test_a_native_tool_call_comes_back_as_a_call(vllm: Vllm) -> None:
     """
     named = {"type": "function", "function": {"name": "weather"}}
     with vllm.http() as http:
-        [call] = _say(http, tools=[TOOL], tool_choice=named)["tool_calls"]
+        [call] = _say(http, tools=[TOOL], tool_choice=named, max_tokens=200)["tool_calls"]
     assert call["function"]["name"] == "weather"
     json.loads(call["function"]["arguments"])
 
