@@ -16,7 +16,7 @@ from pantheon.core.notes.frontmatter import split_note
 from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.notes.slug import is_final
 from pantheon.core.notes.textcheck import check_metadata
-from pantheon.core.task import check_relative_path
+from pantheon.core.task import is_plain
 
 SEEDS = 4
 """Ways in which each kind is tried on a note, when its share is larger than the number of kinds."""
@@ -74,16 +74,6 @@ def known_notes(files: Mapping[str, bytes]) -> tuple[KnownNote, ...]:
         if not check_metadata(metadata, body):
             found.append(KnownNote(path=path, text=text))
     return tuple(found)
-
-
-def is_plain(path: str) -> bool:
-    """Tell whether a path is one that a task can have as its target."""
-    try:
-        check_relative_path(path)
-        path.encode("utf-8")
-    except ValueError:
-        return False
-    return True
 
 
 def raw_name(path: str, number: int) -> str:

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from pantheon.core.errors import ToolError
 from pantheon.core.history import NIGHT_TRAILER, UNDO_TRAILER, UNDONE_TRAILER, Commit, find_reverts
-from pantheon.core.known_cases import is_plain
 from pantheon.core.model import Frozen
 from pantheon.core.mutations import NOTE_SUFFIXES
 from pantheon.core.notes.frontmatter import set_fields, split_note
@@ -26,6 +25,7 @@ from pantheon.core.notes.metadata import metadata_of
 from pantheon.core.notes.slug import is_final
 from pantheon.core.notes.textcheck import check_metadata
 from pantheon.core.operation import TASK_TRAILER, TRAILER
+from pantheon.core.task import is_plain
 
 SETTLED = timedelta(days=14)
 """How long a change must have stood, untouched, before anybody says that it was good."""

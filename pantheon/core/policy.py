@@ -7,6 +7,7 @@ Invariants:
 Source: DESIGN.md, sections 5 ("A policy"), 9 and 10.
 """
 
+from functools import cached_property
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -75,8 +76,12 @@ class NightBudget(Frozen):
             used: what the night's attempts have used.
             worked_s: seconds in which the night worked, however many attempts ran at once.
         """
-        whole = Ceilings(steps=self.steps, output_tokens=self.output_tokens, server_s=self.server_s)
-        return worked_s >= self.wall_s or bool(whole.reached(used))
+        return worked_s >= self.wall_s or bool(self._whole.reached(used))
+
+    @cached_property
+    def _whole(self) -> Ceilings:
+        # Asked after every attempt; ``wall_s`` of a night is no sum of what attempts took.
+        return Ceilings(steps=self.steps, output_tokens=self.output_tokens, server_s=self.server_s)
 
 
 class EnvironmentPolicy(Frozen):

@@ -40,6 +40,16 @@ def check_relative_path(path: str) -> str:
     return path
 
 
+def is_plain(path: str) -> bool:
+    """Tell whether a path is one that a task can have as its target."""
+    try:
+        check_relative_path(path)
+        path.encode("utf-8")
+    except ValueError:
+        return False
+    return True
+
+
 Whole = Annotated[int, Field(strict=True)]
 """An integer that is no boolean, no text and no number with a fraction of zero."""
 RelativePath = Annotated[str, AfterValidator(check_relative_path)]

@@ -16,7 +16,7 @@ from pantheon.core.model import Frozen
 from pantheon.core.notes.frontmatter import read_fields
 from pantheon.core.notes.links import relink
 from pantheon.core.notes.slug import is_final, is_kebab, slugify
-from pantheon.core.task import RelativePath, check_relative_path
+from pantheon.core.task import RelativePath, is_plain
 from pantheon.tools.registry import Tool, ToolContext, ToolResult, require_target
 
 MAX_LINKING_BYTES = 8_000_000
@@ -71,17 +71,8 @@ def list_notes(context: ToolContext) -> Iterator[str]:
     A file whose name no tool could be given (a backslash, a control character) is passed over.
     """
     for path in context.files.list_files():
-        if path.lower().endswith(NOTE_SUFFIXES) and _is_plain(path):
+        if path.lower().endswith(NOTE_SUFFIXES) and is_plain(path):
             yield path
-
-
-def _is_plain(path: str) -> bool:
-    try:
-        check_relative_path(path)
-        path.encode("utf-8")
-    except ValueError:
-        return False
-    return True
 
 
 def _not_renamed(old: str, new: str) -> ToolResult:
