@@ -49,28 +49,33 @@ def command(
         found = await find_tasks(store, tasks)
         if dry_run:
             return [Given("requeue", key, changed=True) for key in found]
-        return [await _requeue(store, key, from_node, reason) for key in found]
+        return [(await _requeue(store, key, from_node, reason))[0] for key in found]
 
     give_orders(session, give, dry_run=dry_run, as_json=as_json)
 
 
-async def _requeue(store: Store, task: str, from_node: str | None, reason: str) -> Given:
+async def _requeue(store: Store, task: str, from_node: str | None, reason: str) -> tuple[Given, set[str]]:
+    """Requeue a task; returns what came of it, and every task that was taken along."""
     again = await refusable(store.requeue(task, from_node=from_node, reason=reason, by=operator()))
     names = ", ".join(name.rpartition("#")[2] for name in again if name.startswith(f"{task}#"))
-    return Given("requeue", task, changed=True, detail=names or "waits for the next night")
+    given = Given("requeue", task, changed=True, detail=names or "waits for the next night")
+    return given, {name.partition("#")[0] for name in again}
 
 
 async def _requeue_all(store: Store, from_node: str | None, reason: str, *, dry_run: bool) -> list[Given]:
     """Requeue each one that can be; one that cannot be now says why and keeps no other from it."""
-    given = []
+    given, taken = list[Given](), set[str]()
     for key in await _unsuccessful(store):
         if dry_run:
             given.append(Given("requeue", key, changed=True))
-        elif key in await _unsuccessful(store):  # else a task that it waits for took it along
+        elif key not in taken:
             try:
-                given.append(await _requeue(store, key, from_node, reason))
+                one, along = await _requeue(store, key, from_node, reason)
             except ConfigError as error:
                 given.append(Given("requeue", key, changed=False, detail=error.message))
+            else:
+                given.append(one)
+                taken |= along
     return given
 
 
