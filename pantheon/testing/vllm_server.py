@@ -6,10 +6,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -98,7 +99,11 @@ def command(prepared: Prepared, place: Path, *, port: int | None, sequences: int
 
 @contextmanager
 def run_vllm(
-    prepared: Prepared | None = None, *, port: int | None = None, sequences: int = 16
+    prepared: Prepared | None = None,
+    *,
+    port: int | None = None,
+    sequences: int = 16,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Vllm]:
     """Start the server, wait until it is ready, and end it with everything that it started.
 
@@ -106,6 +111,7 @@ def run_vllm(
         prepared: what ``make vllm-setup`` made.
         port: port of loopback to listen on instead of a Unix socket.
         sequences: requests that it decodes at once.
+        extra: further variables of its environment.
 
     Raises:
         FileNotFoundError: nothing was prepared.
@@ -119,7 +125,8 @@ def run_vllm(
     with server.log.open("wb") as log:
         process = subprocess.Popen(
             command(prepared, server.socket, port=port, sequences=sequences),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=inherited | VARIABLES, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**inherited, **VARIABLES, **extra},
+            start_new_session=True,
         )  # fmt: skip
         try:
             _wait_until_ready(process, server)
