@@ -23,6 +23,7 @@ from pantheon.core.records import (
 from pantheon.core.task import Task, check_relative_path
 from pantheon.ports.store import Store
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.sample_attempt import COMMIT, agent_files, metrics, review
 from pantheon.testing.sample_diff import Say, diff
 
 NODES = (
@@ -37,7 +38,6 @@ NODES = (
 )
 BATCH = "0123456789ab"
 Put = Callable[[str, str, bytes], None]
-COMMIT = "c0ffee" + "0" * 34
 FATES = ("accepted", "accepted", "disputed", "accepted", "rejected", "invalid", "accepted", "broken")
 
 
@@ -165,7 +165,7 @@ class SampleNight:
         await self._attempt(task, "checks", "succeeded", wall_s=0.6, files=files)
         verdicts = {"disputed": ("pass", "fail"), "rejected": ("fail", "fail")}.get(fate, ("pass", "pass"))
         for reviewer, verdict in zip(("review.peerA", "review.peerB"), verdicts, strict=True):
-            data = json.dumps(self._review(reviewer, verdict, title)).encode()
+            data = json.dumps(review(self.say, reviewer, verdict, title)).encode()
             await self._attempt(
                 task, reviewer, "succeeded", agent=True, wall_s=4.0, files={"review.json": data}
             )
@@ -204,14 +204,14 @@ class SampleNight:
         lease = await self.store.claim(self.night, key, owner="test", lease_s=60)
         self.clock.advance(wall_s)
         folder = f"{self.night}/{BATCH}-{task.id}/{node}/001"
-        metrics = self._metrics(node, wall_s, agent=agent)
+        measured = metrics(self.say, node, wall_s, agent=agent)
         artifacts = {
             "input.json": b"{}",
-            "metrics.json": json.dumps(metrics).encode(),
+            "metrics.json": json.dumps(measured).encode(),
             "attestation.json": b"{}",
         }
         if agent:
-            artifacts |= self._agent_files()
+            artifacts |= agent_files(self.say)
         if output is not None:
             artifacts["output.json"] = json.dumps(output, indent=2).encode()
         for name, data in {**artifacts, **(files or {})}.items():
@@ -224,79 +224,6 @@ class SampleNight:
                 cause=cause,
                 output_commit=COMMIT,
                 artifacts=folder,
-                metrics={**metrics, "output": output or {}},
+                metrics={**measured, "output": output or {}},
             ),
         )
-
-    def _metrics(self, node: str, wall_s: float, *, agent: bool) -> dict[str, Any]:
-        tokens = 900 if agent else 0
-        return {
-            "agent": f"{node}@{self.say('1.0.0')}" if agent else None,
-            "ended": self.say("finalized") if agent else "",
-            "wall_s": wall_s,
-            "calls": 2 if agent else 0,
-            "prompt_tokens": tokens,
-            "cached_tokens": tokens // 3,
-            "computed_tokens": tokens - tokens // 3,
-            "completion_tokens": 80 if agent else 0,
-            "model_s": wall_s * 0.9 if agent else 0.0,
-            "tool_errors": [{"tool": self.say("set_front_matter"), "code": self.say("tool")}]
-            if agent
-            else [],
-        }
-
-    def _agent_files(self) -> dict[str, bytes]:
-        tool = {
-            "step": 1,
-            "tool": self.say("set_front_matter"),
-            "args": {"title": self.say("Notes"), self.say("tags"): [self.say("one")]},
-            "ok": False,
-            "result": None,
-            "error": {"code": self.say("tool"), "message": self.say("the title fits any note")},
-            "elapsed_ms": 12,
-        }
-        call = {
-            "call": 1,
-            "purpose": self.say("step 1"),
-            "endpoint": "embedded",
-            "request": {},
-            "reply": {
-                "text": self.say('{"tool": "set_front_matter"}'),
-                "usage": {"prompt_tokens": 450, "cached_tokens": 150, "completion_tokens": 40},
-                "timings": {"total_s": 3.2},
-            },
-        }
-        return {
-            "llm_prompt.txt": self.say("##### call 1\nYou name notes.\nThe note: ...").encode(
-                "utf-8", "replace"
-            ),
-            "tool_calls.jsonl": (json.dumps(tool) + "\n").encode(),
-            "llm_calls.jsonl": (json.dumps(call) + "\n").encode(),
-            "stdout.log": self.say("claimed\ndone\n").encode("utf-8", "replace"),
-            "stderr.log": self.say("one call was refused\n").encode("utf-8", "replace"),
-        }
-
-    def _review(self, reviewer: str, verdict: str, title: str) -> dict[str, Any]:
-        sign = 1 if verdict == "pass" else -1
-        return {
-            "reviewer": reviewer,
-            "version": self.say("1.0.0"),
-            "verdict": verdict,
-            "margin": sign * 1.4,
-            "reasons": [] if sign > 0 else [self.say("title: the decoy was preferred")],
-            "base": "ba5e" + "0" * 36,
-            "head": COMMIT,
-            "tree": COMMIT,
-            "questions": [
-                {
-                    "question": self.say(field_name),
-                    "proposal": title,
-                    "decoy": self.say("A day at the office"),
-                    "margins": [sign * 2.1, sign * 0.7],
-                    "margin": sign * 1.4,
-                    "label_mass": 0.97,
-                    "fits": sign > 0,
-                }
-                for field_name in ("title", "description", "tags")
-            ],
-        }
