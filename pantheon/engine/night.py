@@ -177,8 +177,10 @@ class Night:
         *,
         resumed: bool,
     ) -> tuple[NightRun, NightControl, list[Beside]]:
-        paced = PacedModel(self.services.model, self.services.clock)
-        keeper = self._keep_server(record.id, paced if self.paced else self.services.model)
+        paced = None
+        if self.paced and MODEL in self.slots:
+            paced = PacedModel(self.services.model, self.services.clock)
+        keeper = self._keep_server(record.id, paced or self.services.model)
         services = replace(self.services, model=keeper.model)
         context = NightContext(
             id=record.id,
@@ -247,7 +249,7 @@ class Night:
             Beside("server keeper", keeper.run),
             Beside("merge hours", partial(watch_hours, self._hours, run)),
         ]
-        if self.paced and MODEL in self.slots:
+        if paced is not None:
             begin = first_limit(plan, self.slots[MODEL], MODEL)
             pace = PaceKeeper(paced, begin, services.store, services.clock, record.id, scheduler.resize_model)
             beside.append(Beside("pace", pace.run))
