@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pantheon.core.agent import Question
 from pantheon.core.chat import TokenAlternatives
@@ -58,7 +58,7 @@ class Review(Frozen):
     version: str
     verdict: Literal["pass", "fail"]
     margin: float | None
-    """The smallest margin of all contrasts; None when nothing could be asked."""
+    """The smallest margin of the contrasts that were asked; None when nothing was."""
     strength: float | None = None
     """How far the weakest contrast lay above its question's floor; None unless every one was answered."""
     confident: float = 0.0
@@ -68,8 +68,16 @@ class Review(Frozen):
     head: str
     tree: str
     questions: tuple[Contrast, ...] = ()
+    unasked: int = Field(default=0, ge=0)
+    """Comparisons that were not made because the verdict was certain before them; a pass has none."""
     merged: str | None = None
     """Tree that would land, where it is not the head's own."""
+
+    @model_validator(mode="after")
+    def _pass_is_whole(self) -> "Review":
+        if self.verdict == "pass" and self.unasked:
+            raise ValueError("unasked: a pass needs every comparison")
+        return self
 
 
 def question_text(question: Question, first: str, second: str) -> str:
@@ -139,6 +147,16 @@ def contrast(
     )
 
 
+def is_lost(contrasts: Sequence[Contrast], unanswered: Sequence[str]) -> bool:
+    """Tell whether the verdict can only be fail, whatever the comparisons that are still to come say.
+
+    Args:
+        contrasts: the comparisons that were answered so far.
+        unanswered: reasons of those that could not be made.
+    """
+    return bool(unanswered) or any(not one.fits for one in contrasts)
+
+
 def conclude(
     *,
     reviewer: str,
@@ -150,6 +168,7 @@ def conclude(
     expected: int,
     mass_floor: float,
     unanswered: Sequence[str] = (),
+    unasked: int = 0,
     confident: float = 0.0,
 ) -> Review:
     """Return the verdict: pass only when every expected contrast was answered and favours the proposal.
@@ -164,6 +183,7 @@ def conclude(
         expected: number of comparisons that had to be made.
         mass_floor: for the wording of the reasons.
         unanswered: reasons of comparisons that could not be made.
+        unasked: comparisons that were left out because the verdict was certain.
         confident: the calibrated strength that the contrasts were held to.
     """
     reasons = list(unanswered)
@@ -174,8 +194,10 @@ def conclude(
             reasons.append(
                 f"{one.question}: {one.proposal!r} was not preferred to {one.decoy!r} (margin {one.margin:+.2f})"
             )
-    if len(contrasts) < expected and not unanswered:
-        reasons.append(f"{expected - len(contrasts)} of {expected} comparisons are missing")
+    if len(contrasts) + unasked < expected and not unanswered:
+        reasons.append(f"{expected - len(contrasts) - unasked} of {expected} comparisons are missing")
+    if unasked:
+        reasons.append(f"the review ended early: {unasked} of {expected} comparisons were not asked, the verdict was certain")
     passed = not reasons and expected > 0
     if expected == 0:
         reasons.append("there was nothing to compare with")
@@ -193,4 +215,5 @@ def conclude(
         head=head,
         tree=tree,
         questions=tuple(contrasts),
+        unasked=unasked,
     )

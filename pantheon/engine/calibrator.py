@@ -191,7 +191,7 @@ class Calibrator:
         change = await gather_change(self.services, context, evidence, agent)
         strength = None
         if not isinstance(change, str):
-            reviewer = ready_reviewer(self.services, context, evidence, agent)
+            reviewer = ready_reviewer(self.services, context, evidence, agent, thorough=True)
             strength = (await reviewer.run(change)).strength
         tally = evidence.tally
         return Judged(

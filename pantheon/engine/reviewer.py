@@ -1,7 +1,8 @@
 """A reviewer at work: contrastive questions about one change, each in both orders, over one shared prefix.
 
 The reviewer has no tools and sees only the target as it was before the change, the proposal and decoys. What it
-cannot answer denies; nothing here ever guesses a pass.
+cannot answer denies; nothing here ever guesses a pass. By night a review ends with the first comparison that decides
+against the change, for a canary as for a real one; a calibration has all of them made, to learn the least strength.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pantheon.core.review import (
     Review,
     conclude,
     contrast,
+    is_lost,
     question_text,
     read_letter,
 )
@@ -44,6 +46,17 @@ class UnderReview:
     """Metadata of other things in the repository; what could fit the target is left out."""
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """One decoy of one question, to be asked in both orders."""
+
+    question: Question
+    proposal: str
+    decoy: str
+    number: int
+    """Of the decoy, from 1."""
+
+
 @dataclass
 class Reviewer:
     """One reviewer on one change.
@@ -56,6 +69,7 @@ class Reviewer:
         client: the model.
         evidence: where calls are recorded.
         confident: the calibrated strength that a pass needs.
+        thorough: make every comparison, also when the verdict is certain before.
     """
 
     agent: Agent
@@ -65,29 +79,27 @@ class Reviewer:
     client: ModelClient
     evidence: Evidence
     confident: float = 0.0
+    thorough: bool = False
 
     async def run(self, change: UnderReview) -> Review:
-        """Ask every question and return the verdict.
+        """Ask one question after the other until the verdict is certain, and return it.
 
         Raises:
             ModelTimeoutError, ModelLostError, ModelOverloadedError: the server failed; there is no verdict.
         """
         prefix = opening_turns(self.opening, self.task, self.cards)
+        comparisons, unanswered = self._plan(change)
         contrasts: list[Contrast] = []
-        unanswered: list[str] = []
-        expected = 0
-        for question in self.agent.spec.question:
-            proposal = change.proposal.text(question.field)
-            decoys = self._decoys(question, proposal, change)
-            expected += question.decoys
-            if len(decoys) < question.decoys:
-                unanswered.append(f"{question.id}: only {len(decoys)} of {question.decoys} decoys were found")
-            for number, decoy in enumerate(decoys, start=1):
-                found = await self._compare(prefix, change.excerpt, question, proposal, decoy, number)
-                if found is None:
-                    unanswered.append(f"{question.id}: neither letter was among the likely answers")
-                else:
-                    contrasts.append(found)
+        unasked = 0
+        for one in comparisons:
+            if not self.thorough and is_lost(contrasts, unanswered):
+                unasked += 1
+                continue
+            found = await self._compare(prefix, change.excerpt, one)
+            if found is None:
+                unanswered.append(f"{one.question.id}: neither letter was among the likely answers")
+            else:
+                contrasts.append(found)
         spec = self.agent.spec
         return conclude(
             reviewer=spec.name,
@@ -96,11 +108,24 @@ class Reviewer:
             head=change.head,
             tree=change.tree,
             contrasts=contrasts,
-            expected=expected,
+            expected=sum(question.decoys for question in spec.question),
             mass_floor=spec.label_mass_floor,
             unanswered=unanswered,
+            unasked=unasked,
             confident=self.confident,
         )
+
+    def _plan(self, change: UnderReview) -> tuple[Sequence[_Comparison], list[str]]:
+        """Return the comparisons in the order in which they are made, and why some cannot be."""
+        planned: list[_Comparison] = []
+        lacking: list[str] = []
+        for question in self.agent.spec.question:
+            proposal = change.proposal.text(question.field)
+            decoys = self._decoys(question, proposal, change)
+            if len(decoys) < question.decoys:
+                lacking.append(f"{question.id}: only {len(decoys)} of {question.decoys} decoys were found")
+            planned += [_Comparison(question, proposal, decoy, n) for n, decoy in enumerate(decoys, start=1)]
+        return planned, lacking
 
     def _decoys(self, question: Question, proposal: str, change: UnderReview) -> tuple[str, ...]:
         known = [*change.neighbours, *self.agent.decoys]
@@ -113,26 +138,21 @@ class Reviewer:
             about={item.text(question.field): item.whole() for item in known},
         )
 
-    async def _compare(
-        self,
-        prefix: Sequence[Message],
-        excerpt: str,
-        question: Question,
-        proposal: str,
-        decoy: str,
-        number: int,
-    ) -> Contrast | None:
+    async def _compare(self, prefix: Sequence[Message], excerpt: str, one: _Comparison) -> Contrast | None:
         readings: list[Reading] = []
-        for order, first, second in (("AB", proposal, decoy), ("BA", decoy, proposal)):
-            turn = f"{fence('note', excerpt)}\n\n{question_text(question, first, second)}"
+        for order, first, second in (("AB", one.proposal, one.decoy), ("BA", one.decoy, one.proposal)):
+            turn = f"{fence('note', excerpt)}\n\n{question_text(one.question, first, second)}"
             reading = await self._read(
-                [*prefix, Message(role="user", content=turn)], f"{question.id} decoy {number} order {order}"
+                [*prefix, Message(role="user", content=turn)],
+                f"{one.question.id} decoy {one.number} order {order}",
             )
             if reading is None:
                 return None
             readings.append(reading)
         floor = self.agent.spec.label_mass_floor
-        return contrast(question, proposal, decoy, readings[0], readings[1], floor, self.confident)
+        return contrast(
+            one.question, one.proposal, one.decoy, readings[0], readings[1], floor, self.confident
+        )
 
     async def _read(self, messages: Sequence[Message], purpose: str) -> Reading | None:
         spec = self.agent.spec

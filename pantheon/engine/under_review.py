@@ -56,8 +56,18 @@ async def gather_change(
     )
 
 
-def ready_reviewer(services: Services, context: NodeContext, evidence: Evidence, agent: Agent) -> Reviewer:
-    """Return a reviewer who can be asked about a change of the context's task."""
+def ready_reviewer(
+    services: Services, context: NodeContext, evidence: Evidence, agent: Agent, *, thorough: bool = False
+) -> Reviewer:
+    """Return a reviewer who can be asked about a change of the context's task.
+
+    Args:
+        services: ports and content.
+        context: the reviewing node.
+        evidence: where calls are recorded.
+        agent: the reviewer.
+        thorough: make every comparison, also when the verdict is certain before.
+    """
     opening = opening_of(services, agent)
     return Reviewer(
         agent=agent,
@@ -67,6 +77,7 @@ def ready_reviewer(services: Services, context: NodeContext, evidence: Evidence,
         client=services.peers.get(agent.spec.name, services.model),
         evidence=evidence,
         confident=_confident(services, context, agent, opening),
+        thorough=thorough,
     )
 
 

@@ -133,18 +133,23 @@ async def test_who_passes_everything_lets_nothing_merge(root: Path, tmp_path: Pa
     assert "n1" not in git(root, "branch", "--list", "pantheon/*")
 
 
-async def test_a_canary_looks_like_work(root: Path, tmp_path: Path) -> None:
-    """Nothing that the model is shown tells a canary from a real change: same words, same shape, same note."""
-    async with opened(root, tmp_path, NoteScript(PROPOSALS), canaries=FEW) as bench:
-        await bench.night(sorted(FILES)[:1])
+@pytest.mark.parametrize(("lands", "calls"), [(True, 10), (False, 4)])
+async def test_a_canary_looks_like_work(root: Path, tmp_path: Path, lands: bool, calls: int) -> None:
+    """Nothing that the model is shown tells a canary from a real change: same words, same note, and as many questions
+    as a real change gets that fails."""
+    script = NoteScript(PROPOSALS, prefers=lambda _: lands)
+    async with opened(root, tmp_path, script, canaries=FEW) as bench:
+        summary = await bench.night(sorted(FILES)[:1])
         requests = [json.dumps(one) for one in bench.server.requests]
+    assert summary.outcomes == {"accepted" if lands else "denied": 1}
     assert not any("canar" in one.lower() for one in requests)
     asked = [one for one in bench.server.requests if "\nA: " in one["messages"][-1]["content"]]
     own = owned_texts(PROPOSALS["queues"])
     real = [one for one in asked if any(text in question_of(one) for text in own)]
-    assert len(asked) == 3 * len(real), "two canaries and the change"
     canaries = [one for one in asked if one not in real]
-    assert {shape_of(one) for one in canaries} == {shape_of(one) for one in real}
+    assert len(real) == calls
+    assert len(canaries) == 8, "two canaries, two reviewers, each with its first comparison in both orders"
+    assert {shape_of(one) for one in canaries} <= {shape_of(one) for one in real}
 
 
 def owned_texts(known: Mapping[str, Any]) -> set[str]:

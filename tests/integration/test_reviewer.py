@@ -52,14 +52,20 @@ def fair(request: ChatRequest) -> Spoken:
 
 
 async def reviewed(
-    tmp_path: Path, script: ModelScript, agent: Agent | None = None, neighbours: tuple[Metadata, ...] = ()
+    tmp_path: Path,
+    script: ModelScript,
+    agent: Agent | None = None,
+    neighbours: tuple[Metadata, ...] = (),
+    *,
+    thorough: bool = False,
 ) -> tuple[Review, FakeModel]:
     """The verdict over one change, and what the model was asked."""
     agent = agent or reviewer()
     model = FakeModel(script)
     evidence = Evidence(await ArtifactFolder(tmp_path).open_attempt("n", "t", "x", 1))
     change = UnderReview("b", "h", "t", TARGET, TARGET, PROPOSAL, neighbours)
-    return await Reviewer(agent, agent, (), TASK, model, evidence).run(change), model
+    one = Reviewer(agent, agent, (), TASK, model, evidence, thorough=thorough)
+    return await one.run(change), model
 
 
 async def test_a_clear_preference_in_both_orders_passes(tmp_path: Path) -> None:
@@ -98,6 +104,46 @@ async def test_too_few_decoys_fail(tmp_path: Path) -> None:
     review, _ = await reviewed(tmp_path, fair, reviewer(decoys=5))
     assert review.verdict == "fail"
     assert "only 3 of 5 decoys" in review.reasons[0]
+    assert (review.questions, review.unasked) == ((), 3), "nothing is asked that could not change it"
+
+
+def fair_but(last: int) -> ModelScript:
+    """Prefer the proposal in all comparisons but one, counted from 0."""
+    calls = iter(range(1_000))
+
+    def answer(request: ChatRequest) -> Spoken:
+        return letters(-0.7, -0.7) if next(calls) // 2 == last else fair(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(("against", "calls", "unasked"), [(0, 2, 2), (1, 4, 1), (2, 6, 0)])
+async def test_a_review_ends_with_what_decides_against(
+    tmp_path: Path, against: int, calls: int, unasked: int
+) -> None:
+    """A comparison costs two calls; after one that failed no other is asked, and the review says how many."""
+    review, model = await reviewed(tmp_path, fair_but(against), reviewer(decoys=3))
+    assert len(model.requests) == calls
+    assert (review.verdict, review.unasked, len(review.questions)) == ("fail", unasked, against + 1)
+    assert [one.fits for one in review.questions] == [True] * against + [False]
+    assert "was not preferred" in review.reasons[0]
+    assert ("ended early" in review.reasons[-1]) == bool(unasked)
+    assert (review.strength is None) == bool(unasked)
+
+
+@pytest.mark.parametrize("against", [0, 1, 2, 3])
+async def test_a_thorough_review_asks_all(tmp_path: Path, against: int) -> None:
+    """A calibration needs the weakest comparison, whatever those before it said."""
+    review, model = await reviewed(tmp_path, fair_but(against), reviewer(decoys=3), thorough=True)
+    assert (len(model.requests), review.unasked) == (6, 0)
+    assert review.verdict == ("pass" if against == 3 else "fail")
+    assert review.strength is not None
+
+
+async def test_without_a_letter_nothing_more_is_asked(tmp_path: Path) -> None:
+    """No answer is no pass, and ends a review like an answer against the change."""
+    review, model = await reviewed(tmp_path, lambda _: Spoken("The", top=(("The", -0.1),)))
+    assert (len(model.requests), review.unasked, review.strength) == (1, 1, None)
 
 
 async def test_a_neighbour_that_could_fit_is_no_decoy(tmp_path: Path) -> None:

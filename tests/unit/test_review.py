@@ -5,10 +5,20 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pantheon.core.agent import Question
 from pantheon.core.chat import TokenAlternatives
-from pantheon.core.review import Contrast, Reading, Review, conclude, contrast, question_text, read_letter
+from pantheon.core.review import (
+    Contrast,
+    Reading,
+    Review,
+    conclude,
+    contrast,
+    is_lost,
+    question_text,
+    read_letter,
+)
 
 ASKED = Question(id="title", text="Which title fits the note?", field="title", floor=0.5)
 margins = st.floats(-20, 20)
@@ -33,11 +43,13 @@ def compared(forward: float, backward: float, mass: float = 0.9, floor: float = 
     )
 
 
-def concluded(*contrasts: Contrast, expected: int, unanswered: tuple[str, ...] = ()) -> Review:
+def concluded(
+    *contrasts: Contrast, expected: int, unanswered: tuple[str, ...] = (), unasked: int = 0
+) -> Review:
     """A verdict over these contrasts."""
     return conclude(
         reviewer="review.peerA", version="1", base="b", head="h", tree="t",
-        contrasts=contrasts, expected=expected, mass_floor=0.5, unanswered=unanswered,
+        contrasts=contrasts, expected=expected, mass_floor=0.5, unanswered=unanswered, unasked=unasked,
     )  # fmt: skip
 
 
@@ -130,6 +142,33 @@ def test_a_pass_needs_every_comparison(
         assert review.reasons == ()
     else:
         assert review.reasons
+
+
+@given(st.lists(st.tuples(margins, margins, masses), min_size=1, max_size=5), st.booleans())
+def test_what_is_lost_stays_lost(read: list[tuple[float, float, float]], silent: bool) -> None:
+    """A review that ends where the verdict is certain has the verdict that all its comparisons give, and says so."""
+    contrasts = [compared(*one) for one in read]
+    unanswered = ("no letter",) if silent else ()
+    whole = concluded(*contrasts, expected=len(contrasts), unanswered=unanswered)
+    asked = next((n for n in range(len(contrasts)) if is_lost(contrasts[:n], unanswered)), len(contrasts))
+    early = concluded(
+        *contrasts[:asked], expected=len(contrasts), unanswered=unanswered, unasked=len(contrasts) - asked
+    )
+    assert early.verdict == whole.verdict
+    assert early.unasked == len(contrasts) - asked
+    if early.unasked:
+        assert early.verdict == "fail"
+        assert early.strength is None
+        assert f"{early.unasked} of {len(contrasts)} comparisons were not asked" in early.reasons[-1]
+        assert len(early.reasons) > 1, "what decided is said too"
+
+
+def test_a_pass_that_did_not_ask_all_is_none() -> None:
+    """A review that claims to have passed with comparisons left out cannot be read."""
+    whole = concluded(compared(3, -3), expected=1)
+    with pytest.raises(ValidationError, match="a pass needs every comparison"):
+        Review.model_validate({**whole.model_dump(), "unasked": 1})
+    assert concluded(compared(3, -3), expected=2, unasked=1).verdict == "fail"
 
 
 def test_nothing_to_compare_is_a_fail() -> None:
