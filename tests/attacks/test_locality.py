@@ -84,6 +84,26 @@ async def test_a_proxy_hears_nothing(name: str, monkeypatch: pytest.MonkeyPatch)
         assert len(scripted.requests) == 1
 
 
+@pytest.mark.parametrize("spared", ["localhost", "localhost,::1", ".local", "10.0.0.0/8"])
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+async def test_a_list_of_spared_hosts_is_not_what_spares(
+    name: str, spared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual client sends loopback by its number to the proxy all the same; the night's reads neither list."""
+    async with recorder() as (port, heard), model_server() as (scripted, url):
+        for other in (*PROXIES, "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.9:{port}")
+        monkeypatch.setenv(name, spared)
+        async with httpx.AsyncClient() as usual:
+            await usual.post(f"{url}/v1/chat/completions", json={"secret": 1})
+        assert b"secret" in b"".join(heard), "the control did not reach the proxy"
+        heard.clear()
+        async with HttpModelClient("x", base_url=url) as client:
+            assert (await client.chat(REQUEST, deadline_s=5)).text == "ok"
+        assert heard == [] and len(scripted.requests) == 1
+
+
 @pytest.mark.parametrize("status", REDIRECTS)
 async def test_a_redirect_is_followed_nowhere(status: int) -> None:
     """A client that follows leads elsewhere; the night's ends with an error, on every path that it asks."""
@@ -321,6 +341,8 @@ def test_an_agent_that_is_not_exactly_local_is_refused(origin: str, tmp_path: Pa
         load_agent(name, files)
         text = files["agent.toml"].decode()
         assert 'origin = "local"' in text
+        with pytest.raises(PantheonError):
+            load_agent(name, {**files, "agent.toml": text.replace('origin = "local"', "").encode()})
         changed = {**files, "agent.toml": text.replace('origin = "local"', f"origin = {origin}").encode()}
         with pytest.raises(PantheonError) as refused:
             load_agent(name, changed)

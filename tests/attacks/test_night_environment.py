@@ -129,3 +129,53 @@ def test_a_night_keeps_what_is_named_and_nothing_else(monkeypatch: pytest.Monkey
     kept = night_environment(["MINE"])
     assert kept["MINE"] == "canary" and kept["PANTHEON_ENDPOINT_UDS"] == "/run/model.sock" and "PATH" in kept
     assert [name for name, value in kept.items() if value == "canary"] == ["MINE"]
+
+
+def test_a_night_beside_credentials_starts_nothing(repository: Path, tmp_path: Path) -> None:
+    """They are named, not shown, and no server is asked; a policy that strips them lets it begin (the control)."""
+    policy = repository / "policies" / "night.toml"
+    secrets = {
+        "AWS_SECRET_ACCESS_KEY": "canary-51",
+        "OPENAI_API_KEY": "canary-52",
+        "PANTHEON_CANARY": "canary-53",
+    }
+    with stranger(tmp_path / "s") as (server, path):
+        refused = night(repository, PANTHEON_ENDPOINT_UDS=str(path), **secrets)
+        assert (refused.returncode, server.head_lines) == (3, []), refused.stderr
+        assert "AWS_SECRET_ACCESS_KEY, OPENAI_API_KEY" in refused.stderr and "canary" not in refused.stderr
+        told = policy.read_text()
+        assert 'credentials = "refuse"' in told
+        policy.write_text(told.replace('credentials = "refuse"', 'credentials = "strip"'))
+        try:
+            stripped = night(repository, PANTHEON_ENDPOINT_UDS=str(path), **secrets)
+        finally:
+            policy.write_text(told)
+        assert stripped.returncode == 0 and server.head_lines, stripped.stderr
+
+
+@pytest.mark.primitive("bwrap")
+def test_a_night_without_a_sandbox_starts_nothing(repository: Path, tmp_path: Path) -> None:
+    """A flow that runs tests, and every program but bubblewrap; with it, the night begins (the control)."""
+    flow, gate = repository / "flows" / "docops.toml", repository / "policies" / "gate.toml"
+    told = {path: path.read_text() for path in (flow, gate)}
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in ("/usr/bin", "/usr/sbin"):
+        for program in os.listdir(folder):
+            if program != "bwrap" and not (programs / program).exists():
+                (programs / program).symlink_to(f"{folder}/{program}")
+    gate.write_text(told[gate] + '\n[tests]\ncommand = ["make", "test"]\nreport = "tap"\nwall_s = 60\n')
+    node = '\n[[node]]\nid = "tests"\ngate = "test"\nneeds = ["checks"]\nresources = { cpu = 1 }\n'
+    flow.write_text(told[flow] + node)
+    try:
+        with stranger(tmp_path / "s") as (server, path):
+            given = {"PATH": str(programs), "PANTHEON_ENDPOINT_UDS": str(path)}
+            without = night(repository, **given)
+            assert (without.returncode, server.requests) == (3, []), without.stderr
+            assert "bwrap is not installed" in without.stderr
+            (programs / "bwrap").symlink_to("/usr/bin/bwrap")
+            beside = night(repository, **given)
+            assert beside.returncode == 0, beside.stderr
+    finally:
+        for file, text in told.items():
+            file.write_text(text)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.night_keys import HeldKeys
+from pantheon.adapters.sandbox.bubblewrap import open_bubblewrap
 from pantheon.adapters.signer_child import signer_child
 from pantheon.adapters.signer_client import SocketSigner
 from pantheon.adapters.signer_server import MAX_CONNECTIONS, Admission, SignerServer, listen
@@ -30,6 +31,7 @@ from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import SignatureError
 from pantheon.core.merkle import MerkleTree
 from pantheon.core.review import Review
+from pantheon.core.sandbox import SandboxLimits
 from pantheon.core.statement import (
     ATTEMPT_PREDICATE,
     BATCH_PREDICATE,
@@ -171,6 +173,37 @@ async def test_another_process_of_the_same_user_is_refused(tmp_path: Path) -> No
         inside = ("bwrap", "--unshare-pid", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
         assert await probe(server.path, *inside) == "refused"
     assert len(server.told) == 2
+
+
+@pytest.mark.primitive("bwrap")
+async def test_a_suite_in_the_sandbox_gets_no_answer(tmp_path: Path) -> None:
+    """It does not find the socket, finds no key that the same search finds outside, and is refused where it is let in.
+
+    The control is the same program outside.
+    """
+    search = (
+        "find / -path /usr -prune -o -path /proc -prune -o -name secret-2b61.key -print 2>/dev/null; true"
+    )
+    (tmp_path / "secret-2b61.key").write_text("private")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    sandbox, limits = open_bubblewrap(SystemClock()), SandboxLimits(wall_s=20)
+
+    async def inside(path: str) -> str:
+        result = await sandbox.run(("/usr/bin/python3", "-c", PROBE, path), tree, limits)
+        return result.stdout.decode().split()[0]
+
+    async with served(tmp_path) as anybody:
+        assert await probe(anybody.path) == "answered", "the control"
+        assert await inside(str(anybody.path)) == "refused" and anybody.told == [], "there is no such path"
+        here = ["/bin/sh", "-c", search.replace("find /", f"find {tmp_path}", 1)]
+        assert await asyncio.to_thread(subprocess.check_output, here), "the control"
+        assert not (await sandbox.run(("/bin/sh", "-c", search), tree, limits)).stdout
+    tree = tmp_path / "other"
+    tree.mkdir()
+    async with served(tree, pid=os.getpid()) as within:
+        assert await inside("/work/s.sock") == "refused"
+        assert len(within.told) == 1 and within.told[0].startswith("refused: process"), within.told
 
 
 @pytest.mark.parametrize(

@@ -225,3 +225,29 @@ async def test_a_conftest_that_deselects_on_the_head(suite: Suite) -> None:
     found = compare_suites(base.report, head.report)
     assert found.removed == ("test_a::test_two",)
     assert "is gone: test_a::test_two" in found.reasons
+
+
+async def test_what_a_suite_leaves_behind_reaches_no_later_run(suite: Suite) -> None:
+    """Caches, environments, hooks of test runners, files of a home: there in the same run (the control), then gone."""
+    planted = ("conftest.py", "sitecustomize.py", "__pycache__/a.cpython-311.pyc", ".venv/bin/python",
+               ".pytest_cache/x", "docs/.hidden/x", "/tmp/left", "/dev/shm/left")  # fmt: skip
+    places = [f"{place}" if place.startswith("/") else f"/work/{place}" for place in planted]
+    plant = (
+        "import os, sys\n"
+        f"places = {places!r} + [os.path.expanduser('~/.bashrc')]\n"
+        "for place in places if sys.argv[2] == 'plant' else []:\n"
+        "    os.makedirs(os.path.dirname(place), exist_ok=True)\n"
+        "    open(place, 'w').write('left')\n"
+        "found = [place for place in places if os.path.exists(place)]\n"
+        f"open(sys.argv[1], 'w').write({GREEN!r}.replace('\"a\"', '\"%d\"' % len(found)))\n"
+    )
+    commit = suite.commit({"suite.py": plant, ".gitignore": "*\n!suite.py\n"})
+    names = []
+    for word in ("plant", "look", "look"):
+        policy = SuitePolicy.model_validate(
+            {"command": [PYTHON, "suite.py", "{report}", word], "report": "junit", "wall_s": 20}
+        )
+        run = await suite.runner.run(policy, commit)
+        assert run.report is not None, run
+        names.append([case.name for case in run.report.cases])
+    assert names == [[f"t::{len(places) + 1}"], ["t::0"], ["t::0"]]
