@@ -46,3 +46,33 @@ def test_the_policy_says_how_to_report() -> None:
     """And leads to the promises."""
     text = (TOP / "SECURITY.md").read_text(encoding="utf-8")
     assert "docs/security.md" in text and "Reporting" in text and "Supported versions" in text
+
+
+LEDGER = (TOP / "docs" / "attacks.md").read_text(encoding="utf-8")
+
+
+def rows_of_attacks() -> list[list[str]]:
+    """Return the cells of each numbered row of the ledger of attacks."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in LEDGER.splitlines()
+        if re.match(r"\| \d+ \|", line)
+    ]
+
+
+def test_the_ledger_of_attacks_is_whole() -> None:
+    """Forty rows in order, each with what stops it and at least one test that denies it."""
+    rows = rows_of_attacks()
+    assert [row[0] for row in rows] == [str(number) for number in range(1, 41)]
+    for row in rows:
+        assert len(row) == 5 and all((row[1], row[2])) and "::test_" in row[4], row[0]
+
+
+def test_every_test_of_the_ledger_exists_and_has_a_control() -> None:
+    """A test that was renamed or deleted is found, and a row without a control names tests that begin with one."""
+    for row in rows_of_attacks():
+        for file, test in re.findall(r"`(test_\w+\.py)::(test_\w+)`", row[3] + row[4]):
+            assert test in names_in(ATTACKS / file), f"attack {row[0]}: {file}::{test}"
+        assert re.sub(r"`test_\w+\.py::test_\w+`|, ", "", row[3] + row[4]) == "", (
+            f"attack {row[0]} names something else"
+        )
