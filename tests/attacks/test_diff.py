@@ -192,6 +192,11 @@ async def test_a_mode_alone_is_a_change(user: Path, tmp_path: Path) -> None:
 async def test_line_ends_and_other_encodings_are_shown(user: Path, tmp_path: Path) -> None:
     """Line ends alone are a change; UTF-16 is in the diff byte by byte, and refused as no text."""
     git(user, "config", "core.autocrlf", "true")
+    (user / "crlf.txt").write_bytes(b"one\ntwo\n")
+    assert git(user, "diff", "--ignore-cr-at-eol", "crlf.txt") == "", "the control: many a tool shows it so"
+    (user / "app.py").write_bytes(EVIL.decode().encode("utf-16"))
+    assert "Binary files" in git(user, "diff", "app.py"), "the control: plain git shows none of it"
+    git(user, "checkout", "-q", "--", ".")
     seen = await judge(user, tmp_path, lambda root: (root / "crlf.txt").write_bytes(b"one\ntwo\n") and None)
     assert b"-one\r\n" in seen.diff and b"+one\n" in seen.diff
 
@@ -247,7 +252,10 @@ async def test_an_odd_name_is_shown_as_it_is(user: Path, tmp_path: Path, name: b
 async def test_what_a_reader_would_not_see_is_refused_and_shown(
     user: Path, tmp_path: Path, text: str
 ) -> None:
-    """A line that reads otherwise than it runs; in the report it is written out."""
+    """A line that reads otherwise than it runs; the report writes it out, plain git as it is (the control)."""
+    (user / "app.py").write_bytes(CODE + text.encode() + b"\n")
+    assert f"+{text}" in git(user, "diff", "app.py"), "the control"
+    git(user, "checkout", "-q", "--", ".")
     seen = await judge(
         user, tmp_path, lambda root: (root / "app.py").write_bytes(CODE + text.encode() + b"\n") and None
     )
@@ -259,10 +267,16 @@ async def test_what_a_reader_would_not_see_is_refused_and_shown(
 
 
 async def test_a_huge_diff_is_whole_and_refused(user: Path, tmp_path: Path) -> None:
-    """Five megabytes with the evil line at the end: nothing is cut, and the gate takes none of it."""
+    """Five megabytes with the evil line at the end: nothing is cut, and the gate takes none of it.
+
+    The controls: a reader of the first megabyte sees no evil, and the same line alone is not too large.
+    """
     many = b"".join(b"line %07d of the file\n" % number for number in range(210_000))
     seen = await judge(
         user, tmp_path, lambda root: (root / "app.py").write_bytes(CODE + many + EVIL) and None
     )
     assert len(seen.diff) > 5_000_000 and b"+    return True or user.is_admin\n" in seen.diff[-100:]
+    assert b"True or" not in seen.diff[:1_000_000], "the control"
     assert any(failure.startswith("size") for failure in seen.report.failures)
+    alone = await judge(user, tmp_path / "alone", lambda root: (root / "app.py").write_bytes(EVIL) and None)
+    assert not any(failure.startswith("size") for failure in alone.report.failures), "the control"

@@ -114,6 +114,9 @@ async def test_a_git_that_no_git_makes_is_refused(confined, tmp_path: Path, kind
         os.mkfifo(place)
     else:
         place.symlink_to(tmp_path if kind == "link" else "/nowhere")
+    aside = place.rename(confined.tree.parent / "aside")
+    assert (await confined.run("/usr/bin/touch", "runs")).succeeded, "the control: without it a program runs"
+    aside.rename(place)
     with pytest.raises(SandboxError, match="neither a folder nor a file"):
         await confined.run("/usr/bin/touch", "ran")
     assert not (confined.tree / "ran").exists()

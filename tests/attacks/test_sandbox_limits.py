@@ -118,6 +118,9 @@ async def test_an_endless_loop_is_over_in_time(confined) -> None:
 async def test_a_flood_of_output_is_cut(confined, program: str) -> None:
     """One GiB and more is cut at the cap and said to be cut; this process does not grow by it."""
     (confined.tree / "flood.py").write_text(program)
+    assert await heard_outside(program, 4 * MIB) == 4 * MIB, (
+        "the control: who does not stop reading hears it all"
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result = await confined.run(PYTHON, "-I", "/work/flood.py", output_bytes=MIB, wall_s=10)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
@@ -126,6 +129,21 @@ async def test_a_flood_of_output_is_cut(confined, program: str) -> None:
     assert (result.stdout_truncated, result.stderr_truncated).count(True) == 1
     assert grown < 64 * MIB
     assert not result.succeeded
+
+
+async def heard_outside(program: str, wanted: int) -> int:
+    """Read so many bytes of a program that runs without a sandbox; returns how many there were."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        PYTHON, "-I", "-c", program, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            return len(await process.stdout.readexactly(wanted))
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_output_of_exactly_the_cap_is_whole(confined) -> None:

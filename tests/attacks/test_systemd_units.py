@@ -174,6 +174,20 @@ def test_what_contains_a_service_is_there(name: str) -> None:
     assert {key: service.get(key) for key in REQUIRED[name]} == REQUIRED[name]
 
 
+@pytest.mark.parametrize("name", REQUIRED)
+def test_what_is_taken_from_a_service_is_missed(name: str, tmp_path: Path) -> None:
+    """The control of the test above: a line taken away, or said again with another value, is another service."""
+    text = (SHIPPED / name).read_text()
+    for key, value in REQUIRED[name].items():
+        (tmp_path / name).write_text(re.sub(rf"^{key}=.*\n", "", text, flags=re.MULTILINE))
+        assert key not in {one for section, one, _ in directives(tmp_path / name) if section == "Service"}
+        (tmp_path / name).write_text(
+            text.replace("[Service]", "[Service]", 1) + f"\n[Service]\n{key}=weaker\n"
+        )
+        found = {one: said for section, one, said in directives(tmp_path / name) if section == "Service"}
+        assert found[key] == "weaker" != value
+
+
 def test_the_services_share_nothing_that_they_need_not() -> None:
     """Three users; keys only with the signer; one network namespace for the night and its model."""
     found = {name: list(directives(SHIPPED / name)) for name in REQUIRED}
