@@ -2,13 +2,17 @@
 
 import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 PYTHON = "/usr/bin/python3"
-ANSWERS = Path(__file__).parents[2] / "tests/attacks/probes/answer.py"
+PROBES = Path(__file__).parents[2] / "tests/attacks/probes"
+CONTAINED = (sys.executable, "-m", "pantheon.testing.contained")
+"""Runs a program where a night runs; what follows it is told there."""
 
 PASSES_ON = """
 import os, socket, sys
@@ -68,7 +72,10 @@ def network_pair(heard: Path) -> Iterator[Pair]:
         subprocess.run(within(near, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647"), check=True)
         with heard.open("w") as log:
             server = subprocess.Popen(
-                within(far, PYTHON, "-I", str(ANSWERS)), stdout=subprocess.PIPE, stderr=log, text=True
+                within(far, PYTHON, "-I", str(PROBES / "answer.py")),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
@@ -79,3 +86,14 @@ def network_pair(heard: Path) -> Iterator[Pair]:
             server.communicate()
         for name in (near, far):
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@contextmanager
+def egress_probe() -> Iterator[Path]:
+    """Put the program that tries every way out where every user can read it."""
+    with tempfile.TemporaryDirectory(prefix="pantheon-attack-") as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "egress.py"
+        path.write_bytes((PROBES / path.name).read_bytes())
+        path.chmod(0o644)
+        yield path

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,15 +13,21 @@ import pytest
 
 from pantheon.core.egress import egress_commands
 from pantheon.testing.as_user import OtherUser
-from pantheon.testing.network_pair import PASSES_ON, PYTHON, Pair, network_pair, within
+from pantheon.testing.network_pair import (
+    CONTAINED,
+    PASSES_ON,
+    PYTHON,
+    Pair,
+    egress_probe,
+    network_pair,
+    within,
+)
 from pantheon.testing.user_repository import make_repository
 
 pytestmark = pytest.mark.primitive("netns", "nftables", "uid_routes", "veth")
 
 ROOT = Path(__file__).parents[2]
-PROBES = Path(__file__).parent / "probes"
 RUNNER, SOMEBODY = 60_324, 60_325
-CONTAINED = (sys.executable, "-m", "pantheon.testing.contained")
 
 
 @pytest.fixture
@@ -34,11 +39,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.fixture
 def probe() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pantheon-attack-") as folder:
-        Path(folder).chmod(0o755)
-        path = Path(folder) / "egress.py"
-        path.write_bytes((PROBES / "egress.py").read_bytes())
-        path.chmod(0o644)
+    with egress_probe() as path:
         yield path
 
 

@@ -6,21 +6,26 @@ reach any other network.
 
 import json
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from pantheon.testing.network_pair import PASSES_ON, PYTHON, Pair, network_pair, within
+from pantheon.testing.network_pair import (
+    CONTAINED,
+    PASSES_ON,
+    PROBES,
+    PYTHON,
+    Pair,
+    egress_probe,
+    network_pair,
+    within,
+)
 
 pytestmark = pytest.mark.primitive("netns", "userns", "mount_namespace", "seccomp")
 
-PROBES = Path(__file__).parent / "probes"
 OTHER_USER = 60_322
-CONTAINED = (sys.executable, "-m", "pantheon.testing.contained")
 
 
 @pytest.fixture
@@ -31,12 +36,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.fixture
 def probe() -> Iterator[Path]:
-    """The probe, where every user can read it."""
-    with tempfile.TemporaryDirectory(prefix="pantheon-attack-") as folder:
-        Path(folder).chmod(0o755)
-        path = Path(folder) / "egress.py"
-        path.write_bytes((PROBES / "egress.py").read_bytes())
-        path.chmod(0o644)
+    with egress_probe() as path:
         yield path
 
 
