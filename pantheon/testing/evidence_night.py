@@ -10,28 +10,11 @@ from pathlib import Path
 from pantheon.adapters.keys import read_public_key
 from pantheon.adapters.night_verifier import verify_night
 from pantheon.core.verify import NightVerdict
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import make_repository
 
 PAGE = Path(__file__).parents[2] / "docs" / "verify.md"
-NOTES = {
-    "docs/2026.01.01.md": b"queues notes from the call\n\nWe compared retries with dead letter queues for the order"
-    b" service. Retries with backoff hide slow consumers,\ndead letter queues show them.\n",
-    "docs/2026.01.02.md": b"indexes\n\nThe monthly report needs a composite index on customer and date; the query plan"
-    b" shows a sequential scan.\n",
-}
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    ),
-    "indexes": proposal(
-        "report index", "A Composite Index for the Monthly Report",
-        "The query plan of the monthly report shows a sequential scan; an index on customer and date helps.",
-        "index", "query-plan", "report",
-    ),
-}  # fmt: skip
 
 
 def make_night(top: Path, nights: Sequence[str] = ("n1",)) -> Path:

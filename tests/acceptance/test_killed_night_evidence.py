@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.testing.evidence_night import NOTES, PROPOSALS
 from pantheon.testing.night import NoteScript
 from pantheon.testing.qualified import qualify_project
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.scripted_model import serve_script
 from pantheon.testing.user_repository import make_repository
 

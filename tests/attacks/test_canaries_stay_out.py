@@ -25,24 +25,12 @@ from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.results import NodeResult
 from pantheon.engine.services import NodeContext
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import NOTE, PROPOSALS, TARGET
 from pantheon.testing.user_repository import git, make_repository
 
 pytestmark = pytest.mark.primitive("git")
 
-TARGET = "docs/2026.01.01.md"
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-}  # fmt: skip
 ONE = CanaryPolicy(rate=0, minimum=1)
 
 

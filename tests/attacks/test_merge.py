@@ -10,24 +10,13 @@ from pantheon.core.records import NodeState
 from pantheon.engine import landing
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.merging import BRANCH, MergeBench
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import NOTE, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
 pytestmark = pytest.mark.primitive("git")
 
 NIGHT = "pantheon/night-x"
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-}  # fmt: skip
 
 
 async def candidate(repository: NightRepository, base: str, data: bytes) -> str:

@@ -15,8 +15,8 @@ from pantheon.engine.custody import refuse_lost_key
 from pantheon.engine.enqueue import EnqueueOutcome, EnqueueRequest, EnqueueServices, run_enqueue
 from pantheon.engine.preflight import NightPlan, prepare_night
 from pantheon.ports.signer import Signer
-from pantheon.testing.evidence_night import NOTES, PROPOSALS
 from pantheon.testing.night import Bench, NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.signing import FakeSigner
 from pantheon.testing.user_repository import make_repository
 

@@ -5,23 +5,17 @@ from typing import Any
 
 import pytest
 
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import NOTE, TARGET, about_queues
 from pantheon.testing.user_repository import git, make_repository
 
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
-TARGET = "docs/2026.01.01.md"
 TOKEN = "ghp_" + "aBcD" * 9
 """Without a digit: a number that the note does not have is refused before any check."""
 
 
 def said(description: str) -> dict[str, dict[str, Any]]:
     """A model that proposes this description."""
-    title = "Retries versus Dead Letter Queues for Orders"
-    return {"queues": proposal("order service", title, description, "queues", "retries", "orders")}
+    return {"queues": {**about_queues(), "description": description}}
 
 
 async def outcome(tmp_path: Path, description: str) -> tuple[str, str, str]:
@@ -46,8 +40,7 @@ async def outcome(tmp_path: Path, description: str) -> tuple[str, str, str]:
 async def test_a_secret_that_a_model_writes_does_not_land(tmp_path: Path, description: str) -> None:
     """The same night without it lands; with it, the check denies, and does not repeat it."""
     (tmp_path / "control").mkdir()
-    plain = "Compares retries with dead letter queues for the order service and says which one shows slow consumers."
-    control = await outcome(tmp_path / "control", plain)
+    control = await outcome(tmp_path / "control", about_queues()["description"])
     assert (control[0], control[2]) == ("accepted", "pantheon/night-n1")
     told, cause, branch = await outcome(tmp_path, description)
     assert (told, branch) == ("denied", ""), cause

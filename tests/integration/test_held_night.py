@@ -4,22 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pantheon.core.gate import HELD
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import NOTE, PROPOSALS, TARGET
 from pantheon.testing.user_repository import git, make_repository
-
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-}  # fmt: skip
-TARGET = "docs/2026.01.01.md"
 
 
 async def judged(tmp_path: Path, *hold: str) -> tuple[str, str, int]:

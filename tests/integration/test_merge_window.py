@@ -12,28 +12,11 @@ from pantheon.core.records import NightState, NodeState, TaskOutcome
 from pantheon.core.window import LandingHours, MergeWindowPolicy
 from pantheon.engine import control, merge_hours
 from pantheon.engine.open_nights import WAITS, choose_open, count_to_land, waits_to_land
-from pantheon.testing.night import BATCH, NoteScript, opened, proposal
+from pantheon.testing.night import BATCH, NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
-NOTES = {
-    "docs/2026.02.01.md": b"queues notes\n\n"
-    b"Retries hide slow consumers of the order service; dead letters show them.\n",
-    "docs/2026.02.02.md": b"caches notes\n\n"
-    b"The catalogue cache keeps stale prices; invalidation by event beats that.\n",
-}
 TARGETS = tuple(NOTES)
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Dead Letters Show Slow Consumers of the Order Service",
-        "Retries hide slow consumers of the order service, and dead letters show them to the team.",
-        "queues", "retries", "orders",
-    ),
-    "caches": proposal(
-        "catalogue cache", "Stale Prices in the Catalogue Cache",
-        "The catalogue cache keeps stale prices, and invalidation by event beats lifetimes.",
-        "cache", "invalidation", "catalogue",
-    ),
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -135,7 +118,7 @@ async def test_a_change_behind_a_waiting_one_waits_with_it(root: Path, tmp_path:
     door = Door(is_open=False)
     async with opened(root, tmp_path / "night", NoteScript(PROPOSALS)) as bench:
         bench.landing = door
-        needs = {"2026.02.02": ["2026.02.01"]}
+        needs = {"2026.01.02": ["2026.01.01"]}
         summary = await bench.night(TARGETS, needs=needs)
         assert (summary.outcomes, summary.to_land) == ({"open": 2}, 1)
         assert await waits_to_land(bench.store, "n1") == 1
@@ -148,7 +131,7 @@ async def test_landing_only_starts_nothing_else(root: Path, tmp_path: Path) -> N
     door = Door(is_open=False)
     async with opened(root, tmp_path / "night", NoteScript(PROPOSALS)) as bench:
         bench.landing = door
-        needs = {"2026.02.02": ["2026.02.01"]}
+        needs = {"2026.01.02": ["2026.01.01"]}
         await bench.night(TARGETS, needs=needs)
         asked = len(bench.server.requests)
         door.set(is_open=True)
@@ -243,7 +226,7 @@ async def test_an_order_wakes_a_night_that_waits(root: Path, tmp_path: Path) -> 
         bench.landing = door
         await bench.night(TARGETS[:1])
         await bench.store.add_order(
-            Verb.CANCEL, night="n1", task=f"{BATCH}/2026.02.01", reason="no", by="ann"
+            Verb.CANCEL, night="n1", task=f"{BATCH}/2026.01.01", reason="no", by="ann"
         )
         assert await waits_to_land(bench.store, "n1") == 0
         assert (await bench.night(TARGETS[:1])).outcomes == {"cancelled": 1}

@@ -15,29 +15,12 @@ from pantheon.core.records import TaskOutcome
 from pantheon.core.task import Task
 from pantheon.engine import control
 from pantheon.engine.night import NightSummary
-from pantheon.testing.night import BATCH, Bench, NoteScript, opened, proposal
+from pantheon.testing.night import BATCH, Bench, NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
-NOTES = {
-    "docs/2026.02.01.md": b"queues notes\n\n"
-    b"Retries hide slow consumers of the order service; dead letters show them.\n",
-    "docs/2026.02.02.md": b"caches notes\n\n"
-    b"The catalogue cache keeps stale prices; invalidation by event beats that.\n",
-}
 TARGETS = tuple(NOTES)
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Dead Letters Show Slow Consumers of the Order Service",
-        "Retries hide slow consumers of the order service, and dead letters show them to the team.",
-        "queues", "retries", "orders",
-    ),
-    "caches": proposal(
-        "catalogue cache", "Stale Prices in the Catalogue Cache",
-        "The catalogue cache keeps stale prices, and invalidation by event beats lifetimes.",
-        "cache", "invalidation", "catalogue",
-    ),
-}  # fmt: skip
-FIRST, SECOND = f"{BATCH}/2026.02.01", f"{BATCH}/2026.02.02"
+FIRST, SECOND = f"{BATCH}/2026.01.01", f"{BATCH}/2026.01.02"
 Step = Callable[[Bench], Awaitable[None]]
 
 
@@ -163,7 +146,7 @@ async def test_a_requeued_task_runs_again_in_the_same_night(root: Path, tmp_path
         bench.watch = lambda step: (
             failed.set() if not step.node and step.event == TaskOutcome.FAILED else None
         )
-        summary = await night_with(bench, requeue, at="caches notes")
+        summary = await night_with(bench, requeue, at="The monthly report")
         attempts = await bench.store.attempts("n1")
     assert summary.outcomes == {"accepted": 2}
     assert requeued[0] == "doc.frontmatter"
@@ -219,7 +202,7 @@ async def test_a_budget_counts_over_processes(root: Path, tmp_path: Path) -> Non
 
 async def test_two_tasks_on_one_file_take_turns(root: Path, tmp_path: Path) -> None:
     """The second starts from what the first landed and finds its file under the new name."""
-    twice = NOTES | {"docs/2026.02.01.md": NOTES["docs/2026.02.01.md"]}
+    twice = NOTES | {"docs/2026.01.01.md": NOTES["docs/2026.01.01.md"]}
     assert len(twice) == 2
     async with opened(root, tmp_path, NoteScript(PROPOSALS)) as bench:
         summary = await bench.night([TARGETS[0], TARGETS[0]])

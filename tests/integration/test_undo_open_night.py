@@ -10,8 +10,8 @@ from pantheon.adapters.night_verifier import verify_night
 from pantheon.core.records import NightState
 from pantheon.engine.night import Progress
 from pantheon.engine.undo import Undoer
-from pantheon.testing.evidence_night import NOTES, PROPOSALS
 from pantheon.testing.night import BATCH, NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
 FIRST, SECOND = NOTES
