@@ -11,18 +11,16 @@ Source: C2SP tlog-checkpoint and signed-note.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterable
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field
 
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.merkle import HASH_BYTES
 from pantheon.core.model import Frozen
+from pantheon.core.signature_bytes import decode_base64, is_signed
 
 MAX_NOTE_BYTES = 10_000
 ED25519 = b"\x01"
@@ -55,7 +53,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     origin, size, root = lines[:3]
     if not _ORIGIN.fullmatch(origin) or not _SIZE.fullmatch(size):
         raise VerificationError("the checkpoint's origin or size is malformed")
-    found = _decode(root)
+    found = decode_base64(root)
     if len(found) != HASH_BYTES or int(size) >= 2**53:
         raise VerificationError("the checkpoint's size or root is malformed")
     return Checkpoint(origin=origin, size=int(size), root=found.hex())
@@ -93,7 +91,7 @@ def open_note(data: bytes, trusted: Iterable[bytes]) -> str:
     text, lines = _split(data)
     for name, signed in lines:
         for key in trusted:
-            if signed[:4] == key_hash(name, key) and _verifies(key, signed[4:], text.encode()):
+            if signed[:4] == key_hash(name, key) and is_signed(key, signed[4:], text.encode()):
                 return text
     raise SignatureError("the checkpoint is signed by no key that this night was given")
 
@@ -117,23 +115,5 @@ def _split(data: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     for line in tail.removesuffix("\n").split("\n"):
         if (found := _LINE.fullmatch(line)) is None:
             raise VerificationError("a signature line of the note is malformed")
-        lines.append((found[1], _decode(found[2])))
+        lines.append((found[1], decode_base64(found[2])))
     return f"{text}\n", lines
-
-
-def _verifies(key: bytes, signature: bytes, signed: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _decode(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise VerificationError(f"not standard base64: {error}") from error
-    if base64.b64encode(data).decode() != text:
-        raise VerificationError("not canonical base64")
-    return data

@@ -9,17 +9,14 @@ Source: DSSE v1.0.2 (protocol and envelope).
 """
 
 import base64
-import binascii
 from collections.abc import Iterable
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, ValidationError
 
 from pantheon.core.canonical import canonical_bytes, digest_value
 from pantheon.core.errors import SignatureError, VerificationError
 from pantheon.core.model import Frozen
+from pantheon.core.signature_bytes import decode_base64, is_signed
 from pantheon.core.strict_json import parse_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -115,12 +112,12 @@ def open_envelope(envelope: Envelope, trusted: Iterable[bytes], *, threshold: in
     keys = set(trusted)
     if not keys:
         raise VerificationError("there is no public key to verify with")
-    payload = _decode(envelope.payload)
+    payload = decode_base64(envelope.payload)
     if envelope.payload_type != PAYLOAD_TYPE:
         raise SignatureError(f"the payload is of type {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}")
     signed = pae(envelope.payload_type, payload)
-    signatures = [_decode(signature.sig) for signature in envelope.signatures]
-    good = {key for key in keys if any(_verifies(key, one, signed) for one in signatures)}
+    signatures = [decode_base64(signature.sig) for signature in envelope.signatures]
+    good = {key for key in keys if any(is_signed(key, one, signed) for one in signatures)}
     if len(good) < max(threshold, 1):
         raise SignatureError(f"{len(good)} of {max(threshold, 1)} trusted keys have signed this")
     return payload
@@ -134,22 +131,4 @@ def peek_payload(envelope: Envelope) -> bytes:
     """
     if envelope.payload_type != PAYLOAD_TYPE:
         raise VerificationError(f"the payload is of type {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}")
-    return _decode(envelope.payload)
-
-
-def _verifies(key: bytes, signature: bytes, signed: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _decode(text: Any) -> bytes:
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise VerificationError(f"not standard base64: {error}") from error
-    if base64.b64encode(data).decode() != text:
-        raise VerificationError("not canonical base64")
-    return data
+    return decode_base64(envelope.payload)
