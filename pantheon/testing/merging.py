@@ -13,22 +13,22 @@ from pantheon.core.gate import Change
 from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.model import Frozen
 from pantheon.core.operation import Operation, operation_message
-from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.policy import GatePolicy
 from pantheon.core.sandbox import SandboxKind, SandboxLimits, SandboxResult
 from pantheon.core.suite import SuitePolicy
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.merge_queue import MergeQueue
 from pantheon.engine.results import NodeResult
-from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.engine.services import NightContext, NodeContext
 from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.ports.worktree import Repository
-from pantheon.testing.artifacts import FakeArtifacts, FakeSink
+from pantheon.testing.artifacts import FakeSink
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.one_node import services_around
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner, inline_ledger
-from pantheon.testing.store import FakeStore
+from pantheon.testing.signing import inline_ledger
+from pantheon.testing.suites import KeptInMemory, tap
 from pantheon.tools.registry import Registry, Tool, ToolContext, ToolResult, require_target
 
 NIGHT, BRANCH = "n", "pantheon/night-n"
@@ -66,19 +66,6 @@ SET_LINE = Tool(
 )
 
 
-class KeptInMemory:
-    """``ports.base_runs.BaseRuns`` in memory."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, bytes] = {}
-
-    async def get(self, key: str) -> bytes | None:
-        return self.found.get(key)
-
-    async def put(self, key: str, data: bytes) -> None:
-        self.found[key] = data
-
-
 @dataclass
 class JudgingSandbox:
     """Runs no program: what the suite says is computed from the tree.
@@ -109,12 +96,7 @@ class JudgingSandbox:
         if self.waits is not None:
             await self.waits.wait()
         said = self.judge(await asyncio.to_thread(self._files, tree))
-        lines = [
-            f"{'ok' if passed else 'not ok'} {place} - {name}"
-            for place, (name, passed) in enumerate(sorted(said.items()), 1)
-        ]
-        text = "\n".join([f"1..{len(lines)}", *lines])
-        return SandboxResult(returncode=0 if all(said.values()) else 1, stdout=text.encode(), duration_s=0.1)
+        return tap(**dict(sorted(said.items())))
 
     def _files(self, tree: Path) -> Files:
         if isinstance(self.repository, FakeRepository):
@@ -157,22 +139,12 @@ class MergeBench:
         self.sandbox = JudgingSandbox(judge or (lambda _: {}), repository)
         self.ledger = inline_ledger(NIGHT, base, (), FakeClock())
         suite = SuitePolicy(command=("t",), report="tap", reruns=0)
-        self.services = Services(
-            store=FakeStore(FakeClock()),
-            repository=repository,
-            artifacts=FakeArtifacts(),
-            signer=FakeSigner(),
+        self.services = services_around(
+            repository,
+            flows={"lines": self.flow},
+            gate_policy=GatePolicy(tests=suite if judge else None, merge=MergePolicy(batch=batch)),
             open_ledger=self.ledger,
-            clock=FakeClock(),
-            model=FakeModel(lambda _: Spoken("{}")),
             tools=Registry((SET_LINE,)),
-            content=Content(
-                agents={},
-                flows={"lines": self.flow},
-                gate_policy=GatePolicy(tests=suite if judge else None, merge=MergePolicy(batch=batch)),
-                night_policy=NightPolicy(),
-                digests={},
-            ),
             suites=SuiteRunner(repository, self.sandbox, "0" * 64, KeptInMemory()) if judge else None,
         )
         self.queue = MergeQueue(self.services)

@@ -14,13 +14,14 @@ from pantheon.adapters.keys import read_public_key
 from pantheon.adapters.night_verifier import verify_night
 from pantheon.adapters.witness_file import read_witness
 from pantheon.core.errors import MergeConflictError
-from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.merge_queue import MergePolicy
 from pantheon.core.suite import SuitePolicy
 from pantheon.core.verify import Flaw
 from pantheon.engine.suite_runner import SuiteRunner
-from pantheon.testing.merging import Files, JudgingSandbox, KeptInMemory
-from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.merging import Files, JudgingSandbox
+from pantheon.testing.night import Bench, NoteScript, opened
+from pantheon.testing.sample_notes import about_queues
+from pantheon.testing.suites import KeptInMemory, with_tests
 from pantheon.testing.user_repository import git, make_repository
 
 WORDS = ("queues", "lag", "quotas", "alerts")
@@ -35,14 +36,7 @@ TITLES = {
     "quotas": "Dead Letter Queues in the Order Service",
     "alerts": "Comparing Backoff with Queues for Orders",
 }
-PROPOSALS = {
-    word: proposal(
-        "order service", title,
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-    for word, title in TITLES.items()
-}  # fmt: skip
+PROPOSALS = {word: about_queues(title) for word, title in TITLES.items()}
 NOTES = [f"docs/2026.01.0{n}.md" for n in range(1, 5)]
 BRANCH = "pantheon/night-n1"
 
@@ -74,18 +68,6 @@ async def merge_night(
             ),
         )
         yield bench, sandbox
-
-
-def with_tests(flow: Flow) -> Flow:
-    """The flow with a test node between the checks and the reviewers."""
-    nodes = []
-    for node in flow.node:
-        if "checks" in node.needs:
-            node = node.model_copy(update={"needs": (*node.needs, "tests")})
-        nodes.append(node)
-        if node.id == "checks":
-            nodes.append(FlowNode(id="tests", gate="test", needs=("checks",), resources={"cpu": 1}))
-    return flow.model_copy(update={"node": tuple(nodes)})
 
 
 def titled(files: Files) -> int:

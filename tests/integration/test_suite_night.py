@@ -13,12 +13,13 @@ from pantheon.adapters.base_runs import BaseRunFolder
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.sandbox.bubblewrap import open_bubblewrap
 from pantheon.core.bubblewrap import ReadOnlyBind
-from pantheon.core.flow import Flow, FlowNode
 from pantheon.core.sandbox import SandboxLimits, SandboxResult
 from pantheon.core.suite import SuitePolicy
 from pantheon.core.task import Task
 from pantheon.engine.suite_runner import SuiteRunner
-from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.night import Bench, NoteScript, opened
+from pantheon.testing.sample_notes import NOTE, about_queues
+from pantheon.testing.suites import with_tests
 from pantheon.testing.user_repository import git, make_repository
 
 SITE = "/opt/site-packages"
@@ -26,23 +27,8 @@ COMMAND = (
     "/usr/bin/env", f"PYTHONPATH={SITE}", "/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
     "--junitxml={report}",
 )  # fmt: skip
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
 OTHER = NOTE.replace(b"queues notes", b"lag notes")
-PROPOSALS = {
-    word: proposal(
-        "order service", title,
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-    for word, title in (
-        ("queues", "Retries versus Dead Letter Queues for Orders"),
-        ("lag", "Slow Consumers behind Retries with Backoff"),
-    )
-}  # fmt: skip
+PROPOSALS = {"queues": about_queues(), "lag": about_queues("Slow Consumers behind Retries with Backoff")}
 HEAD = "from pathlib import Path\n\nNOTES = [p.read_text() for p in sorted(Path('docs').iterdir())]\n\n"
 SOUND = HEAD + "def test_sound():\n    assert NOTES\n"
 QUEUES, LAG = "docs/2026.01.01.md", "docs/2026.01.02.md"
@@ -87,18 +73,6 @@ async def suite_night(
             ),
         )
         yield bench, sandbox
-
-
-def with_tests(flow: Flow) -> Flow:
-    """The flow with a test node between the checks and the reviewers."""
-    nodes = []
-    for node in flow.node:
-        if "checks" in node.needs:
-            node = node.model_copy(update={"needs": (*node.needs, "tests")})
-        nodes.append(node)
-        if node.id == "checks":
-            nodes.append(FlowNode(id="tests", gate="test", needs=("checks",), resources={"cpu": 1}))
-    return flow.model_copy(update={"node": tuple(nodes)})
 
 
 def task(target: str, **inputs: object) -> Task:

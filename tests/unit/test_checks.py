@@ -8,17 +8,11 @@ from pydantic import ValidationError
 from pantheon.core.flow import Flow
 from pantheon.core.gate import CheckReport
 from pantheon.core.operation import Operation, operation_message
-from pantheon.core.policy import GatePolicy, NightPolicy
-from pantheon.core.task import Task
+from pantheon.core.policy import GatePolicy
 from pantheon.engine.checks import ALWAYS, CHECKS, demanded_checks, run_checks
-from pantheon.engine.services import Content, NightContext, NodeContext, Services
 from pantheon.ports.worktree import ChangedPath
-from pantheon.testing.artifacts import FakeArtifacts
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.one_node import only_node, services_around
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner
-from pantheon.testing.store import FakeStore
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -45,33 +39,9 @@ async def check(name: str, repository: FakeRepository, head: str, **policy: obje
             "node": [{"id": "checks", "gate": "check", "args": {"checks": [name]}}],
         }
     )
-    services = Services(
-        store=FakeStore(FakeClock()),
-        repository=repository,
-        artifacts=FakeArtifacts(),
-        signer=FakeSigner(),
-        clock=FakeClock(),
-        model=FakeModel(lambda _: Spoken("{}")),
-        tools=Registry(NOTE_TOOLS),
-        content=Content(
-            agents={},
-            flows={},
-            gate_policy=GatePolicy.model_validate(policy),
-            night_policy=NightPolicy(),
-            digests={},
-        ),
-    )
-    context = NodeContext(
-        night=NightContext(id="n", branch="b", base_commit=repository.head, owner="test", lease_s=60.0),
-        task_key="b/t",
-        task=Task(id="t", kind="f", goal="g", targets=("a.md",)),
-        flow=flow,
-        node=flow.node[0],
-        attempt=1,
-        base_commit=repository.head,
-        input_commit=head,
-        upstream={},
-    )
+    policies = GatePolicy.model_validate(policy)
+    services = services_around(repository, gate_policy=policies, tools=Registry(NOTE_TOOLS))
+    context = only_node(flow, base=repository.head, head=head, targets=("a.md",))
     return await run_checks(services, context, base=repository.head, head=head)
 
 

@@ -10,7 +10,6 @@ from pantheon.core.errors import CommitLostError, GitError
 from pantheon.core.flow import Flow
 from pantheon.core.gate import Change, CheckReport, CheckResult, Decision
 from pantheon.core.operation import Operation, operation_message
-from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import AttemptOutcome
 from pantheon.core.retry import FailureKind
 from pantheon.core.review import Review
@@ -20,14 +19,13 @@ from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.merge_queue import SWAP_TRIES
 from pantheon.engine.results import NodeResult
-from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.engine.services import NightContext, NodeContext
 from pantheon.engine.testimony import attest_review
-from pantheon.testing.artifacts import FakeArtifacts, FakeSink
+from pantheon.testing.artifacts import FakeSink
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.one_node import services_around
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner, inline_ledger
-from pantheon.testing.store import FakeStore
+from pantheon.testing.signing import inline_ledger
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -76,22 +74,13 @@ class Case:
             agent("reviewer.one", "reviewer"),
             agent("reviewer.two", "reviewer"),
         ]
-        self.services = Services(
-            store=FakeStore(FakeClock()),
-            repository=self.repository,
-            artifacts=FakeArtifacts(),
-            signer=FakeSigner(),
+        self.services = services_around(
+            self.repository,
+            agents={one.spec.name: one for one in agents},
+            flows={"docops": FLOW},
             open_ledger=inline_ledger("n", self.base, ("reviewer.one", "reviewer.two"), clock),
             clock=clock,
-            model=FakeModel(lambda _: Spoken("{}")),
             tools=Registry(NOTE_TOOLS),
-            content=Content(
-                agents={one.spec.name: one for one in agents},
-                flows={"docops": FLOW},
-                gate_policy=GatePolicy(),
-                night_policy=NightPolicy(),
-                digests={},
-            ),
         )
         self.sink = FakeSink("attempt")
 

@@ -8,20 +8,16 @@ import pytest
 
 from pantheon.core.agent import Agent, AgentSpec
 from pantheon.core.flow import Flow
-from pantheon.core.policy import GatePolicy, NightPolicy
 from pantheon.core.records import AttemptOutcome
-from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.node import NodeExecutor
 from pantheon.engine.results import NodeResult
-from pantheon.engine.services import Content, NightContext, NodeContext, Services
-from pantheon.testing.artifacts import FakeArtifacts, FakeSink
-from pantheon.testing.clock import FakeClock
+from pantheon.testing.artifacts import FakeSink
 from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.one_node import only_node, services_around
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner, inline_ledger
-from pantheon.testing.store import FakeStore
+from pantheon.testing.signing import inline_ledger
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry
 
@@ -55,34 +51,15 @@ async def review(
     head = repository.add(
         {"a.md": with_title("Retries and Dead Letter Queues", NOTE), **files}, (repository.head,), "change\n"
     )
-    services = Services(
-        store=FakeStore(FakeClock()),
-        repository=repository,
-        artifacts=FakeArtifacts(),
-        signer=FakeSigner(),
+    services = services_around(
+        repository,
+        agents={"peer": Agent(spec=spec, prompt=PROMPT, digest="0" * 64)},
+        flows={"f": FLOW},
         open_ledger=inline_ledger("n", repository.head, ("peer",)),
-        clock=FakeClock(),
         model=FakeModel(lambda _: Spoken("A", top=(("A", -0.1), ("B", -3.0)))),
         tools=Registry(NOTE_TOOLS),
-        content=Content(
-            agents={"peer": Agent(spec=spec, prompt=PROMPT, digest="0" * 64)},
-            flows={"f": FLOW},
-            gate_policy=GatePolicy(),
-            night_policy=NightPolicy(),
-            digests={},
-        ),
     )
-    context = NodeContext(
-        night=NightContext(id="n", branch="b", base_commit=repository.head, owner="test", lease_s=60.0),
-        task_key="b/t",
-        task=Task(id="t", kind="f", goal="g", targets=("a.md",)),
-        flow=FLOW,
-        node=FLOW.node[0],
-        attempt=1,
-        base_commit=repository.head,
-        input_commit=head,
-        upstream={},
-    )
+    context = only_node(FLOW, base=repository.head, head=head, targets=("a.md",))
     sink = FakeSink("attempt")
     return await NodeExecutor(services, Gatekeeper(services))(context, Evidence(sink)), sink
 

@@ -7,35 +7,23 @@ import pytest
 
 from pantheon.core.flow import Flow
 from pantheon.core.gate import Change
-from pantheon.core.policy import GatePolicy, NightPolicy
+from pantheon.core.policy import GatePolicy
 from pantheon.core.records import AttemptOutcome
 from pantheon.core.sandbox import KillReason, SandboxKind, SandboxLimits, SandboxResult
 from pantheon.core.suite import SuitePolicy
-from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.results import NodeResult
-from pantheon.engine.services import Content, NightContext, NodeContext, Services
+from pantheon.engine.services import NodeContext
 from pantheon.engine.suite_runner import SuiteRunner
 from pantheon.engine.test_run import against_tests, run_tests
-from pantheon.testing.artifacts import FakeArtifacts, FakeSink
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.artifacts import FakeSink
+from pantheon.testing.one_node import only_node, services_around
 from pantheon.testing.repository import FakeRepository
-from pantheon.testing.signing import FakeSigner, inline_ledger
-from pantheon.testing.store import FakeStore
-from pantheon.tools.registry import Registry
+from pantheon.testing.signing import inline_ledger
+from pantheon.testing.suites import KeptInMemory, tap
 
 FLOW = Flow.model_validate({"name": "f", "accepts": ["f"], "node": [{"id": "tests", "gate": "test"}]})
 KILLED = SandboxResult(returncode=137, stdout=b"so far", killed=KillReason.DEADLINE, duration_s=1)
-
-
-def tap(**tests: bool) -> SandboxResult:
-    """A suite that said this."""
-    lines = [
-        f"{'ok' if passed else 'not ok'} {n} - {name}" for n, (name, passed) in enumerate(tests.items(), 1)
-    ]
-    text = "\n".join([f"1..{len(lines)}", *lines])
-    return SandboxResult(returncode=int(not all(tests.values())), stdout=text.encode(), duration_s=1)
 
 
 class SaidSandbox:
@@ -54,19 +42,6 @@ class SaidSandbox:
         return self.results.pop(0)
 
 
-class KeptInMemory:
-    """``ports.base_runs.BaseRuns`` in memory."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, bytes] = {}
-
-    async def get(self, key: str) -> bytes | None:
-        return self.found.get(key)
-
-    async def put(self, key: str, data: bytes) -> None:
-        self.found[key] = data
-
-
 class Setting:
     """A change of one file, and a suite that says what a test wants."""
 
@@ -80,33 +55,11 @@ class Setting:
 
     async def run(self, policy: SuitePolicy | None = None, **inputs: object) -> NodeResult:
         suite = policy or SuitePolicy(command=("t",), report="tap")
-        self.context = NodeContext(
-            night=NightContext(id="n", branch="b", base_commit=self.base, owner="test", lease_s=60.0),
-            task_key="b/t",
-            task=Task.model_validate({"id": "t", "kind": "f", "goal": "g", "inputs": inputs}),
-            flow=FLOW,
-            node=FLOW.node[0],
-            attempt=1,
-            base_commit=self.base,
-            input_commit=self.head,
-            upstream={},
-        )
-        services = Services(
-            store=FakeStore(FakeClock()),
-            repository=self.repository,
-            artifacts=FakeArtifacts(),
-            signer=FakeSigner(),
+        self.context = only_node(FLOW, base=self.base, head=self.head, inputs=inputs)
+        services = services_around(
+            self.repository,
+            gate_policy=GatePolicy(tests=suite),
             open_ledger=inline_ledger("n", self.base, ("peer",)),
-            clock=FakeClock(),
-            model=FakeModel(lambda _: Spoken("{}")),
-            tools=Registry(()),
-            content=Content(
-                agents={},
-                flows={},
-                gate_policy=GatePolicy(tests=suite),
-                night_policy=NightPolicy(),
-                digests={},
-            ),
             suites=SuiteRunner(self.repository, self.sandbox, "0" * 64, self.kept),
         )
         return await run_tests(services, self.context, Evidence(self.sink))
