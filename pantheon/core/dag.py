@@ -13,6 +13,7 @@ Invariants:
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from types import MappingProxyType
 
 import networkx as nx
 
@@ -52,6 +53,8 @@ class PlannedNode:
     """Seconds from its start to the end of the longest path it heads."""
     rest_s: float = 0.0
     """Seconds from its start to the end of its own task."""
+    opening: str = ""
+    """Name of the agent whose opening its prompts begin with; empty where it asks no model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,17 @@ def expected_seconds(node: FlowNode) -> float:
     return 20.0 if node.agent is not None else 0.2
 
 
-def build_plan(tasks: Mapping[str, PlannedTask], expect: Expect = expected_seconds) -> Plan:
+def build_plan(
+    tasks: Mapping[str, PlannedTask],
+    expect: Expect = expected_seconds,
+    openings: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """Build the DAG over all tasks.
 
     Args:
         tasks: task key -> the task, in queue order.
         expect: expected duration of a node, in seconds.
+        openings: agent -> the agent whose opening its prompts begin with; its own where it is not named.
 
     Raises:
         FlowError: a need does not exist, or the tasks need each other in a circle.
@@ -110,7 +118,7 @@ def build_plan(tasks: Mapping[str, PlannedTask], expect: Expect = expected_secon
             (behind[one] + shapes[id(tasks[one].flow)].length for one in graph.succ[key]), default=0.0
         )
     nodes = tuple(
-        node for key in order for node in _instantiate(key, tasks, shapes, before[key], behind[key])
+        node for key in order for node in _instantiate(key, tasks, shapes, before[key], behind[key], openings)
     )
     path = _critical_path(nodes)
     return Plan(
@@ -155,7 +163,12 @@ def _measure(flow: Flow, expect: Expect) -> _Shape:
 
 
 def _instantiate(
-    key: str, tasks: Mapping[str, PlannedTask], shapes: Mapping[int, _Shape], before: int, behind: float
+    key: str,
+    tasks: Mapping[str, PlannedTask],
+    shapes: Mapping[int, _Shape],
+    before: int,
+    behind: float,
+    openings: Mapping[str, str],
 ) -> list[PlannedNode]:
     task = tasks[key]
     shape = shapes[id(task.flow)]
@@ -176,6 +189,7 @@ def _instantiate(
             level=before + shape.level[node.id],
             rank=shape.rank[node.id] + behind,
             rest_s=shape.rank[node.id],
+            opening=openings.get(node.agent, node.agent) if node.agent else "",
         )
         for node in shape.order
     ]

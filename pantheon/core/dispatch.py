@@ -4,12 +4,17 @@ Order among nodes that fit the free slots: the task's priority first; then tasks
 server's prefix cache is still warm, and finishing is worth more than starting); then the package that was served
 least; then the longest remaining path; then queue order.
 
+Nodes whose prompts begin alike meet: among those of one priority that are begun, or are not, one that shares opening
+and task with the node that asked the model last goes before the most urgent, and else one that shares its opening.
+
 Invariants:
+- of any ``MAX_TOGETHER`` + 1 starts of nodes that ask the model, one is the most urgent of those that fit;
 - no slot is given twice, and a node that fits never waits, but for the next point;
 - a node that needs more slots than are free is overtaken by at most ``MAX_OVERTAKES`` less urgent ones that take
   what it waits for; after that they leave it to it.
 
-Source: list scheduling with backfilling and a bound on it; packages take turns by work served (fair queueing).
+Source: list scheduling with backfilling and a bound on it; packages take turns by work served (fair queueing); a
+bounded preference for what is warm, as in affinity scheduling.
 """
 
 import heapq
@@ -19,9 +24,14 @@ from dataclasses import dataclass, field
 MAX_OVERTAKES = 16
 """How many less urgent nodes may take slots that the most urgent waiting node lacks."""
 
+MAX_TOGETHER = 8
+"""How many starts in a row may go to nodes that share a prefix with the last one, over more urgent ones."""
+
 Resources = tuple[tuple[str, int], ...]
 """Resource and cost, sorted by resource."""
 Key = tuple[int, int, float, float, int]
+_Entry = tuple[Key, str, Resources]
+"""A ready node as it competes: its urgency, its key, and what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,13 @@ class Candidate:
     """Whether it asks the model, so that its start makes its task a begun one."""
     lands: bool = False
     """Whether it is a merge."""
+    opening: str = ""
+    """What its prompts begin with; nodes with the same one share a prefix. Empty where it asks no model."""
 
 
 @dataclass(slots=True)
 class _Lane:
-    """Ready nodes that need the same slots."""
+    """Ready nodes that need the same slots and begin their prompts alike."""
 
     begun: list[tuple[Key, str]] = field(default_factory=list)
     packages: dict[str, list[tuple[tuple[int, float, int], str]]] = field(default_factory=dict)
@@ -72,8 +84,12 @@ class ReadyQueue:
         self._of_task: dict[str, set[str]] = {}
         self._begun: set[str] = set()
         self._served: dict[str, float] = {}
-        self._lanes: dict[Resources, _Lane] = {}
+        self._lanes: dict[tuple[Resources, str], _Lane] = {}
         self._blocked = ("", 0)
+        self._last = ("", "")
+        """Opening and task of the node that asked the model last."""
+        self._together = 0
+        """Starts in a row that shared a prefix and were not the most urgent."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -104,25 +120,28 @@ class ReadyQueue:
 
     def take(self) -> Candidate | None:
         """Return the node to start now, with its slots taken; None when nothing may start."""
-        best: tuple[Key, str, Resources] | None = None
-        urgent: tuple[Key, str, Resources] | None = None
+        best: _Entry | None = None
+        urgent: _Entry | None = None
+        alike: _Entry | None = None
         kept = self._kept()
-        for resources, lane in self._lanes.items():
+        for (resources, opening), lane in self._lanes.items():
             head = self._head(lane)
             if head is None:
                 continue
             entry = (*head, resources)
             if urgent is None or entry < urgent:
                 urgent = entry
-            fits = self._fits(resources) and (
-                entry[1] == self._blocked[0] or not (kept and self._takes(resources, kept))
-            )
-            if fits and (best is None or entry < best):
+            if not self._may_take(entry, kept):
+                continue
+            if best is None or entry < best:
                 best = entry
+            if opening and opening == self._last[0] and (alike is None or entry < alike):
+                alike = entry
         if best is None or urgent is None:
             return None
-        self._note_overtaking(best, urgent)
-        chosen = self._forget(best[1])
+        met = self._meet(best, alike, kept)
+        self._note_overtaking(met, urgent)
+        chosen = self._forget(met[1])
         self._start(chosen)
         return chosen
 
@@ -137,20 +156,48 @@ class ReadyQueue:
         self._free[resource] = self._free.get(resource, 0) + slots - self._slots.get(resource, 0)
         self._slots[resource] = slots
 
+    def _meet(self, best: _Entry, alike: _Entry | None, kept: Resources) -> _Entry:
+        """Return who goes in the place of the most urgent node, for what it shares with the last one."""
+        if not self._waiting[best[1]].opening:
+            return best
+        met = best
+        if self._together < MAX_TOGETHER:
+            sharing = (self._of_last_task(kept), alike)
+            met = next((one for one in sharing if one is not None and one[0][:2] == best[0][:2]), best)
+        self._together = 0 if met[1] == best[1] else self._together + 1
+        return met
+
+    def _of_last_task(self, kept: Resources) -> _Entry | None:
+        """Return the most urgent node of the last task that shares its opening, and may start."""
+        opening, task = self._last
+        if task not in self._begun:
+            return None
+        found = [self._waiting[key] for key in self.of_task(task) if self._waiting[key].opening == opening]
+        entries = [(_begun_key(one), one.key, one.resources) for one in found]
+        return min((entry for entry in entries if self._may_take(entry, kept)), default=None)
+
     def _start(self, chosen: Candidate) -> None:
         for name, cost in chosen.resources:
             if name in self._free:
                 self._free[name] -= cost
         self._served[chosen.package] += chosen.work_s
+        if chosen.opening:
+            self._last = (chosen.opening, chosen.task)
         if chosen.warms and chosen.task not in self._begun:
             self._begun.add(chosen.task)
             for key in self.of_task(chosen.task):
                 self._enter(self._waiting[key])
 
+    def _may_take(self, entry: _Entry, kept: Resources) -> bool:
+        """Whether a node fits, and takes nothing that is kept for another one."""
+        return self._fits(entry[2]) and (
+            entry[1] == self._blocked[0] or not (kept and self._takes(entry[2], kept))
+        )
+
     def _fits(self, resources: Resources) -> bool:
         return all(self._free.get(name, cost) >= cost for name, cost in resources)
 
-    def _note_overtaking(self, best: tuple[Key, str, Resources], urgent: tuple[Key, str, Resources]) -> None:
+    def _note_overtaking(self, best: _Entry, urgent: _Entry) -> None:
         if best[1] == urgent[1]:
             self._blocked = ("", 0)
             return
@@ -175,10 +222,9 @@ class ReadyQueue:
         )
 
     def _enter(self, candidate: Candidate) -> None:
-        lane = self._lanes.setdefault(candidate.resources, _Lane())
+        lane = self._lanes.setdefault((candidate.resources, candidate.opening), _Lane())
         if candidate.task in self._begun:
-            key = (-candidate.priority, 0, 0.0, -candidate.rank, candidate.order)
-            heapq.heappush(lane.begun, (key, candidate.key))
+            heapq.heappush(lane.begun, (_begun_key(candidate), candidate.key))
             return
         heap = lane.packages.setdefault(candidate.package, [])
         heapq.heappush(heap, ((-candidate.priority, -candidate.rank, candidate.order), candidate.key))
@@ -231,3 +277,8 @@ class ReadyQueue:
         if not keys:
             del self._of_task[candidate.task]
         return candidate
+
+
+def _begun_key(candidate: Candidate) -> Key:
+    """Return the urgency of a node whose task has begun."""
+    return (-candidate.priority, 0, 0.0, -candidate.rank, candidate.order)

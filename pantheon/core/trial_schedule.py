@@ -181,11 +181,13 @@ class _Rehearsal:
                 work_s=expected_seconds(node.node),
                 resources=tuple(sorted(node.node.resources.items())),
                 warms=node.node.agent is not None,
+                opening=node.opening,
             )
             for number, node in enumerate(nodes)
         ]
         self._alike = [
-            replace(one, task=one.key, package="", priority=0, warms=False) for one in self._candidates
+            replace(one, task=one.key, package="", priority=0, warms=False, opening="")
+            for one in self._candidates
         ]
         self._ends: list[float] = []
         self.runs = 0

@@ -26,7 +26,9 @@ def plan_night(
         FlowError: the tasks cannot be planned.
     """
     tasks = plan_tasks(lines, services.content.flows.values())
-    return tasks, try_orders(build_plan(tasks, expect), tasks, slots, expect)
+    agents = services.content.agents.items()
+    openings = {name: agent.spec.shares_prefix_of or name for name, agent in agents}
+    return tasks, try_orders(build_plan(tasks, expect, openings), tasks, slots, expect)
 
 
 def tell_plan(

@@ -61,6 +61,7 @@ class ReadyRoom:
                 resources=tuple(sorted(node.node.resources.items())),
                 warms=node.node.agent is not None,
                 lands=node.node.gate == "merge",
+                opening=node.opening,
             )
         )
 

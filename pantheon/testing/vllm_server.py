@@ -1,14 +1,16 @@
 """A real vLLM on CPU over a Unix socket, for ``make test-vllm`` and the throughput benchmark."""
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,6 +21,7 @@ STOP_S = 30.0
 NAME = "smollm2-135m"
 PREPARED = Path(__file__).parents[2] / ".vllm"
 """Where ``make vllm-setup`` puts vLLM's environment, the model and its adapter."""
+GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULTILINE)
 VARIABLES = {
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "HF_HUB_OFFLINE": "1",
@@ -26,29 +29,6 @@ VARIABLES = {
     "DO_NOT_TRACK": "1",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
 }
-
-
-@dataclass(frozen=True)
-class Vllm:
-    """A server that answers.
-
-    Args:
-        socket: its Unix socket.
-        log: everything that it printed.
-        port: port of loopback where it listens instead; None for the socket.
-    """
-
-    socket: Path
-    log: Path
-    port: int | None = None
-
-    def http(self) -> httpx.Client:
-        """Return a plain client, for what Pantheon's own does not ask."""
-        if self.port is not None:
-            return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, trust_env=False)
-        return httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost", timeout=120
-        )
 
 
 @dataclass(frozen=True)
@@ -76,25 +56,134 @@ class Prepared:
                 raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
 
 
-def command(prepared: Prepared, place: Path, *, port: int | None, sequences: int) -> list[str]:
+def command(prepared: Prepared, place: Path, *, name: str, port: int | None, sequences: int) -> list[str]:
     """Return the command of the server.
 
     Args:
         prepared: environment and model.
         place: Unix socket to listen on, unless a port is given.
+        name: the model's name in its listing.
         port: port of loopback to listen on instead.
         sequences: requests that it decodes at once.
     """
     where = ["--uds", str(place)] if port is None else ["--host", "127.0.0.1", "--port", str(port)]
     return [
         str(prepared.python), "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(prepared.model), "--served-model-name", NAME,
+        "--model", str(prepared.model), "--served-model-name", name,
         "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
         "--max-num-seqs", str(sequences), *where,
         "--enable-prefix-caching", "--enable-prompt-tokens-details", "--max-logprobs", "20",
         "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
         "--enable-lora", "--max-lora-rank", "8",
     ]  # fmt: skip
+
+
+@dataclass
+class Vllm:
+    """One server, which can be made to fail and started again at the same address.
+
+    Args:
+        prepared: environment and model.
+        socket: its Unix socket.
+        log: everything that it prints.
+        port: port of loopback where it listens instead; None for the socket.
+        sequences: requests that it decodes at once.
+        extra: further variables of its environment.
+    """
+
+    prepared: Prepared
+    socket: Path
+    log: Path
+    port: int | None = None
+    sequences: int = 16
+    extra: Mapping[str, str] = field(default_factory=dict)
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    def http(self) -> httpx.Client:
+        """Return a plain client, for what Pantheon's own does not ask."""
+        if self.port is not None:
+            return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, trust_env=False)
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost", timeout=120
+        )
+
+    def generated(self) -> int:
+        """Return how many tokens it has generated since it was started."""
+        with self.http() as http:
+            found = GENERATED.findall(http.get("/metrics").text)
+        return int(sum(float(one) for one in found))
+
+    def start(self, name: str = NAME) -> None:
+        """Start it anew and wait until it is ready; one that still runs is killed.
+
+        Args:
+            name: the model's name in its listing.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time; the message ends with its last lines.
+        """
+        self.kill()
+        self.socket.unlink(missing_ok=True)
+        inherited = {one: os.environ[one] for one in ("HOME", "LANG", "PATH") if one in os.environ}
+        words = command(self.prepared, self.socket, name=name, port=self.port, sequences=self.sequences)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**inherited, **VARIABLES, **self.extra}, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if self._is_healthy():
+                return
+            time.sleep(0.5)
+        said = self.log.read_text(errors="replace")[-2_000:]
+        raise RuntimeError(f"vLLM was not ready within {START_S:.0f} s or ended; it said: {said}")
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to the server and all that it started."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signum)
+
+    def kill(self) -> None:
+        """Kill it with all that it started, and wait for its end."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def kill_engine(self) -> None:
+        """Kill the process that computes, and leave the one that speaks HTTP, which then answers with errors."""
+        assert self._process is not None, "the server was not started"
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        named = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+        [engine] = [pid for pid, words in named.items() if b"EngineCore" in words]
+        os.kill(engine, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Ask it to end, kill what is left."""
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S)
+        self.kill()
+
+    def _is_healthy(self) -> bool:
+        family, address = (
+            (socket.AF_UNIX, str(self.socket))
+            if self.port is None
+            else (socket.AF_INET, ("127.0.0.1", self.port))
+        )
+        # httpx leaves a socket open whose connection was refused, so it is tried before.
+        with socket.socket(family) as tried:
+            try:
+                tried.connect(address)
+            except OSError:
+                return False
+        try:
+            with self.http() as http:
+                return http.get("/health").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
 
 
 @contextmanager
@@ -105,7 +194,7 @@ def run_vllm(
     sequences: int = 16,
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Vllm]:
-    """Start the server, wait until it is ready, and end it with everything that it started.
+    """Start a server, and end it with everything that it started.
 
     Args:
         prepared: what ``make vllm-setup`` made.
@@ -115,60 +204,15 @@ def run_vllm(
 
     Raises:
         FileNotFoundError: nothing was prepared.
-        RuntimeError: it ended, or was not ready in time; the message ends with its last lines.
+        RuntimeError: it ended, or was not ready in time.
     """
     prepared = prepared or Prepared()
     prepared.check()
     folder = Path(tempfile.mkdtemp(prefix="vllm-"))
-    server = Vllm(folder / "s.sock", folder / "server.log", port)
-    inherited = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
-    with server.log.open("wb") as log:
-        process = subprocess.Popen(
-            command(prepared, server.socket, port=port, sequences=sequences),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**inherited, **VARIABLES, **extra},
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            _wait_until_ready(process, server)
-            yield server
-        finally:
-            _end(process)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", server: Vllm) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if _is_healthy(server):
-            return
-        time.sleep(0.5)
-    said = server.log.read_text(errors="replace")[-2_000:]
-    raise RuntimeError(f"vLLM was not ready within {START_S:.0f} s or ended; it said: {said}")
-
-
-def _is_healthy(server: Vllm) -> bool:
-    family, address = (
-        (socket.AF_UNIX, str(server.socket))
-        if server.port is None
-        else (socket.AF_INET, ("127.0.0.1", server.port))
-    )
-    # httpx leaves a socket open whose connection was refused, so it is tried before.
-    with socket.socket(family) as tried:
-        try:
-            tried.connect(address)
-        except OSError:
-            return False
+    server = Vllm(prepared, folder / "s.sock", folder / "server.log", port, sequences, extra)
     try:
-        with server.http() as http:
-            return http.get("/health").status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        server.start()
+        yield server
+    finally:
+        server.end()
+        shutil.rmtree(folder, ignore_errors=True)

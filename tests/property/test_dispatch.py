@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon.core.dispatch import MAX_OVERTAKES, Candidate, ReadyQueue
+from pantheon.core.dispatch import MAX_OVERTAKES, MAX_TOGETHER, Candidate, ReadyQueue
 
 NAMES = st.sampled_from(["model", "cpu", "git"])
 SLOTS = st.fixed_dictionaries({"model": st.integers(1, 4), "cpu": st.integers(1, 4)})
@@ -19,6 +19,7 @@ def candidates(draw: st.DrawFn) -> list[Candidate]:
     for place in range(count):
         costs = draw(st.dictionaries(NAMES, st.integers(1, 3), max_size=2))
         task = draw(st.integers(0, 4))
+        opening = draw(st.sampled_from(["", "a", "b"]))
         found.append(
             Candidate(
                 key=f"t{task}#n{place}",
@@ -29,7 +30,8 @@ def candidates(draw: st.DrawFn) -> list[Candidate]:
                 order=place,
                 work_s=float(draw(st.integers(1, 3))),
                 resources=tuple(sorted(costs.items())),
-                warms=draw(st.booleans()),
+                warms=bool(opening),
+                opening=opening,
             )
         )
     return found
@@ -42,6 +44,19 @@ class Model:
         self.free = dict(slots)
         self.served: dict[str, float] = {}
         self.begun: set[str] = set()
+        self.last = ("", "")
+        self.together = 0
+
+    def choose(self, fitting: list[Candidate]) -> Candidate:
+        best = min(fitting, key=self.key)
+        if not best.opening:
+            return best
+        equals = [one for one in fitting if self.key(one)[:2] == self.key(best)[:2]]
+        alike = [one for one in equals if one.opening and one.opening == self.last[0]]
+        closest = [one for one in alike if one.task == self.last[1] and one.task in self.begun]
+        chosen = min(closest or alike or [best], key=self.key) if self.together < MAX_TOGETHER else best
+        self.together = 0 if chosen == best else self.together + 1
+        return chosen
 
     def key(self, one: Candidate) -> tuple[int, int, float, float, int]:
         begun = one.task in self.begun
@@ -59,6 +74,7 @@ class Model:
         self.served[one.package] = self.served.get(one.package, 0.0) + one.work_s
         if one.warms:
             self.begun.add(one.task)
+            self.last = (one.opening, one.task)
 
     def give_back(self, one: Candidate) -> None:
         for name, cost in one.resources:
@@ -70,7 +86,7 @@ class Model:
 def test_it_decides_as_sorting_everything_would(
     ready: list[Candidate], slots: dict[str, int], ends: list[int]
 ) -> None:
-    """Whatever ends in between: no slot is given twice, the most urgent that fits goes, nothing that fits waits."""
+    """Whatever ends in between: no slot is given twice, the most urgent that fits goes, or who meets; nothing waits."""
     queue, model = ReadyQueue(slots), Model(slots)
     for one in ready:
         queue.add(one)
@@ -78,7 +94,7 @@ def test_it_decides_as_sorting_everything_would(
     for end in [*ends, 0]:
         while (chosen := queue.take()) is not None:
             fitting = [one for one in waiting if model.fits(one)]
-            assert chosen == min(fitting, key=model.key)
+            assert chosen == model.choose(fitting)
             model.take(chosen)
             waiting.remove(chosen)
             running.append(chosen)
@@ -164,3 +180,103 @@ def test_slots_may_grow_and_shrink(found: list[Candidate], begin: int, sizes: li
         assert not len(queue) or len(running) >= size
         if running:
             queue.give_back(running.pop().resources)
+
+
+def agents_night(agents: int, each: int, *, known: bool) -> list[Candidate]:
+    """Tasks of several agents, each agent's in a package of its own, so that fairness alone would alternate."""
+    return [
+        Candidate(
+            f"t{place}#n",
+            f"t{place}",
+            f"p{place % agents}",
+            order=place,
+            resources=(("model", 1),),
+            warms=True,
+            opening=f"agent{place % agents}" if known else "",
+        )
+        for place in range(agents * each)
+    ]
+
+
+def started(ready: list[Candidate]) -> list[Candidate]:
+    """Start everything, one at a time."""
+    queue, order = ReadyQueue({"model": 1}), list[Candidate]()
+    for one in ready:
+        queue.add(one)
+    while (chosen := queue.take()) is not None:
+        order.append(chosen)
+        queue.give_back(chosen.resources)
+    return order
+
+
+def misses(order: list[Candidate], agents: int, kept: int) -> int:
+    """Return how many openings a server that keeps so many of them has to compute."""
+    cache, computed = list[str](), 0
+    for one in order:
+        opening = f"agent{int(one.package[1:]) % agents}"
+        computed += opening not in cache
+        cache = [opening, *(other for other in cache if other != opening)][:kept]
+    return computed
+
+
+@given(st.integers(2, 5), st.integers(1, 20), st.data())
+def test_openings_meet(agents: int, each: int, data: st.DataObject) -> None:
+    """A server that cannot keep every agent's opening computes one for every nine calls, and not one for each."""
+    kept = data.draw(st.integers(1, agents - 1))
+    order = started(agents_night(agents, each, known=True))
+    blind = started(agents_night(agents, each, known=False))
+    assert misses(blind, agents, kept) == agents * each, "the control: turns alone never meet"
+    assert misses(order, agents, kept) <= agents * (each // (MAX_TOGETHER + 1) + 1)
+
+
+@given(st.integers(2, 5), st.integers(1, 20))
+def test_meeting_delays_nobody_for_long(agents: int, each: int) -> None:
+    """No agent's first node waits for more than the bounded number of others in the place of each before it."""
+    order = started(agents_night(agents, each, known=True))
+    for number in range(agents):
+        first = next(place for place, one in enumerate(order) if one.opening == f"agent{number}")
+        assert first <= agents * (MAX_TOGETHER + 1)
+
+
+@given(candidates(), SLOTS)
+def test_of_so_many_starts_one_is_the_most_urgent(ready: list[Candidate], slots: dict[str, int]) -> None:
+    """Whatever shares a prefix: more than the bounded number of starts in a row never pass over the most urgent."""
+    queue, model, passed = ReadyQueue(slots), Model(slots), 0
+    waiting = [
+        replace(one, resources=(("model", 1),), opening=one.opening or "a", warms=True) for one in ready
+    ]
+    for one in waiting:
+        queue.add(one)
+    while (chosen := queue.take()) is not None:
+        passed = 0 if chosen == min(waiting, key=model.key) else passed + 1
+        assert passed <= MAX_TOGETHER
+        model.take(chosen)
+        waiting.remove(chosen)
+        model.give_back(chosen)
+        queue.give_back(chosen.resources)
+    assert waiting == []
+
+
+def test_the_calls_of_one_task_meet_first() -> None:
+    """Two reviewers of one change go one after the other, though another task's is as urgent and came before."""
+    queue = ReadyQueue({"model": 1})
+
+    def node(task: str, name: str, order: int) -> Candidate:
+        return Candidate(
+            f"{task}#{name}", task, order=order, resources=(("model", 1),), warms=True, opening="a"
+        )
+
+    for task, order in (("t1", 0), ("t2", 1)):
+        queue.add(node(task, "write", order))
+    for _ in range(2):
+        began = queue.take()
+        assert began is not None
+        queue.give_back(began.resources)
+    for name, order in (("A", 2), ("B", 4)):
+        queue.add(node("t1", name, order))
+        queue.add(node("t2", name, order + 1))
+    order = []
+    while (one := queue.take()) is not None:
+        order.append(one.key)
+        queue.give_back(one.resources)
+    assert order == ["t2#A", "t2#B", "t1#A", "t1#B"]

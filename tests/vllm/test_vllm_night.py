@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pantheon.testing.vllm_server import Vllm
+from pantheon.testing import describe
+from pantheon.testing.user_repository import make_repository
+from pantheon.testing.vllm_server import NAME, Vllm
 
 pytestmark = pytest.mark.vllm
 
@@ -64,6 +66,46 @@ def test_a_night_of_the_sample_notes(
     [key] = (tmp_path / "config" / "pantheon" / "keys").glob("*.pub.pem")
     pantheon(repository, "verify", str(night.parent), "--key", str(key))
     _print_figures(capsys, outcomes, _calls(night.parent))
+
+
+def test_an_agent_with_an_adapter(
+    vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The night has the server load an agent's adapter, every call is answered by it, and it is gone afterwards."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    notes = {f"docs/{n}.md": f"Note {n} on queues, caches and their owners.\n".encode() for n in range(3)}
+    repository = make_repository(tmp_path / "user", notes)
+    pantheon(repository, "init")
+    pool = f'\n[[pool]]\nname = "endpoint"\nadapters = {{ tiny = "{vllm.prepared.adapter}" }}\n'
+    (repository / "pantheon.toml").write_text(CONFIGURATION.format(socket=vllm.socket) + pool)
+    (repository / "flows" / "describe.toml").write_bytes(describe.flow_file())
+    agent = repository / "agents" / describe.AGENT
+    agent.mkdir()
+    for name, data in describe.agent_files(runtime='adapter = "tiny"').items():
+        (agent / name).write_bytes(data)
+    tasks = [
+        {"id": f"n{n}", "kind": describe.KIND, "goal": "describe", "targets": [f"docs/{n}.md"]}
+        for n in range(3)
+    ]
+    (repository / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    pantheon(repository, "enqueue", "tasks.jsonl")
+    assert _listed(vllm) == {NAME}
+    said = pantheon(repository, "night", allowed=frozenset(ENDED)).stderr
+    assert "endpoint has loaded the adapter tiny" in said
+    assert _listed(vllm) == {NAME}
+    [night] = (repository / "artifacts").glob("*/report.html")
+    calls = _calls(night.parent)
+    answered = [call["reply"] for call in calls if call["reply"]]
+    assert len(answered) >= len(tasks)
+    assert {call["request"]["model"] for call in calls} == {"tiny"}
+    assert {reply["model"] for reply in answered} == {"tiny"}
+    _print_figures(capsys, {"adapter": len(tasks)}, calls)
+
+
+def _listed(vllm: Vllm) -> set[str]:
+    with vllm.http() as http:
+        return {one["id"] for one in http.get("/v1/models").json()["data"]}
 
 
 def _calls(night: Path) -> list[dict[str, Any]]:
