@@ -2,13 +2,16 @@
 
 import asyncio
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from pantheon.core.task import Task
-from pantheon.testing.evidence_night import NOTES, PROPOSALS
 from pantheon.testing.night import BATCH, NoteScript, opened
+from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
 NIGHT = "n1"
@@ -84,3 +87,19 @@ def make_morning(
     shutil.move(night / "state", root / ".pantheon")
     shutil.move(night / "artifacts", root / "artifacts")
     return Morning(root, config, top / "state", tuple(f"{BATCH}/{Path(note).stem}" for note in packages))
+
+
+def open_morning(made: Morning, top: Path, monkeypatch: pytest.MonkeyPatch) -> Morning:
+    """Copy a morning into a folder, and have the commands of this process find the copy."""
+    shutil.copytree(made.root, top / "user", symlinks=True)
+    shutil.copytree(made.config, top / "config")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(top / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(top / "state"))
+    return replace(made, root=top / "user", config=top / "config", state_home=top / "state")
+
+
+def add_remote(morning: Morning, remote: Path) -> None:
+    """Make a bare repository the origin of a morning's, with the user's branch in it."""
+    subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
+    morning.git("remote", "add", "origin", str(remote))
+    morning.git("push", "-q", "origin", "main")

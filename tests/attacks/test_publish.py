@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from pantheon.core.canaries import Standing
 from pantheon.core.errors import GitError
 from pantheon.shell.cli.app import run
 from pantheon.shell.environment import CONTAINED, environment
-from pantheon.testing.day import BRANCH, Morning, make_morning
+from pantheon.testing.day import BRANCH, Morning, add_remote, make_morning, open_morning
 
 pytestmark = pytest.mark.primitive("git")
 
@@ -34,13 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
 
 @pytest.fixture
 def morning(made: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Morning:
-    shutil.copytree(made.root, tmp_path / "user", symlinks=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(made.config))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
-    there = replace(made, root=tmp_path / "user")
-    there.git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    there.git("push", "-q", "origin", "main")
+    there = open_morning(made, tmp_path, monkeypatch)
+    add_remote(there, tmp_path / "remote.git")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "gh").write_text("#!/bin/sh\necho https://forge.invalid/1\n")
     (tmp_path / "bin" / "gh").chmod(0o755)

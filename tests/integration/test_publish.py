@@ -1,7 +1,6 @@
 """A night is published: by package, onto branches of its own, by day, after a look and a yes."""
 
 import json
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from pantheon.shell.cli.app import run
-from pantheon.testing.day import NIGHT, Morning, make_morning
+from pantheon.testing.day import NIGHT, Morning, add_remote, make_morning, open_morning
 
 FIRST = "2026.01.01"
 BRANCHES = [f"pantheon/publish-{NIGHT}/alpha", f"pantheon/publish-{NIGHT}/beta"]
@@ -32,14 +31,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
 @pytest.fixture
 def morning(made: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Morning:
     """A copy with a bare remote beside it, a hook that tells on itself, and fake forge programs on the PATH."""
-    shutil.copytree(made.root, tmp_path / "user", symlinks=True)
-    shutil.copytree(made.config, tmp_path / "config")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
-    there = replace(made, root=tmp_path / "user", config=tmp_path / "config")
-    there.git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    there.git("push", "-q", "origin", "main")
+    there = open_morning(made, tmp_path, monkeypatch)
+    add_remote(there, tmp_path / "remote.git")
     hook = there.root / ".git" / "hooks" / "pre-push"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hook-ran\n")
     hook.chmod(0o755)

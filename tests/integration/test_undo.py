@@ -1,15 +1,13 @@
 """A landed change is taken back: on the night's branch alone, on the record, and so that anybody can verify it."""
 
 import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pantheon.shell.cli.app import run
-from pantheon.testing.day import BRANCH, Morning, make_morning
+from pantheon.testing.day import BRANCH, Morning, make_morning, open_morning
 
 FIRST, SECOND = "2026.01.01", "2026.01.02"
 
@@ -23,11 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
 
 @pytest.fixture
 def morning(made: Morning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Morning:
-    shutil.copytree(made.root, tmp_path / "user", symlinks=True)
-    shutil.copytree(made.config, tmp_path / "config")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return replace(made, root=tmp_path / "user", config=tmp_path / "config", state_home=tmp_path / "state")
+    return open_morning(made, tmp_path, monkeypatch)
 
 
 def undo(morning: Morning, capsys: pytest.CaptureFixture[str], task: str, *more: str) -> tuple[int, Any]:
