@@ -185,8 +185,8 @@ def test_a_long_queue_is_planned_in_seconds(links: int, levels: int) -> None:
     names = [f"b/t{place}" for place in range(20_000)]
     tasks = dict.fromkeys(names, FLOW)
     needs = {name: (names[place - 1],) if place % links else () for place, name in enumerate(names)}
-    started = time.perf_counter()
+    started = time.process_time()
     plan = build_plan(tasks, needs)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
     assert len(plan.nodes) == 40_000
     assert plan.levels == levels

@@ -47,11 +47,11 @@ def test_no_text_takes_long() -> None:
     alike = [b"x"] * 20_000
     turns = [b"x", b"y"] * 10_000
     blocks = [b"%d" % (n * n % 97) for n in range(20_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     for old, new in (
         (alike, [b"y", *alike[:-9], b"y"]),
         (turns, [b"z", *turns[::-1], b"z"]),
         (blocks, [b"z", *blocks[::-1], b"z"]),
     ):
         assert applied(old, line_edits(old, new)) == new
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10

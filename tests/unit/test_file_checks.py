@@ -80,9 +80,9 @@ def test_an_ambiguous_script_is_refused_before_it_takes_long(part: bytes) -> Non
 )
 def test_what_would_take_the_parser_long_is_refused_at_once(path: str, bad: bytes, why: str) -> None:
     """Depth and length that cost some parsers the square of it, in seconds or in gigabytes."""
-    started = time.monotonic()
+    started = time.process_time()
     assert why in find_unparsable(path, b"", bad)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_aliases_are_not_expanded() -> None:
