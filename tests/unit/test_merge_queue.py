@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import ceil, log2
 
 import pytest
@@ -207,18 +208,25 @@ class Watched(FakeRepository):
         await super().publish(branch, new, old=old, base=base)
 
 
-async def test_a_change_that_is_called_off_in_time_does_not_land() -> None:
-    """Whoever is cancelled while his batch is tested leaves it; the others land."""
-    queue = bench(without("never"), 4)
+@asynccontextmanager
+async def batch_under_test(queue: MergeBench) -> AsyncIterator[list["asyncio.Task[NodeResult]"]]:
+    """The landing of three changes, whose suite runs until the end of the context."""
     await queue.land(await queue.change("first", "b.txt", 0, "moved"))
     queue.sandbox.waits, waiting = asyncio.Event(), await changes(queue, 3)
     queue.sandbox.started.clear()
     async with asyncio.TaskGroup() as group:
         landing = [group.create_task(queue.land(one)) for one in waiting]
         await queue.sandbox.started.wait()
+        yield landing
+        queue.sandbox.waits.set()
+
+
+async def test_a_change_that_is_called_off_in_time_does_not_land() -> None:
+    """Whoever is cancelled while his batch is tested leaves it; the others land."""
+    queue = bench(without("never"), 4)
+    async with batch_under_test(queue) as landing:
         landing[1].cancel()
         await asyncio.sleep(0)
-        queue.sandbox.waits.set()
     assert landing[1].cancelled()
     assert await queue.landed() == ("b/first", "b/t0", "b/t2")
     assert queue.sinks["t1"].files == {}
@@ -227,14 +235,8 @@ async def test_a_change_that_is_called_off_in_time_does_not_land() -> None:
 async def test_what_is_not_allowed_any_more_does_not_land() -> None:
     """A reviewer is disqualified while a batch is tested: the change that had his word stays out, the others land."""
     queue = bench(without("never"), 4)
-    await queue.land(await queue.change("first", "b.txt", 0, "moved"))
-    queue.sandbox.waits, waiting = asyncio.Event(), await changes(queue, 3)
-    queue.sandbox.started.clear()
-    async with asyncio.TaskGroup() as group:
-        landing = [group.create_task(queue.land(one)) for one in waiting]
-        await queue.sandbox.started.wait()
+    async with batch_under_test(queue) as landing:
         queue.against["t1"] = "peer: passed a canary"
-        queue.sandbox.waits.set()
     assert [one.result().state for one in landing].count(NodeState.SUCCEEDED) == 2
     assert landing[1].result().cause == "peer: passed a canary"
     assert await queue.landed() == ("b/first", "b/t0", "b/t2")
@@ -243,14 +245,8 @@ async def test_what_is_not_allowed_any_more_does_not_land() -> None:
 async def test_whoevers_turn_it_is_may_be_called_off() -> None:
     """The one that works for all is cancelled in the middle: the next one takes over."""
     queue = bench(without("never"), 4)
-    await queue.land(await queue.change("first", "b.txt", 0, "moved"))
-    queue.sandbox.waits, waiting = asyncio.Event(), await changes(queue, 3)
-    queue.sandbox.started.clear()
-    async with asyncio.TaskGroup() as group:
-        landing = [group.create_task(queue.land(one)) for one in waiting]
-        await queue.sandbox.started.wait()
+    async with batch_under_test(queue) as landing:
         landing[0].cancel()
-        queue.sandbox.waits.set()
     assert landing[0].cancelled()
     assert await queue.landed() == ("b/first", "b/t1", "b/t2")
 
