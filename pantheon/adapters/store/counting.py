@@ -1,14 +1,13 @@
 """Counts over indexes and kept counts, so that looking at a large store costs milliseconds and no memory."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
 from pantheon.adapters.store.failures import translated
-from pantheon.adapters.store.rows import UNTAKEN
-from pantheon.core.records import AttemptFigures, Counts, Lease, NodeState, TaskOutcome, p95_place
+from pantheon.adapters.store.rows import LEASE, UNTAKEN, read_lease, read_rows
+from pantheon.core.records import AttemptFigures, Counts, NodeState, TaskOutcome, p95_place
 
 _UNTAKEN = (
     f"SELECT batch, count(*) FROM tasks WHERE {UNTAKEN} AND batch NOT IN (SELECT batch FROM holds)"
@@ -34,12 +33,6 @@ _OUTCOMES = (
 )
 _NODES_OF_NIGHT = "SELECT state, nodes FROM node_counts WHERE night = ?"
 _NODES = "SELECT state, sum(nodes) FROM node_counts GROUP BY state"
-_RUNNING = (
-    "SELECT night, key, attempt, token, owner, expires_at FROM attempts JOIN nodes ON nodes.id = node_id"
-    " WHERE ended_at IS NULL AND (? OR night = ?) ORDER BY token"
-)
-
-
 _ENDED = (
     "SELECT count(*), coalesce(sum(outcome IN ('crashed', 'interrupted')), 0)"
     " FROM attempts JOIN nodes ON nodes.id = node_id WHERE night = ? AND ended_at IS NOT NULL"
@@ -81,7 +74,7 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
         else:
             outcomes = dict(await fetch(_OUTCOMES_OF_NIGHT, night))
             nodes = dict(await fetch(_NODES_OF_NIGHT, night))
-        running = await fetch(_RUNNING, night is None, night)
+        running = await fetch(LEASE, night is None, night)
     return Counts(
         pending=sum(waiting.values()),
         batches={batch: count for batch, count in waiting.items() if count},
@@ -89,15 +82,5 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
         open=outcomes.pop(None, 0),
         outcomes={TaskOutcome(outcome): count for outcome, count in outcomes.items()},
         nodes={NodeState(state): count for state, count in nodes.items() if count},
-        running=tuple(
-            Lease(
-                night=of,
-                node=node,
-                attempt=attempt,
-                token=token,
-                owner=owner,
-                expires_at=datetime.fromisoformat(expires_at),
-            )
-            for of, node, attempt, token, owner, expires_at in running
-        ),
+        running=tuple(read_rows(read_lease, running)),
     )

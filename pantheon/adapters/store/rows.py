@@ -18,6 +18,7 @@ from pantheon.core.records import (
     AttemptResult,
     BatchRecord,
     EventRecord,
+    Lease,
     NightRecord,
     NodeRecord,
     TaskRecord,
@@ -81,6 +82,10 @@ ATTEMPT = (
     "SELECT nodes.night, nodes.key, attempt, token, owner, started_at, ended_at, outcome, node_state,"
     " attempts.cause, attempts.output_commit, artifacts, metrics"
     " FROM attempts JOIN nodes ON nodes.id = attempts.node_id WHERE nodes.night = ? ORDER BY token"
+)
+LEASE = (
+    "SELECT night, key, attempt, token, owner, expires_at FROM attempts JOIN nodes ON nodes.id = node_id"
+    " WHERE ended_at IS NULL AND (? OR night = ?) ORDER BY token"
 )
 EVENT = (
     "SELECT seq, at, night, subject, name, details FROM events"
@@ -173,6 +178,14 @@ def read_attempt(row: Row) -> AttemptRecord:
         started_at=_time(started_at),
         ended_at=None if ended_at is None else _time(ended_at),
         result=result,
+    )
+
+
+def read_lease(row: Row) -> Lease:
+    """Read a row of ``LEASE``."""
+    night, node, attempt, token, owner, expires_at = row
+    return Lease(
+        night=night, node=node, attempt=attempt, token=token, owner=owner, expires_at=_time(expires_at)
     )
 
 
