@@ -1,6 +1,6 @@
 """One endpoint that serves several models: each has a client that holds it to what it was, and all are one server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pantheon.core.canonical import digest_value
@@ -9,6 +9,13 @@ from pantheon.core.concurrency import Load
 from pantheon.core.errors import ModelRefusedError
 from pantheon.ports.identity import IdentifiedModel
 from pantheon.ports.model import ModelClient
+
+Restore = Callable[[], Awaitable[None]]
+"""Has a server that was started again load what it had to load before; raises ``ModelError`` or ``LocalityError``."""
+
+
+async def _restores_nothing() -> None:
+    """Nothing was loaded into it."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +26,12 @@ class EndpointModels:
         endpoint: its name, for records.
         clients: name that is asked for -> its client; the empty name is the night's own model, where it is served
             here. There is at least one.
+        restore: asked before a server that was lost is held against what it was.
     """
 
     endpoint: str
     clients: Mapping[str, ModelClient]
+    restore: Restore = _restores_nothing
 
     async def chat(self, request: ChatRequest, *, deadline_s: float) -> ChatReply:
         """Have the model that the request names answer; one that names none is answered by the first."""

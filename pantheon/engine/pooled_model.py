@@ -21,11 +21,13 @@ from pantheon.core.canonical import digest_value
 from pantheon.core.chat import ChatReply, ChatRequest
 from pantheon.core.concurrency import Load
 from pantheon.core.errors import (
+    LocalityError,
     ModelError,
     ModelLostError,
     ModelOutputError,
     ModelRefusedError,
     ModelTimeoutError,
+    PantheonError,
 )
 from pantheon.core.pool import Member, add_loads, choose, prefix_key
 from pantheon.engine.alongside import alongside
@@ -258,9 +260,17 @@ class PooledModel:
             if before.closed or seat.drained or before.wait_s(now_s) > 0:
                 continue
             seat.guard.breaker = before.begin_probe(now_s)
-            found = await seat.guard.probe()
+            found = await self._ask(seat)
             problem, asked_s = ("", 0.0) if found is None else (found.message, asked_wait_s(found))
             now_s = self.clock.monotonic()
             seat.guard.breaker = seat.guard.breaker.end_probe(problem, now_s=now_s, retry_after_s=asked_s)
             if seat.guard.breaker.closed:
                 self._told(seat.models.endpoint, BACK, f"after {now_s - before.since_s:.0f} s")
+
+    async def _ask(self, seat: _Seat) -> PantheonError | None:
+        """Have an endpoint be what it was, and probe it; returns what went wrong."""
+        try:
+            await seat.models.restore()
+        except (ModelError, LocalityError) as error:
+            return error
+        return await seat.guard.probe()

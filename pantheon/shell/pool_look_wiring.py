@@ -10,8 +10,8 @@ from pantheon.core.model import Frozen
 from pantheon.core.server_capabilities import Capability
 from pantheon.engine.drains import Drains
 from pantheon.shell.config import Project
+from pantheon.shell.pool_address_wiring import pool_addresses
 from pantheon.shell.pool_config import OWN_ENDPOINT
-from pantheon.shell.pool_wiring import pool_addresses
 from pantheon.shell.wiring import connect_endpoint, look_into_store
 
 TIMEOUT_S = 10.0

@@ -8,7 +8,6 @@ Invariants:
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.lora_adapters import load_adapter, unload_adapter
-from pantheon.adapters.relay_check import check_own_relay
 from pantheon.adapters.server_file import remember_server
 from pantheon.core.errors import (
     LocalityError,
@@ -28,14 +26,13 @@ from pantheon.core.errors import (
     ModelTimeoutError,
     PreflightError,
 )
-from pantheon.core.locality import check_endpoint_url
 from pantheon.core.server_capabilities import Capability, refuse_without
 from pantheon.engine.endpoint_models import EndpointModels
 from pantheon.engine.pooled_model import LOST, PooledModel, ReadDrains
 from pantheon.shell.config import Project
-from pantheon.shell.environment import POOL_RELAYS, environment
+from pantheon.shell.pool_address_wiring import Address, pool_addresses
 from pantheon.shell.pool_config import OWN_ENDPOINT, PoolConfig
-from pantheon.shell.wiring import connect_endpoint, endpoint_address, load_policies
+from pantheon.shell.wiring import connect_endpoint, endpoint_address
 
 if TYPE_CHECKING:
     from pantheon.core.server_capabilities import ServerCapabilities
@@ -73,50 +70,6 @@ def refuse_other_models(project: Project, content: "Content") -> None:
                 f"{project.config.model!r}",
                 hint='Serve it beside Pantheon, with endpoint.kind = "openai" and [[pool]] (docs/servers.md).',
             )
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where one endpoint of the pool is, checked, and what it is configured to serve."""
-
-    name: str
-    base_url: str
-    uds: str | None
-    config: PoolConfig
-
-
-def pool_addresses(project: Project) -> tuple[Address, ...]:
-    """Return every endpoint of the pool but that of ``[endpoint]``.
-
-    Raises:
-        LocalityError: one of them is neither on this machine nor in a network that the policy names, or a variable
-            names a relay that this process did not start.
-    """
-    networks = load_policies(project).night.local_networks
-    found = []
-    for one in project.config.pool:
-        if one.name == OWN_ENDPOINT:
-            continue
-        base = "http://localhost" if one.uds else _checked(one, networks)
-        found.append(Address(one.name, base, one.uds or _relay_to(one.name), one))
-    return tuple(found)
-
-
-def _relay_to(name: str) -> str | None:
-    """Return the relay that leads to an endpoint on the loopback outside; None where the night needs none.
-
-    Raises:
-        LocalityError: the variable that names it is not this night's own word.
-    """
-    if POOL_RELAYS not in environment():
-        return None
-    try:
-        path = json.loads(environment()[POOL_RELAYS])[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise LocalityError(
-            f"{POOL_RELAYS} is set, and names no relay to endpoint {name}", hint=f"unset {POOL_RELAYS}"
-        ) from error
-    return str(check_own_relay(Path(str(path)), POOL_RELAYS))
 
 
 @asynccontextmanager
@@ -190,15 +143,22 @@ class _Opening:
                     hint="Set endpoint.model in pantheon.toml.",
                 )
             clients = {}
+        loaded: list[str] = []
         for model in (*(config.models or (self.own_model,)), *config.adapters):
             if model in clients:
                 continue
-            if model in config.adapters:
-                await self._load(name, address, model, config.adapters[model])
+            if model in config.adapters and await self._load(name, address, model, config.adapters[model]):
+                loaded.append(model)
+                self.stack.push_async_callback(self._unload, *await self._place(address), name, model)
             clients[model] = await self._connect(address, model)
         if self.own_model in clients:
             clients[""] = clients[self.own_model]
-        endpoint = EndpointModels(name, clients)
+
+        async def restore() -> None:
+            for adapter in loaded:
+                await self._load(name, address, adapter, config.adapters[adapter])
+
+        endpoint = EndpointModels(name, clients, restore)
         await endpoint.identities(deadline_s=ASK_S)
         found = await next(iter(clients.values())).capabilities(
             deadline_s=ASK_S, asked_at=SystemClock().now()
@@ -224,15 +184,19 @@ class _Opening:
         self.stack.push_async_callback(client.aclose)
         return client
 
-    async def _load(self, name: str, address: Address | None, adapter: str, folder: str) -> None:
-        if address is None:
-            base, uds = await asyncio.to_thread(endpoint_address, self.project)
-        else:
-            base, uds = address.base_url, address.uds
+    async def _load(self, name: str, address: Address | None, adapter: str, folder: str) -> bool:
+        """Have an endpoint load an adapter; False where it lists it already."""
+        base, uds = await self._place(address)
         place = str(Path(self.project.root / folder))
-        if await load_adapter(base, uds, name, adapter, place, deadline_s=LOAD_S):
-            self.say(f"endpoint {name} has loaded the adapter {adapter}")
-            self.stack.push_async_callback(self._unload, base, uds, name, adapter)
+        if not await load_adapter(base, uds, name, adapter, place, deadline_s=LOAD_S):
+            return False
+        self.say(f"endpoint {name} has loaded the adapter {adapter}")
+        return True
+
+    async def _place(self, address: Address | None) -> tuple[str, str | None]:
+        if address is None:
+            return await asyncio.to_thread(endpoint_address, self.project)
+        return address.base_url, address.uds
 
     async def _unload(self, base: str, uds: str | None, name: str, adapter: str) -> None:
         try:
@@ -284,10 +248,3 @@ class _Opening:
                         f"would ask for{out}",
                         hint="Name both in one [[pool]] entry.",
                     )
-
-
-def _checked(one: PoolConfig, networks: Sequence[str]) -> str:
-    try:
-        return check_endpoint_url(one.url, networks).base_url
-    except LocalityError as error:
-        raise LocalityError(f"pantheon.toml: pool: {one.name}: {error.message}", hint=error.hint) from error

@@ -13,7 +13,8 @@ from pantheon.engine.pooled_model import PooledModel
 from pantheon.shell.config import FILE, Project, load_project
 from pantheon.shell.containment_wiring import check_environment, check_pool
 from pantheon.shell.environment import POOL_RELAYS
-from pantheon.shell.pool_wiring import open_pool, pool_addresses
+from pantheon.shell.pool_address_wiring import pool_addresses
+from pantheon.shell.pool_wiring import open_pool
 from pantheon.shell.wiring import lay_out_repository, load_content, load_policies
 from pantheon.testing.scripted_model import Answer, Say, ScriptedServer, serve_script
 from pantheon.testing.user_repository import make_repository

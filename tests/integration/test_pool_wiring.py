@@ -1,5 +1,6 @@
 """A night's pool over real sockets: what each endpoint must serve, who is left out, and what is refused."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.core import breaker
 from pantheon.core.chat import ChatRequest, Message
-from pantheon.core.errors import ConfigError, ModelOutputError, PreflightError
-from pantheon.engine import guarded_model
+from pantheon.core.errors import ConfigError, ModelLostError, ModelOutputError, PreflightError
+from pantheon.engine import guarded_model, pooled_model
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.engine.services import Content
 from pantheon.shell.checks import Grade
@@ -20,7 +22,7 @@ from pantheon.shell.judges import load_qualified
 from pantheon.shell.pool_checks import ask_pool
 from pantheon.shell.pool_wiring import open_pool, pool_wanted, refuse_other_models
 from pantheon.shell.wiring import lay_out_repository, load_content
-from pantheon.testing.scripted_model import Raw, Say, ScriptedServer, serve_script
+from pantheon.testing.scripted_model import Answer, Raw, Say, ScriptedServer, serve_script
 from pantheon.testing.user_repository import make_repository
 
 TWO_ENDPOINTS = '[[pool]]\nname = "b"\nuds = "@/b"\n'
@@ -119,6 +121,31 @@ async def test_a_model_and_an_adapter_are_asked_of_whoever_serves_them(site: Poo
             assert {await ask(pool, f"agent {n}", "lora") for n in range(9)} == {"c"}
             assert {body["model"] for body in servers["c"].requests} == {"lora"}
         assert servers["c"].further == ["big"]
+
+
+async def test_an_adapter_is_loaded_again_into_an_endpoint_that_was_started_again(
+    site: PoolSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that died took the adapter with it: it is not back before it has it again, and is left without it."""
+    monkeypatch.setattr(breaker, "FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(pooled_model, "LOOK_S", 0.02)
+    project = site.project(THREE)
+    content = site.content(project, model="big", adapter="lora")
+    async with site.serving("own", "b", "c") as servers:
+        server = servers["c"]
+        server.further, server.loads_adapters = ["big"], True
+        async with site.pool(project, content) as pool:
+            server.further, server.script = ["big"], lambda _: Answer(500)
+            with pytest.raises(ModelLostError):
+                await ask(pool, "agent", "lora")
+            server.script = lambda _: Say("hello")
+            async with asyncio.timeout(10):
+                while not any("answers again" in said for said in site.said):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert server.further == ["big", "lora"]
+            assert await ask(pool, "agent", "lora") == "c"
+        assert server.further == ["big"]
+        assert not any("stays loaded" in said for said in site.said)
 
 
 async def test_an_adapter_that_is_there_already_is_left_there(site: PoolSite) -> None:
