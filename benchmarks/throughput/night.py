@@ -8,11 +8,11 @@ What makes the two comparable:
 - the server's prefix cache is emptied before each of them, and a small night and its ceiling warm the server up;
 - prompts and answers have the same lengths, in the same order, or the measurement stops;
 - from ``REPEATED_FROM`` at once on each is measured several times in turn, and medians are shown;
-- the ceiling is not told to keep to a schema, as the night's calls are. A second one is, and says what the
-  constraint costs; the shares are those of the first.
+- the ceiling is not told to keep to a schema, as the night's calls are, unless ``--constrained`` is said.
 
     make vllm-setup
-    python benchmarks/throughput/night.py [--tasks 32] [--at-once 1,2,4,8,16] [--repeat 3] [--no-ceiling] [--json FILE]
+    python benchmarks/throughput/night.py [--tasks 32] [--at-once 1,2,4,8,16] [--repeat 3] [--no-ceiling]
+        [--constrained] [--json FILE]
 """
 
 import argparse
@@ -52,20 +52,15 @@ class Row:
 
     at_once: int
     nights: list[Night] = field(default_factory=list)
-    plain: list[Ceiling] = field(default_factory=list)
-    constrained: list[Ceiling] = field(default_factory=list)
+    ceilings: list[Ceiling] = field(default_factory=list)
 
     @property
     def per_s(self) -> float:
         return statistics.median(one.per_s for one in self.nights)
 
     @property
-    def plain_per_s(self) -> float:
-        return statistics.median(one.per_s for one in self.plain)
-
-    @property
-    def constrained_per_s(self) -> float:
-        return statistics.median(one.per_s for one in self.constrained)
+    def ceiling_per_s(self) -> float:
+        return statistics.median(one.per_s for one in self.ceilings)
 
     @property
     def cpu_share(self) -> float:
@@ -82,6 +77,7 @@ class Bench:
     port: int
     folder: Path
     ceilings: bool
+    constrained: bool
     _count: int = 0
 
     def measure(self, row: Row, tasks: int) -> None:
@@ -94,9 +90,9 @@ class Bench:
             return
         prompts = self.folder / f"prompts-{self._count}.jsonl"
         write_prompts(prompts, calls, self.prepared.model)
-        for found, schema in ((row.plain, None), (row.constrained, calls[0]["request"]["response_schema"])):
-            self._empty_cache()
-            found.append(self._measure_ceiling(prompts, night, row.at_once, schema))
+        schema = calls[0]["request"]["response_schema"] if self.constrained else None
+        self._empty_cache()
+        row.ceilings.append(self._measure_ceiling(prompts, night, row.at_once, schema))
 
     def _empty_cache(self) -> None:
         with self.server.http() as http:
@@ -164,20 +160,19 @@ def table(rows: list[Row]) -> str:
     """Return the figures as a Markdown table."""
     lines = [
         "| at once | nights | calls | output tokens | night, tok/s | raw server, tok/s | of the raw server "
-        "| raw, constrained | of one at once | CPU of the night |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| of one at once | CPU of the night |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         one = row.nights[0]
         rates = [night.per_s for night in row.nights]
         spread = f" ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else ""
-        raw = share = constrained = ""
-        if row.plain:
-            raw, share = f"{row.plain_per_s:.1f}", f"{row.per_s / row.plain_per_s:.0%}"
-            constrained = f"{row.constrained_per_s:.1f}"
+        raw = share = ""
+        if row.ceilings:
+            raw, share = f"{row.ceiling_per_s:.1f}", f"{row.per_s / row.ceiling_per_s:.0%}"
         lines.append(
             f"| {row.at_once} | {len(rates)} | {one.calls} | {one.output_tokens} | {row.per_s:.1f}{spread} | {raw} "
-            f"| {share} | {constrained} | {row.per_s / rows[0].per_s:.2f} | {row.cpu_share:.1%} |"
+            f"| {share} | {row.per_s / rows[0].per_s:.2f} | {row.cpu_share:.1%} |"
         )
     return "\n".join(lines)
 
@@ -193,6 +188,7 @@ def main() -> None:
         "--repeat", type=int, default=3, help=f"nights at {REPEATED_FROM} at once and more; fewer: one"
     )
     parser.add_argument("--no-ceiling", action="store_true")
+    parser.add_argument("--constrained", action="store_true", help="have the raw server keep to the schema")
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     prepared, port = Prepared(), free_port()
@@ -201,12 +197,12 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="throughput-") as name,
         run_vllm(prepared, port=port, extra={"VLLM_SERVER_DEV_MODE": "1"}) as server,
     ):
-        bench = Bench(prepared, server, port, Path(name), not wanted.no_ceiling)
+        bench = Bench(prepared, server, port, Path(name), not wanted.no_ceiling, wanted.constrained)
         bench.measure(Row(WARM_UP_TASKS), WARM_UP_TASKS)
         for row in rows:
             for _ in range(wanted.repeat if row.at_once >= REPEATED_FROM else 1):
                 bench.measure(row, wanted.tasks)
-                sys.stderr.write(f"{row.at_once} at once: {row.nights[-1]} {row.plain[-1:]}\n")
+                sys.stderr.write(f"{row.at_once} at once: {row.nights[-1]} {row.ceilings[-1:]}\n")
             if wanted.json:
                 wanted.json.write_text(json.dumps([asdict(one) for one in rows], indent=1))
     versions = (
