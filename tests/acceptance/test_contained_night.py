@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -21,24 +20,14 @@ import pytest
 
 from pantheon.core.qualification import QUALIFICATIONS_FILE
 from pantheon.testing.as_user import OtherUser
-from pantheon.testing.night import NoteScript, proposal
+from pantheon.testing.night import NoteScript
 from pantheon.testing.qualified import qualify_project
+from pantheon.testing.sample_notes import NOTE, PROPOSALS, TARGET
 from pantheon.testing.scripted_model import Reply, Say, ScriptedServer
+from pantheon.testing.thread import in_thread
 from pantheon.testing.user_repository import make_repository
 
-NOTE = b"""queues notes from the call
-
-We compared retries with dead letter queues for the order service. Retries with backoff hide slow consumers,
-dead letter queues show them.
-"""
-TARGET = "docs/2026.01.01.md"
-SCRIPT = NoteScript({
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    )
-})  # fmt: skip
+SCRIPT = NoteScript(PROPOSALS)
 OTHER_USER = 60_323
 Script = Callable[[Mapping[str, Any]], Reply]
 
@@ -121,25 +110,9 @@ async def _serving(script: Script, place: Path | str) -> AsyncIterator[tuple[Scr
 @contextmanager
 def serving(script: Script, place: Path | str) -> Iterator[tuple[ScriptedServer, dict[str, str]]]:
     """Serve a script from a thread; yields the server and the variables that lead to it."""
-    ready, done = threading.Event(), threading.Event()
-    found: list[tuple[ScriptedServer, str]] = []
-
-    async def serve() -> None:
-        async with _serving(script, place) as one:
-            found.append(one)
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        scripted, told = found[0]
+    with in_thread(_serving(script, place)) as (scripted, told):
         name = "PANTHEON_ENDPOINT_UDS" if isinstance(place, Path) else "PANTHEON_ENDPOINT_URL"
         yield scripted, {"PANTHEON_ENDPOINT_KIND": "openai", name: told}
-    finally:
-        done.set()
-        thread.join()
 
 
 def statement_of(root: Path, night: str) -> dict[str, Any]:
