@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,35 +9,15 @@ import pytest
 
 from pantheon.adapters.store import open_store
 from pantheon.core.records import BatchRecord, TaskRecord
-from pantheon.shell.config import Project, load_project
+from pantheon.shell.config import Project
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.sample_night import SampleNight
-
-
-def pantheon(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pantheon", "-C", str(folder), *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    folder = tmp_path / "work"
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    assert pantheon(folder, "init").returncode == 0
-    return load_project(folder)
+from pantheon.testing.project import pantheon
+from pantheon.testing.sample_project import play_night
 
 
 async def play(project: Project) -> None:
     """A night with eight tasks."""
-    clock = FakeClock()
-    store = await open_store(project.database, clock, write=True)
-    await SampleNight(store, clock, lambda *_: None).play(8)
-    await store.aclose()
+    await play_night(project.database, project.artifacts, 8)
 
 
 async def queue(project: Project, count: int) -> None:

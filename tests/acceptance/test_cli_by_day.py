@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.adapters.store import open_store
 from pantheon.core.records import (
     AttemptOutcome,
     AttemptResult,
@@ -19,32 +18,17 @@ from pantheon.core.records import (
     TaskRecord,
 )
 from pantheon.shell.cli.app import run
-from pantheon.shell.config import Project, load_project
+from pantheon.shell.config import Project
 from pantheon.shell.wiring import open_project_store
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.sample_project import play_night
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(project: Project) -> Project:
     """A project after a made-up night of eight tasks."""
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    assert run(["-C", str(tmp_path), "init"]) == 0
-    found = load_project(tmp_path)
-
-    def put(folder: str, name: str, data: bytes) -> None:
-        (found.artifacts / folder).mkdir(parents=True, exist_ok=True)
-        (found.artifacts / folder / name).write_bytes(data)
-
-    async def play() -> None:
-        store = await open_store(found.database, FakeClock(), write=True)
-        try:
-            await SampleNight(store, FakeClock(), put).play(8)
-        finally:
-            await store.aclose()
-
-    asyncio.run(play())
-    return found
+    asyncio.run(play_night(project.database, project.artifacts, 8))
+    return project
 
 
 def read(capsys: pytest.CaptureFixture[str], project: Project, *words: str) -> str:

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,18 +18,11 @@ from pantheon.core.records import (
 )
 from pantheon.ports.store import Store
 from pantheon.shell.cli.app import run
-from pantheon.shell.config import Project, load_project
+from pantheon.shell.config import Project
 from pantheon.shell.wiring import open_project_store
 
 BATCH = "a1b2c3d4e5f6"
 ONE, TWO = f"{BATCH}/fm-1", f"{BATCH}/fm-2"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    assert run(["-C", str(tmp_path), "init"]) == 0
-    return load_project(tmp_path)
 
 
 def in_store(project: Project, work: Callable[[Store], Awaitable[Any]]) -> Any:

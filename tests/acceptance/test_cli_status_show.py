@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +19,7 @@ from pantheon.core.records import (
     TaskRecord,
 )
 from pantheon.shell.cli.app import run
-from pantheon.shell.config import Project, load_project
+from pantheon.shell.config import Project
 from pantheon.shell.wiring import open_project_store
 
 BATCH = "a1b2c3d4e5f6"
@@ -31,13 +29,6 @@ CANARY = {
     "version": "2", "number": 1, "kind": "swapped_metadata", "content": "a" * 64, "verdict": "none",
     "marginMillinats": None, "cause": EVIL,
 }  # fmt: skip
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    assert run(["-C", str(tmp_path), "init"]) == 0
-    return load_project(tmp_path)
 
 
 def record(name: str) -> TaskRecord:

@@ -13,21 +13,6 @@ from pantheon.shell.checks import Finding, Grade
 from pantheon.shell.cli.app import run
 
 
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "repo"
-    root.mkdir()
-    git = ("git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@localhost")
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("PANTHEON_MODELS_DIR", str(tmp_path / "models"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    assert run(["-C", str(root), "init"]) == 0
-    return root
-
-
 def doctor(capsys: pytest.CaptureFixture[str], repo: Path) -> tuple[int, dict[str, dict[str, str]]]:
     capsys.readouterr()
     code = run(["-C", str(repo), "doctor", "--json"])

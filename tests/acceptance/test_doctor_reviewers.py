@@ -1,25 +1,11 @@
 """``pantheon doctor`` tells whether the reviewers' word counts with the model that answers tonight."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pantheon.shell.cli.app import run
-
-
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "repo"
-    root.mkdir()
-    git = ("git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@localhost")
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("PANTHEON_MODELS_DIR", str(tmp_path / "models"))
-    assert run(["-C", str(root), "init"]) == 0
-    return root
 
 
 def reviewers(capsys: pytest.CaptureFixture[str], repo: Path, *settings: str) -> dict[str, str]:

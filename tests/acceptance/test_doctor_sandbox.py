@@ -1,23 +1,12 @@
 """``pantheon doctor`` tells whether code of the repository could be run tonight, and in what."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pantheon.adapters.sandbox import bubblewrap
 from pantheon.shell.cli.app import run
-
-
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "repo"
-    root.mkdir()
-    subprocess.run(["git", "init", "-q", root], check=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    assert run(["-C", str(root), "init"]) == 0
-    return root
 
 
 def ask(capsys: pytest.CaptureFixture[str], repo: Path, check: str) -> dict[str, str]:

@@ -2,51 +2,21 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from pantheon.adapters.store import open_store
 from pantheon.core.sandbox import SandboxKind
 from pantheon.engine.ledger_opening import record_containment
-from pantheon.shell.config import load_project
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.contained_night import contained
+from pantheon.testing.project import pantheon
 from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.sample_project import play_night
 from pantheon.testing.signing import inline_ledger
 
 
-def pantheon(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pantheon", "-C", str(folder), *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-@pytest.fixture
-def project(tmp_path):
-    folder = tmp_path / "work"
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    assert pantheon(folder, "init").returncode == 0
-    return load_project(folder)
-
-
-async def play(project, night="20260101-220000"):
-    clock = FakeClock()
-    store = await open_store(project.database, clock, write=True)
-
-    def put(folder, name, data):
-        place = project.artifacts / folder
-        place.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(data)
-
-    await SampleNight(store, clock, put, night=night).play(6)
-    await store.aclose()
+async def play(project, night=SampleNight.night):
+    await play_night(project.database, project.artifacts, 6, night=night)
 
 
 def test_the_path_is_data_and_the_sentence_is_a_remark(project):

@@ -4,11 +4,8 @@ import http.server
 import itertools
 import json
 import re
-import shutil
-import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from html.parser import HTMLParser
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,48 +13,13 @@ import pytest
 import pantheon.report
 from pantheon.report.html import render_html
 from pantheon.report.json import render_json
-from pantheon.report.model import Report
-from pantheon.report.read_model import build_report
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.evidence import FakeEvidence
+from pantheon.testing.browser import Page, show_page
 from pantheon.testing.hostile import HOSTILE_TEXTS
-from pantheon.testing.sample_night import SampleNight
-from pantheon.testing.store import FakeStore
+from pantheon.testing.sample_report import sample_report
 
 Names = set[tuple[str, tuple[str, ...]]]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "embed"}
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-
-
-class Page(HTMLParser):
-    """The elements of a page, their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    @property
-    def names(self) -> Names:
-        """Each element with the names of its attributes."""
-        return {(tag, tuple(attrs)) for tag, attrs in self.elements}
-
-
-async def played(say: Callable[[str], str] | None = None, tasks: int = 8) -> Report:
-    """Return the report of a night whose texts all come through ``say``."""
-    clock, evidence = FakeClock(), FakeEvidence()
-    store = FakeStore(clock)
-    sample = SampleNight(store, clock, evidence.put, **({} if say is None else {"say": say}))
-    await sample.play(tasks)
-    return await build_report(store, evidence)
 
 
 _honest: Names = set()
@@ -66,7 +28,7 @@ _honest: Names = set()
 async def honest_names() -> Names:
     """Return what an honest night's page is made of."""
     if not _honest:
-        _honest.update(Page(render_html(await played()).decode()).names)
+        _honest.update(Page(render_html(await sample_report()).decode()).names)
     return _honest
 
 
@@ -85,7 +47,7 @@ async def test_the_corpus_is_an_attack() -> None:
 @pytest.mark.parametrize("payload", HOSTILE_TEXTS)
 async def test_a_hostile_text_makes_no_element_and_no_attribute(payload: str) -> None:
     """In names, titles, reasons, diffs, errors, causes, packages, labels: the page is made of what it always is."""
-    report = await played(lambda _: payload)
+    report = await sample_report(lambda _: payload)
     hostile = Page(render_html(report).decode())
     assert hostile.names <= await honest_names()
     for _, attrs in hostile.elements:
@@ -104,24 +66,16 @@ async def test_a_hostile_text_makes_no_element_and_no_attribute(payload: str) ->
 @pytest.mark.parametrize("payload", HOSTILE_TEXTS)
 async def test_a_hostile_text_beside_honest_words_changes_nothing_either(payload: str) -> None:
     """Behind and before ordinary text, so that no check of a whole text hides what is inside."""
-    report = await played(lambda text: f"{text} {payload} {text}", tasks=4)
+    report = await sample_report(lambda text: f"{text} {payload} {text}", tasks=4)
     assert Page(render_html(report).decode()).names <= await honest_names()
 
 
 async def test_controls_and_directions_are_written_out() -> None:
     """No byte of the files can move a cursor or turn the direction of writing."""
-    report = await played(lambda text: f"{text}\x1b]0;x\x07\u202e\u200b\ufeff\x9b1m\b\r\u2028")
+    report = await sample_report(lambda text: f"{text}\x1b]0;x\x07\u202e\u200b\ufeff\x9b1m\b\r\u2028")
     for data in (render_html(report), render_json(report)):
         assert not UNPRINTABLE.search(data.decode())
     assert "\\u202e" in render_html(report).decode()
-
-
-@pytest.fixture
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.fail("chromium is missing; install it: apt-get install chromium")
-    return found
 
 
 @pytest.fixture
@@ -146,45 +100,27 @@ def listener() -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def show(chromium: str, tmp_path: Path, page: bytes) -> tuple[str, list[str]]:
-    """Load a page as a person would, scripts allowed; return the document as built, and what was complained about."""
-    file = tmp_path / "report.html"
-    file.write_bytes(page)
-    done = subprocess.run(
-        [
-            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=2000",
-            "--dump-dom", file.as_uri(),
-        ],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
 @pytest.mark.browser
 @pytest.mark.primitive("chromium")
 async def test_the_attack_is_seen_where_nothing_is_escaped(
-    chromium: str, tmp_path: Path, listener: tuple[str, list[str]]
+    tmp_path: Path, listener: tuple[str, list[str]]
 ) -> None:
     """The control: the same payloads in a page without escaping and policy do run and do fetch."""
     address, asked = listener
     page = f"<title>x</title><img src={address}/seen.png><script>document.title='pwned'</script>"
-    dom, _ = show(chromium, tmp_path, page.encode())
+    dom, _ = show_page(tmp_path, page.encode())
     assert "<title>pwned</title>" in dom
     assert asked == ["/seen.png"]
 
 
 @pytest.mark.browser
 @pytest.mark.primitive("chromium")
-async def test_a_night_of_attacks_in_a_browser(
-    chromium: str, tmp_path: Path, listener: tuple[str, list[str]]
-) -> None:
+async def test_a_night_of_attacks_in_a_browser(tmp_path: Path, listener: tuple[str, list[str]]) -> None:
     """All payloads at once, in every text: nothing runs, no dialog, nothing is fetched, no element is added."""
     address, asked = listener
     payloads = itertools.cycle(text.replace("http://127.0.0.1:9", address) for text in HOSTILE_TEXTS)
-    report = await played(lambda _: next(payloads))
-    dom, console = show(chromium, tmp_path, render_html(report))
+    report = await sample_report(lambda _: next(payloads))
+    dom, console = show_page(tmp_path, render_html(report))
     page = Page(dom)
     assert asked == []
     assert console == []

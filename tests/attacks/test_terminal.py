@@ -17,7 +17,6 @@ import pytest
 import structlog
 
 import pantheon
-from pantheon.adapters.store import open_store
 from pantheon.core.visible import visible
 from pantheon.shell.cli.app import COMMANDS, run
 from pantheon.shell.cli.output import (
@@ -32,8 +31,7 @@ from pantheon.shell.cli.output import (
 )
 from pantheon.shell.config import Project, load_project
 from pantheon.shell.logs import configure_logs
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.sample_project import play_night, put_below
 from pantheon.testing.user_repository import git
 
 CORPUS = (
@@ -234,19 +232,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = load_project(root)
     texts = hostile()
 
-    def put(folder: str, name: str, data: bytes) -> None:
-        (project.artifacts / folder).mkdir(parents=True, exist_ok=True)
-        (project.artifacts / folder / name).write_bytes(data)
-
-    async def play() -> None:
-        clock = FakeClock()
-        store = await open_store(project.database, clock, write=True)
-        try:
-            await SampleNight(store, clock, put, say=lambda _: next(texts)).play(16, close=False)
-        finally:
-            await store.aclose()
-
-    asyncio.run(play())
+    asyncio.run(play_night(project.database, project.artifacts, 16, say=lambda _: next(texts), close=False))
+    put = put_below(project.artifacts)
     for text in CORPUS:
         name = os.fsdecode(text.replace("/", "-").replace("\0", "-").encode("utf-8", "surrogatepass"))
         put(f"20260101-220000/{name}", f"{name}.json", text.encode("utf-8", "replace"))

@@ -7,11 +7,7 @@ from html.parser import HTMLParser
 
 from pantheon.report.html import render_html
 from pantheon.report.json import render_json
-from pantheon.report.read_model import build_report
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.evidence import FakeEvidence
-from pantheon.testing.sample_night import SampleNight
-from pantheon.testing.store import FakeStore
+from pantheon.testing.sample_report import sample_report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 ALLOWED = set(
@@ -42,21 +38,9 @@ class Shape(HTMLParser):
         self.text.append(data)
 
 
-async def played(say=None, tasks=8, bulk=b""):
-    clock, evidence = FakeClock(), FakeEvidence()
-    store = FakeStore(clock)
-
-    def put(folder, name, data):
-        evidence.put(folder, name, data if name.endswith(".json") else data + bulk)
-
-    sample = SampleNight(store, clock, put) if say is None else SampleNight(store, clock, put, say=say)
-    await sample.play(tasks)
-    return await build_report(store, evidence)
-
-
 async def test_the_file_stands_alone():
     """No script, no image, no address but places in the file and folders beside it."""
-    page = render_html(await played()).decode()
+    page = render_html(await sample_report()).decode()
     shape = Shape(page)
     assert {tag for tag, _ in shape.elements} <= ALLOWED
     links = [attrs["href"] for tag, attrs in shape.elements if tag == "a"]
@@ -69,7 +53,7 @@ async def test_the_file_stands_alone():
 
 async def test_the_policy_allows_exactly_the_one_style():
     """The content security policy names the style by its hash, and no attribute carries a style."""
-    page = render_html(await played(tasks=1)).decode()
+    page = render_html(await sample_report(tasks=1)).decode()
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = next(a["content"] for t, a in Shape(page).elements if t == "meta" and "http-equiv" in a)
@@ -80,7 +64,7 @@ async def test_the_policy_allows_exactly_the_one_style():
 async def test_a_long_night_of_large_artifacts_stays_readable():
     """Excerpts shrink with the number of attempts; what is left out is marked with its place."""
     bulk = b'The "limiter" counts <requests> in a window.\n' * 2_000
-    report = await played(tasks=160, bulk=bulk)
+    report = await sample_report(tasks=160, bulk=bulk)
     page = render_html(report)
     assert len(page) < 9_000_000
     assert len(render_json(report)) < 3_000_000
