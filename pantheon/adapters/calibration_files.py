@@ -8,13 +8,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pantheon.adapters.own_files import open_log, read_small, replace_small
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.calibration import CaseResult
 from pantheon.core.errors import ArtifactError
 from pantheon.core.qualification import Qualification
 from pantheon.core.strict_json import parse_json
 
-_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+MAX_BYTES = 256 * 1024 * 1024
+"""Most that the results of one calibration may come to."""
 
 
 class ResultFile:
@@ -44,8 +46,7 @@ class ResultFile:
             raise ArtifactError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS, 0o600)
+        handle = open_log(self.path)
         try:
             size = os.fstat(handle).st_size
             whole = not size or os.pread(handle, 1, size - 1) == b"\n"
@@ -57,7 +58,7 @@ class ResultFile:
     def _read(self) -> dict[str, CaseResult]:
         found: dict[str, CaseResult] = {}
         try:
-            lines = self.path.read_bytes().splitlines()
+            lines = read_small(self.path, MAX_BYTES).splitlines()
         except FileNotFoundError:
             return found
         except OSError as error:
@@ -73,10 +74,8 @@ def write_qualifications(path: Path, found: Sequence[Qualification]) -> None:
     """Write a file of qualifications, whole or not at all. Raises ``ArtifactError``."""
     listed = [one.model_dump(mode="json") for one in found]
     data = json.dumps({"qualifications": listed}, ensure_ascii=False, indent=2).encode() + b"\n"
-    new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new.write_bytes(data)
-        new.replace(path)
+        replace_small(path, data)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be written: {error.strerror}") from error

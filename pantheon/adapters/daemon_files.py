@@ -1,12 +1,12 @@
 """Files that the daemon looks at and keeps: a cheap stamp of what may have changed, and when it was last seen."""
 
 import json
-import os
 from asyncio import to_thread
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pantheon.adapters.own_files import read_small, replace_small
 from pantheon.core.errors import StoreError
 
 MAX_BYTES = 4_096
@@ -44,16 +44,13 @@ class LastSeen:
 
     def _read(self) -> datetime | None:
         try:
-            with self._path.open("rb") as file:
-                kept = datetime.fromisoformat(json.loads(file.read(MAX_BYTES))["last_seen"])
+            kept = datetime.fromisoformat(json.loads(read_small(self._path, MAX_BYTES))["last_seen"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return kept.astimezone(UTC) if kept.tzinfo is not None else None
 
     def _write(self, now: datetime) -> None:
-        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            draft.write_bytes(json.dumps({"last_seen": now.isoformat()}).encode() + b"\n")
-            draft.replace(self._path)
+            replace_small(self._path, json.dumps({"last_seen": now.isoformat()}).encode() + b"\n")
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error

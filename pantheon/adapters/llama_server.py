@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import httpx
 from pydantic import Field
@@ -26,6 +26,7 @@ from pydantic import Field
 from pantheon.adapters.cores import count_cores
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.metrics_text import parse_metrics
+from pantheon.adapters.own_files import open_log, read_end
 from pantheon.adapters.server_identity import read_bounded
 from pantheon.adapters.socket_folder import socket_folder
 from pantheon.core.errors import ModelError, ModelLostError, ModelTimeoutError
@@ -196,7 +197,7 @@ class EmbeddedServer:
 
     async def _start(self, socket: Path) -> asyncio.subprocess.Process:
         try:
-            with _open_log(self._log) as log:
+            with os.fdopen(open_log(self._log), "ab") as log:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "pantheon.adapters.llama_child",
                     stdin=asyncio.subprocess.PIPE,
@@ -275,17 +276,9 @@ def _send(pid: int, signum: int) -> None:
         return  # already gone
 
 
-def _open_log(path: Path) -> IO[bytes]:
-    return os.fdopen(
-        os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "ab"
-    )
-
-
 def _tail(log: Path) -> str:
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            lines = file.read(TAIL_BYTES).decode("utf-8", "replace").splitlines()
+        lines = read_end(log, TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError as error:
         return f"{log}: {error.strerror}"
     return "\n  ".join([f"The end of {log}:", *(line[:300] for line in lines[-TAIL_LINES:])])

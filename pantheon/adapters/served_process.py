@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pantheon.adapters.own_files import look_at_lock, open_lock, open_log
 from pantheon.core.errors import ModelError, PreflightError
 
 INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
@@ -28,7 +29,7 @@ def hold_supervisor(lock: Path) -> Iterator[None]:
         PreflightError: another one is, or the file cannot be made.
     """
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = open_lock(lock)
     except OSError as error:
         raise PreflightError(f"{lock}: cannot be opened: {error.strerror}") from error
     try:
@@ -49,7 +50,7 @@ def hold_supervisor(lock: Path) -> Iterator[None]:
 def find_supervisor(lock: Path) -> int | None:
     """Return the process that looks after the server; None when none does."""
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = look_at_lock(lock)
     except OSError:
         return None
     try:
@@ -67,26 +68,26 @@ async def start_process(
     """Start a server in a session of its own. Raises ``ModelError``."""
     inherited = {name: environment[name] for name in INHERITED if name in environment}
     try:
-        descriptor = await asyncio.to_thread(
-            os.open, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        descriptor = await asyncio.to_thread(open_log, log)
+    except OSError as error:
+        raise ModelError(f"the server's log {log} cannot be opened: {error.strerror}") from error
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env={**inherited, **extra},
+            # ``python -m`` looks for modules where it is started, which would be in somebody's repository.
+            cwd="/",
+            start_new_session=True,
         )
-        try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                env={**inherited, **extra},
-                # ``python -m`` looks for modules where it is started, which would be in somebody's repository.
-                cwd="/",
-                start_new_session=True,
-            )
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise ModelError(
             f"{command[0]}: the server cannot be started: {error.strerror}", hint="Mend vllm.python."
         ) from error
+    finally:
+        os.close(descriptor)
 
 
 async def stop_process(process: asyncio.subprocess.Process, *, grace_s: float) -> None:

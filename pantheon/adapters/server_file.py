@@ -1,13 +1,12 @@
 """Remembers what each endpoint was found to be able to do, in one small JSON file of the project's state."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from pantheon.adapters.own_files import read_small, replace_small
 from pantheon.core.errors import ArtifactError
 from pantheon.core.server_capabilities import ServerCapabilities
 
@@ -20,8 +19,7 @@ _KNOWN: TypeAdapter[dict[str, ServerCapabilities]] = TypeAdapter(dict[str, Serve
 def read_servers(state: Path) -> Mapping[str, ServerCapabilities]:
     """Return endpoint -> what was found last; nothing where the file is missing or is not what was written."""
     try:
-        data = (state / FILE).read_bytes()
-        return _KNOWN.validate_json(data) if len(data) <= MAX_BYTES else {}
+        return _KNOWN.validate_json(read_small(state / FILE, MAX_BYTES))
     except (OSError, ValidationError):
         return {}
 
@@ -32,9 +30,6 @@ def remember_server(state: Path, found: ServerCapabilities) -> None:
     latest = sorted(known.values(), key=lambda one: one.asked_at)[-MAX_ENDPOINTS:]
     text = json.dumps({one.endpoint: one.model_dump(mode="json") for one in latest}, indent=2)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".servers-", dir=state)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        Path(name).replace(state / FILE)
+        replace_small(state / FILE, text.encode() + b"\n")
     except OSError as error:
         raise ArtifactError(f"{state / FILE}: cannot be written: {error.strerror}") from error

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from pantheon.adapters.own_files import open_log, read_end
 from pantheon.adapters.signer_client import SocketSigner
 from pantheon.adapters.signer_process import READY
 from pantheon.adapters.socket_folder import socket_folder
@@ -28,7 +29,7 @@ async def signer_child(
     Args:
         key: the user's key; made when there is none.
         outside: folder the key must not be in, the repository.
-        log: file that refusals are added to; its folder exists.
+        log: file that refusals are added to; made with its folder where it is missing.
         environment: the process's environment; the child gets an allow-list of it.
         clock: for the socket's folder.
 
@@ -59,7 +60,7 @@ async def _start(
         # The kernel's signal comes when the thread that started the child ends: only the main one lives long enough.
         words += ["--parent", str(os.getpid())]
     try:
-        with log.open("ab") as file:
+        with os.fdopen(await asyncio.to_thread(open_log, log), "ab") as file:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "pantheon", "signer", *words,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=file,
@@ -67,7 +68,8 @@ async def _start(
                 cwd="/", start_new_session=True,
             )  # fmt: skip
     except OSError as error:
-        raise SignatureError(f"the signer cannot be started: {error.strerror or error}") from error
+        where = f": {error.filename}" if error.filename else ""
+        raise SignatureError(f"the signer cannot be started{where}: {error.strerror or error}") from error
 
 
 async def _wait_ready(process: asyncio.subprocess.Process, log: Path) -> None:
@@ -96,5 +98,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_bytes()[-4_000:].decode("utf-8", "replace").strip().splitlines()
+    try:
+        lines = read_end(log, 4_000).decode("utf-8", "replace").strip().splitlines()
+    except OSError as error:
+        return f"{log}: {error.strerror}"
     return " ".join(line.strip() for line in lines[-2:]) or f"see {log}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pantheon.adapters.own_files import read_end
 from pantheon.core.errors import ModelError, PreflightError
 from pantheon.core.server_capabilities import Capability, ServerCapabilities, refuse_without
 from pantheon.ports.artifacts import ArtifactStore
@@ -46,10 +47,7 @@ class ServerLog:
 
     def _read(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(size - KEPT_LOG_BYTES, min(self._start, size)))
-                return file.read(KEPT_LOG_BYTES)
+            return read_end(self._path, KEPT_LOG_BYTES, since=self._start)
         except OSError:
             # There is no server of ours, or its log was taken away: nothing of it to keep.
             return b""

@@ -90,10 +90,9 @@ async def open_signer(project: Project, user: UserPaths, clock: "Clock") -> Asyn
             await signer.aclose()
         return
     await asyncio.to_thread(_refuse_lost_key, project, user)
-    logs = project.state / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    log = project.state / "logs" / LOG
     async with signer_child(
-        user.signing_key, outside=project.root, log=logs / LOG, environment=environment(), clock=clock
+        user.signing_key, outside=project.root, log=log, environment=environment(), clock=clock
     ) as child:
         yield child
 

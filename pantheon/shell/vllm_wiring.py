@@ -10,7 +10,8 @@ import asyncio
 import os
 import signal
 import stat
-from collections.abc import Callable, Coroutine
+import subprocess
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import httpx
 
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.local_http import local_client
+from pantheon.adapters.own_files import open_log
 from pantheon.adapters.served_process import find_supervisor, hold_supervisor, start_process, stop_process
 from pantheon.core.breaker import CEILING_S, FIRST_WAIT_S
 from pantheon.core.chat import ChatRequest, Message, Sampling
@@ -110,6 +112,26 @@ async def is_ready(project: Project) -> str:
     return ""
 
 
+def start_supervisor(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start a supervisor in a session of its own; what it says goes into its log. Blocks.
+
+    Raises:
+        ConfigError: its log cannot be added to.
+    """
+    try:
+        descriptor = open_log(log)
+    except OSError as error:
+        raise ConfigError(
+            f"{log} cannot be added to: {error.strerror}", hint="Look at who put it there, and remove it."
+        ) from error
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True
+        )
+    finally:
+        os.close(descriptor)
+
+
 async def stop_supervisor(project: Project, pid: int) -> None:
     """Have a supervisor end with its server, and wait for it.
 
@@ -156,15 +178,13 @@ async def supervise(project: Project, *, say: Say, stopping: asyncio.Event, read
     server = plan_vllm(project)
     if not await asyncio.to_thread(Path(server.model).is_dir):
         raise ConfigError(f"{server.model}: is not a folder", hint="Mend vllm.model in pantheon.toml.")
-    logs = project.state / "logs"
-    await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
     with hold_supervisor(project.state / LOCK):
         if not await is_ready(project):
             say("a server answers there already; it is used as it is")
             ready.set()
             await stopping.wait()
             return
-        await _keep(project, server, logs / VLLM_LOG, say, stopping, ready)
+        await _keep(project, server, project.state / "logs" / VLLM_LOG, say, stopping, ready)
 
 
 async def _keep(

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pantheon.adapters.own_files import look_at_lock, open_lock
 from pantheon.core.errors import StoreError
 from pantheon.ports.clock import Clock
 
@@ -58,7 +59,7 @@ async def night_holder(store: Path) -> str | None:
 async def _take(path: Path, clock: Clock, what: str) -> int:
     """Open and lock; a few system calls on a local file."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = open_lock(path)
     except OSError as error:
         raise StoreError(
             f"the lock {path} cannot be made: {error.strerror}",
@@ -93,7 +94,7 @@ async def _lock(descriptor: int, path: Path, what: str) -> None:
 
 def _holder(path: Path) -> str | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = look_at_lock(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import subprocess
 import sys
 from typing import Any
 
@@ -14,9 +13,15 @@ from pantheon.shell.cli.context import Session, dry_run_option, json_option, run
 from pantheon.shell.cli.output import emit, emit_json, say
 from pantheon.shell.cli.server_pool import drain, pool, undrain
 from pantheon.shell.config import Project
-from pantheon.shell.repository_checks import refuse_brought_state
 from pantheon.shell.server_wiring import ask_endpoint, read_known
-from pantheon.shell.vllm_wiring import is_ready, plan_vllm, stop_supervisor, supervise, supervisor_of
+from pantheon.shell.vllm_wiring import (
+    is_ready,
+    plan_vllm,
+    start_supervisor,
+    stop_supervisor,
+    supervise,
+    supervisor_of,
+)
 
 NOT_ANSWERING = 4
 
@@ -71,7 +76,6 @@ def start_command(session: Session, detach: bool, dry_run: bool) -> int | None:
     if dry_run:
         emit(shell_line(vllm_command(server), vllm_environment(server)))
         return None
-    refuse_brought_state(project)
     if detach:
         return run_async(lambda: _detach(session, project))
     run_async(lambda: _supervise(project))
@@ -167,25 +171,17 @@ async def _supervise(project: Project) -> None:
 
 async def _detach(session: Session, project: Project) -> int | None:
     """Start a supervisor in the background and wait for its server."""
-    logs = project.state / "logs"
+    log = project.state / "logs" / "supervisor.log"
     words = [sys.executable, "-P", "-m", "pantheon", "-C", str(project.root)]
     words += [word for key, value in session.overrides.items() for word in ("--set", f"{key}={value}")]
 
-    def begin() -> subprocess.Popen[bytes]:
-        logs.mkdir(parents=True, exist_ok=True)
-        with (logs / "supervisor.log").open("ab") as log:
-            return subprocess.Popen(
-                [*words, "server", "start"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-
-    child = await asyncio.to_thread(begin)
+    child = await asyncio.to_thread(start_supervisor, [*words, "server", "start"], log)
     async with asyncio.timeout(project.config.vllm.ready_timeout_s + 60):
         while problem := await is_ready(project):
             if child.poll() is not None:
                 raise ModelError(
                     f"the supervisor ended ({child.returncode}) before the server answered: {problem}",
-                    hint=f"{logs / 'supervisor.log'} says why.",
+                    hint=f"{log} says why.",
                 )
             await asyncio.sleep(0.5)
     say(f"process {child.pid} looks after it; pantheon server stop ends both", "good")

@@ -1,0 +1,102 @@
+"""Files of the project's own state: logs that are added to, locks, and small files that are read back.
+
+Invariants:
+- no link is followed, neither in the place of the file nor in that of its folder;
+- what was opened is judged by its descriptor: a regular file, and where it is written this user's with one name;
+- nothing waits for somebody to open the other end of a pipe.
+
+Callers translate ``OSError``, whose words say what was there instead.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+_QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PRIVATE = 0o600
+
+
+def open_log(path: Path) -> int:
+    """Return a descriptor that adds to a log and reads it; makes it, and its folder, for this user alone. Blocks.
+
+    Raises:
+        OSError: something else is in the place of either, or it cannot be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+
+
+def open_lock(path: Path) -> int:
+    """Return a descriptor to a lock file, made where it is missing. Blocks. Raises ``OSError`` as ``open_log``."""
+    return _open(path, os.O_RDWR | os.O_CREAT)
+
+
+def look_at_lock(path: Path) -> int:
+    """Return a descriptor to a lock file that is there. Blocks. Raises ``OSError`` as ``open_log``."""
+    return _open(path, os.O_RDONLY)
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """Return the whole of a file.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+
+    Raises:
+        OSError: as ``open_log``, or it is larger.
+    """
+    with os.fdopen(_open(path, os.O_RDONLY), "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
+    return data
+
+
+def read_end(path: Path, limit: int, *, since: int = 0) -> bytes:
+    """Return the last ``limit`` bytes of a file, none of them before the byte ``since``. Raises ``OSError``."""
+    with os.fdopen(_open(path, os.O_RDONLY), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(size - limit, min(since, size)))
+        return file.read(limit)
+
+
+def replace_small(path: Path, data: bytes) -> None:
+    """Write a file for this user alone, whole or not at all; its folder is there. Raises ``OSError``."""
+    folder = os.open(path.parent, _FOLDER)
+    try:
+        draft = f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}"
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _QUIET, PRIVATE, dir_fd=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(draft, dir_fd=folder)
+            raise
+    finally:
+        os.close(folder)
+
+
+def _open(path: Path, flags: int) -> int:
+    folder = os.open(path.parent, _FOLDER)
+    try:
+        handle = os.open(path.name, flags | _QUIET, PRIVATE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if flags & os.O_CREAT:
+            if found.st_nlink != 1:
+                raise OSError(errno.EINVAL, "has a second name", str(path))
+            if found.st_uid != os.geteuid():
+                raise OSError(errno.EPERM, "belongs to another user", str(path))
+            os.fchmod(handle, PRIVATE)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
