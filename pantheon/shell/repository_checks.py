@@ -12,12 +12,10 @@ from pantheon.core.errors import PreflightError
 from pantheon.core.exposed_reads import find_exposed, home_secrets
 from pantheon.core.policy import NIGHT_FILE
 from pantheon.shell import wiring
+from pantheon.shell.brought_state import brought_problems, name_of
 from pantheon.shell.config import Project, UserPaths
 from pantheon.shell.environment import base_folder
 from pantheon.shell.queue_wiring import project_queue
-
-SHOWN = 3
-"""Files that a problem names."""
 
 
 def refuse_repository(project: Project, user: UserPaths) -> None:
@@ -32,17 +30,6 @@ def refuse_repository(project: Project, user: UserPaths) -> None:
         GitError: git cannot say where its folder is.
     """
     for why, mend in (*repository_problems(project), *exposed_problems(project, user)):
-        raise PreflightError(why, hint=mend)
-
-
-def refuse_brought_state(project: Project) -> None:
-    """Refuse a state that came with the repository. Blocks on the disk.
-
-    Raises:
-        PreflightError: it did.
-        GitError: git cannot list it.
-    """
-    for why, mend in brought_problems(project):
         raise PreflightError(why, hint=mend)
 
 
@@ -87,29 +74,6 @@ def repository_problems(project: Project) -> Iterator[tuple[str, str]]:
     yield from _forgotten(project)
 
 
-def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
-    """Yield (what is wrong, what to do) for a state that came with the repository. Blocks on the disk.
-
-    What nights remember is believed: measured reviewers, tests that passed, git's own settings, logs that are
-    written on. Whoever gives the repository away must not have written it.
-
-    Raises:
-        GitError: git cannot list them.
-    """
-    # A link on the way would hide what is tracked where it leads to.
-    folders = {
-        place.relative_to(project.root).as_posix() for place in (project.state, project.state.resolve())
-    }
-    found = sorted({one for folder in folders for one in wiring.listing.list_tracked(project.root, folder)})
-    if found:
-        shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
-        yield (
-            f"the repository brings what only this machine's nights may have written: {shown}",
-            f"Look at who committed it. Then git rm -r --cached {project.config.folders.state}; and unless it was you, "
-            "remove the folder and begin anew with pantheon init.",
-        )
-
-
 def _foreign(places: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
     """Root can write everywhere, and what it leaves in git's folder its owner could not change any more."""
     if os.geteuid() != 0:
@@ -117,7 +81,7 @@ def _foreign(places: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
     for place in places:
         owner = place.stat().st_uid
         if owner != 0:
-            name = _name_of(owner)
+            name = name_of(owner)
             yield (
                 f"{place} belongs to {name}, and root would leave commits and branches there that {name} cannot change",
                 f"Run it as its owner: sudo -u {name} pantheon night; or make it root's: chown -R root {place}",
@@ -157,10 +121,3 @@ def _home_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_dir or "/"
     except KeyError:
         return "/"
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"

@@ -1,6 +1,8 @@
 """Attacks by a repository that brings ``.pantheon`` with it: what earlier nights remember, written by somebody else."""
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,12 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.store import open_store
 from pantheon.core.errors import PreflightError
 from pantheon.core.qualification import QUALIFICATIONS_FILE
+from pantheon.shell.brought_state import refuse_brought_state
+from pantheon.shell.cli.app import COMMANDS, run
 from pantheon.shell.config import load_project
-from pantheon.shell.repository_checks import refuse_brought_state, repository_problems
+from pantheon.shell.repository_checks import repository_problems
 from pantheon.shell.wiring import lay_out_repository
+from pantheon.testing.clock import FakeClock
 from pantheon.testing.qualified import qualify_project
+from pantheon.testing.sample_night import SampleNight
 from pantheon.testing.user_repository import git, make_repository
 
 
@@ -115,3 +122,165 @@ def test_nothing_is_started_over_it(root: Path, words: tuple[str, ...]) -> None:
     )  # fmt: skip
     assert (done.returncode, "signer.log" in done.stderr) == (3, True), json.dumps(done.stderr)
     assert not (clone.parent / "outside").exists()
+
+
+BY_DAY = {
+    "status": ["status"],
+    "status as JSON": ["status", "--json"],
+    "show": ["show", "note-0000"],
+    "gate": ["gate"],
+    "gate explain": ["gate", "explain", "note-0000"],
+    "review": ["review"],
+    "review show": ["review", "show", "note-0000"],
+    "report": ["report"],
+    "outcomes": ["outcomes"],
+    "publish": ["publish"],
+    "publish as a bundle": ["publish", "--to", "bundle", "--yes"],
+    "undo": ["undo", "note-0000", "--reason", "r"],
+    "capacity": ["capacity"],
+    "pause": ["pause", "--reason", "r"],
+    "resume": ["resume", "--reason", "r"],
+    "drain": ["drain", "--reason", "r"],
+    "cancel": ["cancel", "note-0001", "--reason", "r"],
+    "hold": ["hold", "note-0001", "--reason", "r"],
+    "release": ["release", "note-0001", "--reason", "r"],
+    "requeue": ["requeue", "note-0002", "--reason", "r"],
+    "requeue all": ["requeue", "--failed", "--reason", "r"],
+    "enqueue": ["enqueue", "tasks.jsonl"],
+    "scope": ["scope", "docops", "docs/*.md"],
+    "calibrate": ["review", "calibrate"],
+    "server status": ["server", "status"],
+    "server stop": ["server", "stop"],
+    "server pool": ["server", "pool"],
+    "server drain": ["server", "drain", "x", "--reason", "r"],
+    "install": ["daemon", "install", "--user", "--dry-run"],
+    "daemon": ["daemon"],
+    "night": ["night"],
+    "containment": ["doctor", "--containment"],
+}
+"""What a person asks of a repository; each would open what earlier nights left."""
+OF_NO_REPOSITORY = {"init", "verify", "signer", "models", "doctor"}
+"""Commands that lay out, read a folder or files as untrusted, or serve no repository; and the doctor, who tells."""
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository after a night, with a queue file; its state is nobody's but this machine's."""
+    root = make_repository(tmp_path_factory.mktemp("brought") / "user", {"docs/a.md": b"a note\n"})
+    lay_out_repository(root, {}, dry_run=False)
+    (root / "tasks.jsonl").write_text('{"kind": "docops", "goal": "g", "targets": ["docs/a.md"]}\n')
+    commit(root)
+    project = load_project(root)
+
+    def put(folder: str, name: str, data: bytes) -> None:
+        (project.artifacts / folder).mkdir(parents=True, exist_ok=True)
+        (project.artifacts / folder / name).write_bytes(data)
+
+    async def play() -> None:
+        store = await open_store(project.database, FakeClock(), write=True)
+        try:
+            await SampleNight(store, FakeClock(), put).play(8, close=False)
+        finally:
+            await store.aclose()
+
+    asyncio.run(play())
+    return root
+
+
+def belongs_to_another(clone: Path) -> None:
+    os.chown(clone / ".pantheon", 60_325, 60_325)
+
+
+def open_to_everybody(clone: Path) -> None:
+    (clone / ".pantheon").chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [("tracked", name) for name in BY_DAY]
+    + [
+        (how, name)
+        for how in ("of another user", "open to everybody")
+        for name in ("status", "undo", "night")
+    ],
+)
+def test_nothing_that_a_person_asks_opens_it(
+    night: Path, tmp_path: Path, name: str, how: str, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Exit code 3 and the reason, whoever brought it; and no byte of the state is changed."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if how == "tracked":
+        forced(clone, ".pantheon/pantheon.db")
+    else:
+        (belongs_to_another if how == "of another user" else open_to_everybody)(clone)
+    before = state_of(clone)
+    monkeypatch.chdir(clone)
+    assert run(["-C", str(clone), *BY_DAY[name]]) == PreflightError.exit_code
+    told = capfd.readouterr().err
+    assert "what only this machine's nights may have written" in told or "what nights remember" in told
+    assert state_of(clone) == before
+    assert not (tmp_path / "config").exists() and not (tmp_path / "state").exists()
+
+
+def state_of(root: Path) -> dict[str, bytes]:
+    """Return what a state holds."""
+    return {
+        str(path): path.read_bytes() for path in sorted((root / ".pantheon").rglob("*")) if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["status", "show", "gate explain", "review show", "report", "capacity", "requeue"]
+)
+def test_control_the_same_is_answered_where_it_is_this_machines(
+    night: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Untracked, this user's and closed to others: whoever asks is answered from it."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert run(["-C", str(clone), *BY_DAY[name]]) in (0, 1)
+
+
+def test_every_command_that_works_with_a_repository_is_asked() -> None:
+    """A new command needs its words here, or a reason why it opens no state."""
+    assert {words[0] for words in BY_DAY.values()} | OF_NO_REPOSITORY == set(COMMANDS)
+
+
+def test_the_doctor_says_what_is_wrong_and_opens_nothing(
+    night: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else of the project is looked at: neither the store, nor whom a server's record names."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    run(["-C", str(clone), "doctor", "--json"])
+    assert "store" in checks(capfd.readouterr().out), "the control"
+    forced(clone, ".pantheon/pantheon.db")
+    assert run(["-C", str(clone), "doctor", "--json"]) == PreflightError.exit_code
+    found = checks(capfd.readouterr().out)
+    assert "this machine's nights" in found["repository"]["message"]
+    assert not {"store", "batches", "key", "reviewers", "server"} & set(found)
+
+
+def checks(told: str) -> dict[str, dict[str, str]]:
+    """Return what the doctor found, by check."""
+    return {one["check"]: one for one in json.loads(told)["checks"]}
+
+
+def test_settings_in_a_folder_below_the_top_bring_no_state_either(tmp_path: Path) -> None:
+    """A ``pantheon.toml`` in a folder of the repository, with a state beside it that is tracked."""
+    root = make_repository(tmp_path / "user", {"docs/a.md": b"a note\n"})
+    lay_out_repository(root, {}, dry_run=False)
+    below = root / "below"
+    below.mkdir()
+    (below / "pantheon.toml").write_bytes((root / "pantheon.toml").read_bytes())
+    refuse_brought_state(load_project(below))
+    (below / ".pantheon").mkdir()
+    (below / ".pantheon" / "pantheon.db").write_bytes(b"x")
+    forced(root, "below")
+    with pytest.raises(PreflightError, match=r"below/\.pantheon/pantheon\.db"):
+        refuse_brought_state(load_project(below))

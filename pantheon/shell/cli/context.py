@@ -33,11 +33,24 @@ class Session:
     """The words that this process was started with, for a command that starts it again; empty where it is not its
     own process."""
 
-    def project(self) -> "Project":
-        """Read the configuration around ``start``. Raises ``ConfigError`` and ``LocalityError``."""
+    def project(self, *, brought: bool = False) -> "Project":
+        """Read the configuration around ``start``, and refuse a state that came with the repository.
+
+        Args:
+            brought: whether such a state is told of by the caller, and nothing of it opened.
+
+        Raises:
+            ConfigError: there is no project, or a wrong value.
+            PreflightError: what only this machine's nights may have written is tracked.
+        """
         from pantheon.shell.config import load_project
 
-        return load_project(self.start, self.overrides)
+        project = load_project(self.start, self.overrides)
+        if not brought:
+            from pantheon.shell.brought_state import refuse_brought_state
+
+            refuse_brought_state(project)
+        return project
 
     def user_paths(self) -> "UserPaths":
         """Return the folders of this user that lie outside every project."""

@@ -1,10 +1,12 @@
 """``pantheon doctor``: is tonight going to work, and what mends what is missing?"""
 
+import asyncio
 from collections import Counter
 
 import click
 
 from pantheon.core.errors import PantheonError, PreflightError
+from pantheon.shell.brought_state import brought_problems
 from pantheon.shell.checks import Finding, Grade, ask, machine_questions
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import Tone, emit_json, emit_marked, say
@@ -57,10 +59,12 @@ async def examine(session: Session) -> tuple[Finding, ...]:
     """Ask everything that can be asked; without a sound configuration that is the machine only."""
     machine = await ask(machine_questions(environment()))
     try:
-        project = session.project()
+        project = session.project(brought=True)
     except PantheonError as error:
         return (*machine, Finding("config", Grade.FAIL, error.message, error.hint))
     config = Finding("config", Grade.OK, str(project.root / FILE))
+    for why, mend in await asyncio.to_thread(lambda: tuple(brought_problems(project))):
+        return (*machine, config, Finding("repository", Grade.FAIL, why, mend))
     return (*machine, config, *await ask(project_questions(project, session.user_paths())))
 
 

@@ -1,0 +1,86 @@
+"""A state that came from somewhere else: with the repository, or from another user. Nothing of it is opened.
+
+What nights remember is believed: measured reviewers, tests that passed, git's own settings, orders, logs that are
+written on. Whoever gives a repository away must not have written it.
+"""
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+
+from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.shell.config import Project
+from pantheon.shell.wiring import listing
+
+SHOWN = 3
+"""Files that a problem names."""
+
+
+def refuse_brought_state(project: Project) -> None:
+    """Refuse a state that came from somewhere else. Blocks on the disk.
+
+    Raises:
+        PreflightError: it did.
+        GitError: git cannot list what is tracked.
+    """
+    for why, mend in brought_problems(project):
+        raise PreflightError(why, hint=mend)
+
+
+def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield (what is wrong, what to do) for a state that came from somewhere else. Blocks on the disk.
+
+    Raises:
+        GitError: git cannot list what is tracked.
+    """
+    if not os.path.lexists(project.state):
+        return
+    yield from _tracked(project)
+    yield from _of_others(project)
+
+
+def name_of(uid: int) -> str:
+    """Return a user's name; the number where the machine knows none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _tracked(project: Project) -> Iterator[tuple[str, str]]:
+    try:
+        # The settings may lie in a folder of the repository and not at its top.
+        top = listing.find_work_tree(project.root)
+    except ConfigError:
+        return
+    # A link on the way would hide what is tracked where it leads to.
+    places = {project.state, project.state.resolve()}
+    folders = {place.relative_to(top).as_posix() for place in places if place.is_relative_to(top)}
+    found = sorted({one for folder in folders for one in listing.list_tracked(top, folder)})
+    if found:
+        shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+        yield (
+            f"the repository brings what only this machine's nights may have written: {shown}",
+            f"Look at who committed it. Then git rm -r --cached {project.config.folders.state}; and unless it was you, "
+            "remove the folder and begin anew with pantheon init.",
+        )
+
+
+def _of_others(project: Project) -> Iterator[tuple[str, str]]:
+    found, state = project.state.stat(), project.config.folders.state
+    trusted = {os.geteuid()}
+    if os.geteuid() == 0:
+        # Who may do everything may look at a repository of somebody's, whose state is the same user's.
+        trusted.add(project.root.stat().st_uid)
+    if found.st_uid not in trusted:
+        name = name_of(found.st_uid)
+        yield (
+            f"{state}/ belongs to {name}, who could have written what nights remember",
+            f"Run it as {name}: sudo -u {name} pantheon ...; or remove the folder and begin anew with pantheon init.",
+        )
+    elif stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
+        yield (
+            f"everybody can write into {state}/, and so could have written what nights remember",
+            f"Look at what is in it, or remove it; then chmod 700 {state}",
+        )
