@@ -11,6 +11,7 @@ import pytest
 
 from pantheon.core.task import Task
 from pantheon.testing.night import BATCH, NoteScript, opened
+from pantheon.testing.project import pantheon
 from pantheon.testing.sample_notes import NOTES, PROPOSALS
 from pantheon.testing.user_repository import git, make_repository
 
@@ -103,3 +104,10 @@ def add_remote(morning: Morning, remote: Path) -> None:
     subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
     morning.git("remote", "add", "origin", str(remote))
     morning.git("push", "-q", "origin", "main")
+
+
+def make_project_morning(top: Path) -> Morning:
+    """Return a morning in whose repository Pantheon was set up, as it is before any command of the day."""
+    morning = make_morning(top)
+    assert pantheon(morning.root, "init").returncode == 0
+    return morning

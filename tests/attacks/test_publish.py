@@ -18,16 +18,14 @@ from pantheon.core.canaries import Standing
 from pantheon.core.errors import GitError
 from pantheon.shell.cli.app import run
 from pantheon.shell.environment import CONTAINED, environment
-from pantheon.testing.day import BRANCH, Morning, add_remote, make_morning, open_morning
+from pantheon.testing.day import BRANCH, Morning, add_remote, make_project_morning, open_morning
 
 pytestmark = pytest.mark.primitive("git")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
-    morning = make_morning(tmp_path_factory.mktemp("morning"))
-    assert run(["-C", str(morning.root), "init"]) == 0
-    return morning
+    return make_project_morning(tmp_path_factory.mktemp("morning"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pantheon.shell.cli.app import run
-from pantheon.testing.day import NIGHT, Morning, add_remote, make_morning, open_morning
+from pantheon.testing.day import NIGHT, Morning, add_remote, make_project_morning, open_morning
 
 FIRST = "2026.01.01"
 BRANCHES = [f"pantheon/publish-{NIGHT}/alpha", f"pantheon/publish-{NIGHT}/beta"]
@@ -23,9 +23,7 @@ echo "https://forge.invalid/pr/$(grep -c -- --- "{log}")"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
-    morning = make_morning(tmp_path_factory.mktemp("morning"))
-    assert run(["-C", str(morning.root), "init"]) == 0
-    return morning
+    return make_project_morning(tmp_path_factory.mktemp("morning"))
 
 
 @pytest.fixture

@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 
 from pantheon.shell.cli.app import run
-from pantheon.testing.day import BRANCH, Morning, make_morning, open_morning
+from pantheon.testing.day import BRANCH, Morning, make_project_morning, open_morning
 
 FIRST, SECOND = "2026.01.01", "2026.01.02"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Morning:
-    morning = make_morning(tmp_path_factory.mktemp("morning"))
-    assert run(["-C", str(morning.root), "init"]) == 0
-    return morning
+    return make_project_morning(tmp_path_factory.mktemp("morning"))
 
 
 @pytest.fixture
