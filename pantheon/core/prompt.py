@@ -11,9 +11,10 @@ in as data between markers that it cannot close.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pantheon.core.agent import Agent
@@ -110,9 +111,6 @@ def step_messages(
 
 def render_block(agent: Agent, block: str, task: Task, **values: Any) -> str:
     """Render one block of an agent's template. Raises ``ConfigError`` naming the agent and the block."""
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
-    )
     where = f"agents/{agent.spec.name}/prompt.md"
     known: dict[str, Any] = {
         "goal": defuse(task.goal),
@@ -121,13 +119,22 @@ def render_block(agent: Agent, block: str, task: Task, **values: Any) -> str:
         "example": False,
     }
     try:
-        template = environment.from_string(agent.prompt)
+        template = _compiled(agent.prompt)
         if block not in template.blocks:
             raise ConfigError(f"{where}: the block {block!r} is missing")
         context = template.new_context({**known, **values})
         return "".join(template.blocks[block](context)).strip()
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: block {block!r}: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(text: str) -> Template:
+    """Compile a template once: a prompt has three blocks, and compiling costs more than rendering them."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
+    )
+    return environment.from_string(text)
 
 
 def prompt_text(messages: Sequence[Message]) -> str:

@@ -222,3 +222,17 @@ def test_a_missing_block_is_named() -> None:
     """Both blocks are needed, and the message says which is not there."""
     with pytest.raises(ConfigError, match="'question' is missing"):
         render_block(agent("{% block system %}x{% endblock %}"), "question", TASK)
+
+
+def test_rendering_leaves_nothing_behind() -> None:
+    """A template that is used again knows nothing of what it was rendered with before, its own variables included."""
+    counting = "{% set seen = [goal] %}" + TEMPLATE.replace(
+        "{% endif %}Catalogue this note.", "{% endif %}{% set again = goal %}Catalogue {{ again }}."
+    )
+    first = render_block(agent(counting), "question", TASK)
+    other = render_block(
+        agent(counting), "question", TASK.model_copy(update={"goal": "another", "accept": ()})
+    )
+    assert first == "- it has a title\nCatalogue a title."
+    assert other == "Catalogue another."
+    assert render_block(agent(counting), "question", TASK) == first
