@@ -154,7 +154,8 @@ class Vllm:
     def kill_engine(self) -> None:
         """Kill the process that computes, and leave the one that speaks HTTP, which then answers with errors."""
         assert self._process is not None, "the server was not started"
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        children = [pid for one in threads for pid in one.read_text().split()]
         named = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
         [engine] = [pid for pid, words in named.items() if b"EngineCore" in words]
         os.kill(engine, signal.SIGKILL)
