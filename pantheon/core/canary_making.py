@@ -17,7 +17,7 @@ from pantheon.core.notes.textcheck import check_metadata
 KIND = MutationKind.SWAPPED_METADATA
 """How canaries are spoilt: in the way that both reviewers are measured with when they are calibrated."""
 TRIES = 12
-GROUNDED = "-grounded"
+FOREIGN = ("-grounded", "-name")
 """How the names of the checks end that tell whether a proposal's words are in the note."""
 
 
@@ -100,4 +100,4 @@ def _content(change: KnownChange) -> str:
 
 def _reads_well(metadata: Metadata, note: str) -> bool:
     """Tell whether nothing is wrong with metadata but that it belongs to another note."""
-    return all(problem.check.endswith(GROUNDED) for problem in check_metadata(metadata, note))
+    return all(problem.check.endswith(FOREIGN) for problem in check_metadata(metadata, note))

@@ -197,7 +197,7 @@ def conclude(
     if len(contrasts) + unasked < expected and not unanswered:
         reasons.append(f"{expected - len(contrasts) - unasked} of {expected} comparisons are missing")
     if unasked:
-        reasons.append(f"the review ended early: {unasked} of {expected} comparisons were not asked, the verdict was certain")
+        reasons.append(f"the review ended early: {unasked} of {expected} comparisons were not asked")
     passed = not reasons and expected > 0
     if expected == 0:
         reasons.append("there was nothing to compare with")

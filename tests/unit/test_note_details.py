@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pantheon.core.decoys import Metadata
+from pantheon.core.known_cases import known_notes
 from pantheon.core.mutation_words import APPROVALS
 from pantheon.core.notes.detailcheck import check_details, contradicted_words, foreign_numbers
+from pantheon.core.notes.names import foreign_names, names_in
+from pantheon.core.notes.textcheck import check_metadata
+from pantheon.shell.known_changes import shipped_notes
 
 NOTE = "Three tries were slower than 1,200 ms before the change; 14 minutes without an index. It is on port 8080."
 
@@ -50,6 +55,76 @@ def test_words_to_a_reviewer_are_refused_wherever_they_stand(words: str) -> None
     assert not list(
         check_details("description", "Tells how reviewers answer and who may ignore an alarm.", NOTE)
     )
+
+
+RENEWAL = "We renew the Let's Encrypt certificates of nginx with certbot; redis-server keeps sessions, CI runs IPv6."
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("Explains how nginx gets certificates with Certbot and Postgres.", ("Postgres",)),
+        ("Explains how Nginx gets certificates with Certbot's help, and what Redis keeps.", ()),
+        ("Moves the sessions to PostgreSQL. Then it renews them.", ("PostgreSQL",)),
+        ("renews them on GitHub with HMAC-SHA256 over IPv6", ("GitHub", "HMAC", "SHA256")),
+        ('Renews certificates. Another sentence begins. "Quoted" too: And this - Then that.', ()),
+        ("An API of the OS for CI runs", ()),
+        ("Certificate Renewal with Certbot and Postgres", ()),
+        ("How certificates are renewed with Certbot and Postgres", ("Postgres",)),
+        ("Certificate Renewal with Certbot and MySQL", ("MySQL",)),
+    ],
+)
+def test_a_name_must_be_in_the_note(text: str, foreign: tuple[str, ...]) -> None:
+    """What is spelled as a name must be there, whatever its case; what only a title capitalises need not."""
+    assert foreign_names(text, RENEWAL) == foreign
+
+
+def test_a_title_s_words_are_names_where_something_else_says_so() -> None:
+    """A title's capitals say nothing; the description's do, and those of the worked examples that models copy from."""
+    title = "Certificate Renewal with Certbot and Redis"
+    assert foreign_names(title, "certbot renews the certificate") == ()
+    assert foreign_names(title, "certbot renews the certificate", ("Redis",)) == ("Redis",)
+    wrong = Metadata(
+        title=title,
+        description="How certbot renews the certificate while Redis runs.",
+        tags=("certbot", "a", "b"),
+    )
+    found = {one.check for one in check_metadata(wrong, "certbot renews the certificate of a host")}
+    assert {"title-name", "description-name"} <= found
+    shown = wrong.model_copy(update={"description": "How certbot renews the certificate of a host."})
+    example = ("Weighs signed cookies against a Redis store.",)
+    found = {
+        one.check
+        for one in check_metadata(shown, "certbot renews the certificate of a host", prompt_texts=example)
+    }
+    assert "title-name" in found
+    assert "description-name" not in found
+
+
+def test_an_abbreviation_of_what_the_note_says_is_no_foreign_name() -> None:
+    """Initials of words that follow one another in the note are the note's own."""
+    assert foreign_names("it ran into an SLO", "the service level objective was missed") == ()
+    assert foreign_names("it ran into an SLO", "the objective of the service level") == ("SLO",)
+
+
+def test_a_language_that_writes_nouns_with_capitals_is_no_list_of_names() -> None:
+    """Where the note itself has capitals inside its sentences throughout, only terms are names."""
+    note = "Wir erneuern das Zertifikat mit einem Skript, und der Dienst wird in der Nacht vom Rechner neu gestartet."
+    assert foreign_names("wie die Erneuerung der Zertifikate in der Nacht läuft", note) == ()
+    assert foreign_names("wie es mit GitHub läuft", note) == ("GitHub",)
+
+
+def test_no_known_good_note_has_a_foreign_name() -> None:
+    """The notes that travel with Pantheon, catalogued by people, raise no false alarm."""
+    files = shipped_notes()
+    assert len(files) >= 30
+    assert len(known_notes(files)) == len(files)
+
+
+@given(st.text(max_size=60))
+def test_a_note_has_all_its_own_names(text: str) -> None:
+    """Whatever is spelled as a name in a note can be said of it."""
+    assert foreign_names(text, text, names_in(text)) == ()
 
 
 @given(st.text(max_size=60))

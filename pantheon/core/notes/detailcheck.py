@@ -1,13 +1,14 @@
-"""Details that a text about a note cannot have from it: numbers and words that the note does not bear out.
+"""Details that a text about a note cannot have from it: numbers, names and words that the note does not bear out.
 
 No comparison with other notes sees these, and small models are bad at them. They are counted here, not judged: a number
-is looked up, and a word that has an opposite is wrong where the note has the opposite and not the word.
+or name is looked up, and a word that has an opposite is wrong where the note has the opposite and not the word.
 """
 
 import re
 from collections.abc import Iterable
 
 from pantheon.core.mutation_words import OPPOSITES
+from pantheon.core.notes.names import foreign_names
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NUMBER_WORDS = {
@@ -56,11 +57,20 @@ def _plain(number: str) -> str:
     return number.replace(",", "").lstrip("0") or "0"
 
 
-def check_details(name: str, text: str, note: str) -> Iterable[tuple[str, str]]:
-    """Yield (check, reason) of each detail that the note does not bear out."""
+def check_details(name: str, text: str, note: str, named: Iterable[str] = ()) -> Iterable[tuple[str, str]]:
+    """Yield (check, reason) of each detail that the note does not bear out.
+
+    Args:
+        name: of the field.
+        text: what it says.
+        note: the whole text of the note.
+        named: words that are names however the text is spelled.
+    """
     if found := _ADDRESS.search(text):
         yield f"{name}-address", f"{name}: speaks to whoever judges it ({found.group()[:40]!r})."
     for number in foreign_numbers(text, note)[:1]:
         yield f"{name}-number", f"{name}: the number {number} is not in the note."
     for word in contradicted_words(text, note)[:1]:
         yield f"{name}-opposite", f"{name}: says {word!r}, and the note only the opposite."
+    for word in foreign_names(text, note, named)[:1]:
+        yield f"{name}-name", f"{name}: {word[:40]!r} is not in the note; leave it out."

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pantheon.core.decoys import Metadata, content_words
 from pantheon.core.notes.detailcheck import check_details
+from pantheon.core.notes.names import names_in
 from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
@@ -118,10 +119,12 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
         prompt_texts: what the model was shown besides the note: instructions and worked examples.
     """
     words = content_words(note)
+    shown = {name for text in prompt_texts for name in names_in(text)}
+    named = {"title": shown.union(names_in(proposal.description)), "description": shown}
     problems: list[Problem] = []
     for name, text in (("title", proposal.title), ("description", proposal.description)):
         problems += _check_text(name, text, note, prompt_texts)
-        problems += [Problem(*found) for found in check_details(name, text, note)]
+        problems += [Problem(*found) for found in check_details(name, text, note, named[name])]
     problems += _check_title(proposal.title, words)
     problems += _check_description(proposal, words)
     problems += _check_tags(proposal.tags, note, words)

@@ -1,0 +1,104 @@
+"""Names that a text about a note cannot have from it: products, people, technical terms.
+
+A word is taken for a name only where its spelling says so: capitals inside a word or throughout, a digit in it, or a
+capital where no sentence begins. In a title whose words are all capitalised that last says nothing; there a word is a
+name when the description, or what else the author of the title was shown, writes it as one.
+"""
+
+import re
+from collections.abc import Iterable
+
+MIN_CHARS = 2
+SHORT = 3
+"""Terms of so few letters are looked up as beginnings of words; any text has them somewhere inside one."""
+TITLE_CASE = 0.5
+NOUN_CASE = 0.2
+"""Share of capitals inside a note's sentences from which on its language writes nouns with them."""
+_WORD = re.compile(r"[^\W_][\w]*(?:[.+#][^\W_]\w*)*[+#]*")
+_OPENING = re.compile(r"(?:^|[.!?:;\"“”‘(\[|/–—-]|\s-)\s*$")
+_GENERAL = frozenset("API CI CD CPU EU FAQ GPU HTTP HTTPS ID IT OK OOM OS PC RAM TV UI UK URL US USA".split())
+"""Abbreviations of general use, by which a text may well call what its note writes out."""
+_POSSESSIVE = re.compile(r"['’]s?(?!\w)")
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the words of a text that its spelling marks as names, each once, in their order."""
+    text = _POSSESSIVE.sub(" ", text)
+    inside = not _is_title_case(text)
+    found = [
+        match.group()
+        for match in _WORD.finditer(text)
+        if _is_term(match.group()) or (inside and _is_capital(match.group()) and not _begins(text, match))
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def foreign_names(text: str, note: str, named: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names in a text that its note does not have, whatever its case, plural or compound.
+
+    Args:
+        text: a title or description.
+        note: the whole text of the note.
+        named: words that are names wherever they stand.
+    """
+    known = {name.lower() for name in named}
+    words = _words(note)
+    joined, initials = "".join(words), "".join(word[0] for word in words)
+    whole = frozenset(words) | {_plain(word) for word in _WORD.findall(note)}
+    nouns = _writes_nouns_with_capitals(note)
+    found = [name for name in names_in(text) if _is_term(name) or not nouns]
+    found += [
+        match.group()
+        for match in _WORD.finditer(_POSSESSIVE.sub(" ", text))
+        if match.group().lower() in known and match.group()[0].isupper() and match.group() not in found
+    ]
+    return tuple(name for name in found if not _is_held(name, joined, whole, initials))
+
+
+def _is_held(name: str, joined: str, words: frozenset[str], initials: str) -> bool:
+    plain = _plain(name)
+    forms = [plain, plain.removesuffix("s"), plain.removesuffix("es")]
+    if name.isupper() and plain in initials:
+        # An abbreviation of words that the note writes out.
+        return True
+    if len(plain) <= SHORT:
+        return any(word.startswith(form) for form in forms[:2] for word in words if form)
+    return any(form in joined for form in forms)
+
+
+def _is_term(word: str) -> bool:
+    """Tell whether a word's spelling alone makes it a term: API, GitHub, IPv6."""
+    letters = [char for char in word if char.isalpha()]
+    if len(word) < MIN_CHARS or not letters or word in _GENERAL:
+        return False
+    if any(char.isdigit() for char in word):
+        return not word[0].isdigit()
+    return any(char.isupper() for char in word[1:])
+
+
+def _is_capital(word: str) -> bool:
+    return len(word) >= MIN_CHARS and word[0].isupper() and word not in _GENERAL
+
+
+def _begins(text: str, match: re.Match[str]) -> bool:
+    """Tell whether a capital may be there because a sentence, a quotation or a second half of a word begins."""
+    return _OPENING.search(text[: match.start()]) is not None
+
+
+def _is_title_case(text: str) -> bool:
+    inside = [word for word in _WORD.findall(text)[1:] if len(word) > SHORT]
+    return bool(inside) and sum(word[0].isupper() for word in inside) >= TITLE_CASE * len(inside)
+
+
+def _writes_nouns_with_capitals(note: str) -> bool:
+    words = (match for match in _WORD.finditer(note) if match.group().isalpha() and not _begins(note, match))
+    prose = [match.group() for match in words if not _is_term(match.group())]
+    return sum(map(_is_capital, prose)) > NOUN_CASE * len(prose)
+
+
+def _words(text: str) -> list[str]:
+    return [_plain(word) for word in re.findall(r"[^\W_]+", text)]
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isalnum())
