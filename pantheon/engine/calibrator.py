@@ -85,17 +85,19 @@ class Calibrator:
     flow: Flow
     notes: Sequence[KnownNote]
     start: str
-    _reviewers: tuple[tuple[FlowNode, Agent], ...] = field(init=False)
-    _check: FlowNode = field(init=False)
+    reviewers: tuple[tuple[FlowNode, Agent], ...] = field(init=False)
+    """Those of the flow, each with its node."""
+    check: FlowNode = field(init=False)
+    """The flow's node that checks."""
 
     def __post_init__(self) -> None:
         agents = self.services.content.agents
-        self._reviewers = tuple(
+        self.reviewers = tuple(
             (node, agents[node.agent])
             for node in self.flow.node
             if node.agent is not None and agents[node.agent].spec.role == "reviewer"
         )
-        self._check = next(node for node in self.flow.node if node.gate == "check")
+        self.check = next(node for node in self.flow.node if node.gate == "check")
 
     async def prepare(self, number: int, *, share: int, seed: int) -> Subject:
         """Make the base of one note and its cases."""
@@ -172,20 +174,20 @@ class Calibrator:
             ModelError: the server failed; the case has no result.
         """
         try:
-            head = await self._commit(subject, case.change)
+            head = await self.commit(subject, case.change)
         except ToolError as error:
             # The tools of the night refuse it, as they would by night.
             failures: tuple[str, ...] = (f"tools: {error.message}",)
             return _result(case, failures)
-        context = self._context(subject, head, self._check)
+        context = self.context(subject, head, self.check)
         report = await run_checks(self.services, context, base=subject.base, head=head)
         judged = []
         if not report.failures or _is_for_reviewers(case, report):
-            judged = [await self._review(subject, head, node, agent) for node, agent in self._reviewers]
+            judged = [await self._review(subject, head, node, agent) for node, agent in self.reviewers]
         return _result(case, report.failures, judged)
 
     async def _review(self, subject: Subject, head: str, node: FlowNode, agent: Agent) -> Judged:
-        context = self._context(subject, head, node)
+        context = self.context(subject, head, node)
         sink: ArtifactSink = _Unkept()
         evidence = Evidence(sink)
         change = await gather_change(self.services, context, evidence, agent)
@@ -211,7 +213,12 @@ class Calibrator:
             await self._rename(tree, note.path, posixpath.basename(raw))
             return await tree.commit(operation_message("Uncatalogued", ()))
 
-    async def _commit(self, subject: Subject, change: KnownChange) -> str:
+    async def commit(self, subject: Subject, change: KnownChange) -> str:
+        """Return a commit on a subject's base that makes a change as a night's tools would.
+
+        Raises:
+            ToolError: they refuse it.
+        """
         target = change.target
         async with self.services.repository.work_tree(subject.base) as tree:
             for one in change.files:
@@ -226,14 +233,15 @@ class Calibrator:
     async def _rename(self, tree: WorkTree, path: str, name: str) -> list[Operation]:
         operations: list[Operation] = []
         task = Task(id="rename", kind=self.flow.name, goal="Rename this note.", targets=(path,))
-        context = self._context(Subject(self.start, task, ()), self.start, self._check)
+        context = self.context(Subject(self.start, task, ()), self.start, self.check)
         await call_tool(
             self.services.tools, "rename_note", {"path": path, "new_name": name},
             await tools_on(tree, context), Evidence(_Unkept()), self.services.clock, step=0, operations=operations,
         )  # fmt: skip
         return operations
 
-    def _context(self, subject: Subject, head: str, node: FlowNode) -> NodeContext:
+    def context(self, subject: Subject, head: str, node: FlowNode) -> NodeContext:
+        """Return what a node of the flow is given to judge a commit of a subject."""
         return NodeContext(
             night=NightContext(id=NIGHT, branch="", base_commit=self.start, owner="", lease_s=0.0),
             task_key=f"{NIGHT}/{subject.task.id}",
