@@ -162,7 +162,7 @@ async def test_started_again_with_another_model(faulty: Faulty) -> None:
         await asyncio.to_thread(faulty.vllm.kill)
         await faulty.see(LOST)
         await asyncio.to_thread(faulty.vllm.start, "another")
-        await faulty.see(STILL_LOST, "another model")
+        await faulty.see(STILL_LOST, "'another'")
         assert await asyncio.to_thread(faulty.vllm.generated) == 0
         await asyncio.to_thread(faulty.vllm.start)
         await faulty.see(BACK)
