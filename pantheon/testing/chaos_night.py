@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pantheon.adapters.artifacts import ArtifactFolder, FolderSink
 from pantheon.adapters.clock import SystemClock
@@ -19,6 +18,7 @@ from pantheon.core.canaries import CanaryPolicy
 from pantheon.core.records import NightState
 from pantheon.engine.night import NightSummary
 from pantheon.testing.night import Bench, NoteScript, opened, proposal
+from pantheon.testing.sample_notes import PROPOSALS
 from pantheon.testing.user_repository import make_repository
 
 NIGHT = "n1"
@@ -26,48 +26,25 @@ BRANCH = f"pantheon/night-{NIGHT}"
 MOST_NOTES = 4
 CANARIES = CanaryPolicy(rate=0, minimum=1)
 """One for each reviewer: it dies and comes back like everything else."""
-_NOTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    (
-        "queues",
-        "We compared retries with dead letter queues for the order service. Retries with backoff hide slow"
-        " consumers, dead letter queues show them. See [the cache note](2026.01.02.md).",
-        proposal(
-            "order service", "Retries versus Dead Letter Queues for Orders",
-            "Compares retries with dead letter queues for the order service and says which shows slow consumers.",
-            "queues", "retries", "orders",
-        ),
+_NOTES = {
+    "queues": "We compared retries with dead letter queues for the order service. Retries with backoff hide slow"
+    " consumers, dead letter queues show them. See [the cache note](2026.01.02.md).",
+    "caches": "The cache of the catalogue service keeps stale prices for ten minutes. Invalidation by event beats"
+    " lifetimes. Related: [queues](2026.01.01.md).",
+    "indexes": "The monthly report needs a composite index on customer and date; the query plan shows a sequential"
+    " scan. [Queues](2026.01.01.md) were no help.",
+    "backups": "The nightly backup of the mail archive fails when the tunnel to the second site drops; it must resume"
+    " from the last chunk. [Indexes](2026.01.03.md) are rebuilt afterwards.",
+}
+"""First word of a note -> its text."""
+_PROPOSALS = {
+    **PROPOSALS,
+    "backups": proposal(
+        "mail backup", "Resuming the Mail Archive Backup after a Dropped Tunnel",
+        "The nightly backup of the mail archive fails when the tunnel drops and must resume from the last chunk.",
+        "backup", "mail archive", "tunnel",
     ),
-    (
-        "caches",
-        "The cache of the catalogue service keeps stale prices for ten minutes. Invalidation by event beats"
-        " lifetimes. Related: [queues](2026.01.01.md).",
-        proposal(
-            "catalogue cache", "Invalidating the Catalogue Cache by Event",
-            "Why the catalogue service shows stale prices and how invalidation by event beats lifetimes.",
-            "cache", "invalidation", "catalogue service",
-        ),
-    ),
-    (
-        "indexes",
-        "The monthly report needs a composite index on customer and date; the query plan shows a sequential scan."
-        " [Queues](2026.01.01.md) were no help.",
-        proposal(
-            "report index", "A Composite Index for the Monthly Report",
-            "The query plan of the monthly report shows a sequential scan; an index on customer and date helps.",
-            "index", "query-plan", "report",
-        ),
-    ),
-    (
-        "backups",
-        "The nightly backup of the mail archive fails when the tunnel to the second site drops; it must resume"
-        " from the last chunk. [Indexes](2026.01.03.md) are rebuilt afterwards.",
-        proposal(
-            "mail backup", "Resuming the Mail Archive Backup after a Dropped Tunnel",
-            "The nightly backup of the mail archive fails when the tunnel drops and must resume from the last chunk.",
-            "backup", "mail archive", "tunnel",
-        ),
-    ),
-)  # fmt: skip
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,7 +79,7 @@ class ChaosNight:
         self.folder.mkdir(parents=True, exist_ok=True)
         files = {
             self._target(place): f"{word} notes\n\n{text}\n".encode()
-            for place, (word, text, _) in enumerate(_NOTES)
+            for place, (word, text) in enumerate(_NOTES.items())
         }
         make_repository(self.root, {**files, "README.md": b"Start with [queues](docs/2026.01.01.md).\n"})
         (self.root / "README.md").write_bytes(b"half a sentence\n")
@@ -118,7 +95,7 @@ class ChaosNight:
             PantheonError: as a night does.
         """
         await asyncio.to_thread(self.database.parent.mkdir, parents=True, exist_ok=True)
-        script = NoteScript({word: known for word, _, known in _NOTES})
+        script = NoteScript(_PROPOSALS)
         planted = opened(self.root, self.own, script, canaries=CANARIES)
         async with hold_night(self.database, SystemClock()), planted as bench:
             known = {one.id: one.state for one in await bench.store.nights()}

@@ -29,6 +29,11 @@ def about_queues(title: str = "Retries versus Dead Letter Queues for Orders") ->
 
 PROPOSALS = {
     "queues": about_queues(),
+    "caches": proposal(
+        "catalogue cache", "Invalidating the Catalogue Cache by Event",
+        "Why the catalogue service shows stale prices and how invalidation by event beats lifetimes.",
+        "cache", "invalidation", "catalogue service",
+    ),
     "indexes": proposal(
         "report index", "A Composite Index for the Monthly Report",
         "The query plan of the monthly report shows a sequential scan; an index on customer and date helps.",

@@ -22,7 +22,8 @@ from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, AttemptRecord
 from pantheon.core.retry import MAX_LOSSES
 from pantheon.engine import guarded_model, server_keeper
-from pantheon.testing.night import NO_CANARIES, Bench, NoteScript, opened, proposal
+from pantheon.testing.night import NO_CANARIES, Bench, NoteScript, opened
+from pantheon.testing.sample_notes import PROPOSALS
 from pantheon.testing.scripted_model import Answer, Raw, Reply, Say
 from pantheon.testing.user_repository import make_repository
 
@@ -35,18 +36,6 @@ FILES = {
     b"Invalidation by event beats lifetimes.\n",
     "docs/third.md": b"indexes\n\nThe monthly report needs a composite index on customer and date.\n",
 }
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    ),
-    "caches": proposal(
-        "catalogue cache", "Invalidating the Catalogue Cache by Event",
-        "Why the catalogue service shows stale prices and how invalidation by event beats lifetimes.",
-        "cache", "invalidation", "catalogue service",
-    ),
-}  # fmt: skip
 
 
 class Flaky:

@@ -17,7 +17,8 @@ from pantheon.core.errors import StoreError
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import AttemptOutcome, NodeState
 from pantheon.core.statement import parse_statement
-from pantheon.testing.night import NoteScript, opened, proposal
+from pantheon.testing.night import NoteScript, opened
+from pantheon.testing.sample_notes import PROPOSALS
 from pantheon.testing.scripted_model import Answer, Reply, Say
 from pantheon.testing.signing import delegated_key
 from pantheon.testing.user_repository import git, make_repository
@@ -36,23 +37,6 @@ INDEXES = b"""indexes
 
 The monthly report needs a composite index on customer and date; the query plan shows a sequential scan.
 """
-PROPOSALS = {
-    "queues": proposal(
-        "order service", "Retries versus Dead Letter Queues for Orders",
-        "Compares retries with dead letter queues for the order service and says which one shows slow consumers.",
-        "queues", "retries", "orders",
-    ),
-    "caches": proposal(
-        "catalogue cache", "Invalidating the Catalogue Cache by Event",
-        "Why the catalogue service shows stale prices and how invalidation by event beats lifetimes.",
-        "cache", "Invalidation", "catalogue service",
-    ),
-    "indexes": proposal(
-        "report index", "A Composite Index for the Monthly Report",
-        "The query plan of the monthly report shows a sequential scan; a composite index on customer and date helps.",
-        "index", "query-plan", "report",
-    ),
-}  # fmt: skip
 FILES = {
     "docs/2026.01.01.md": QUEUES,
     "docs/2026.01.02.md": CACHES,
