@@ -28,7 +28,7 @@ from pantheon.engine.merge_hours import StartHours, leave_for_landing, watch_hou
 from pantheon.engine.night_planning import plan_night, tell_plan
 from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
-from pantheon.engine.night_summary import NightSummary
+from pantheon.engine.night_summary import NightSummary, end_night
 from pantheon.engine.node import NodeExecutor
 from pantheon.engine.node_end import NodeEnded
 from pantheon.engine.pace import PacedModel, PaceKeeper, first_limit
@@ -37,7 +37,7 @@ from pantheon.engine.scheduler import AT_ONCE, MODEL, Scheduler
 from pantheon.engine.server_keeper import ServerKeeper
 from pantheon.engine.services import NightContext, Services
 from pantheon.engine.starting_point import StartingPoint
-from pantheon.engine.testimony import attest_interrupted, attest_night
+from pantheon.engine.testimony import attest_interrupted
 from pantheon.ports.model import ModelClient
 
 __all__ = ["Night", "NightSummary", "Progress", "Watch"]
@@ -141,7 +141,7 @@ class Night:
             to_land = await leave_for_landing(
                 run, store, self._hours, ended_by=why, everything_ended=control.halt is None
             )
-        summary = await self._close(record, began)
+        summary = await end_night(self.services, record, self._canaries, began)
         gone = summary.left_open and control.halt is Halt.SERVER
         return replace(summary, server_gone=gone, to_land=to_land)
 
@@ -182,45 +182,13 @@ class Night:
             paced = PacedModel(self.services.model, self.services.clock)
         keeper = self._keep_server(record.id, paced or self.services.model)
         services = replace(self.services, model=keeper.model)
-        context = NightContext(
-            id=record.id,
-            branch=record.branch,
-            base_commit=record.base_commit,
-            owner=self.owner,
-            lease_s=self.lease_s,
-        )
-        state = NightState(tasks)
         ended: dict[str, NodeEnded] = {}
-        canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
-        self._canaries = canaries
-        execute = self.execute or NodeExecutor(services, Gatekeeper(services, canaries), canaries)
-        leases = LeaseKeeper(services.store, services.clock, self.lease_s)
-        run = NightRun(
-            store=services.store,
-            context=context,
-            plan=plan,
-            tasks=tasks,
-            starts=StartingPoint(services.repository, context, tasks, lines, state),
-            state=state,
-            runner=AttemptRunner(services, execute, leases, self.attest),
-            watch=self.watch,
-        )
+        self._canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
+        run = self._make_run(services, record, lines, tasks, plan)
         attempts = await services.store.attempts(record.id) if resumed else ()
         purse = Purse(services.content.night_policy.budget, tasks, services.clock, self.ends_at)
         purse.restore(attempts, {node.key: node for node in plan.nodes}.get)
-        scheduler = Scheduler(
-            plan=plan,
-            tasks=tasks,
-            slots=widen_slots(self.slots, services.content.gate_policy.merge),
-            run=run.run_node,
-            end=run.end_nodes,
-            sleep=services.clock.sleep,
-            ended=ended,
-            by_level=self.by_level,
-            at_once=self.at_once,
-            admit=purse.admit,
-            may_start=self._hours.may_start,
-        )
+        scheduler = self._make_scheduler(run, ended, purse)
         control = NightControl(
             store=services.store,
             clock=services.clock,
@@ -255,6 +223,52 @@ class Night:
             beside.append(Beside("pace", pace.run))
         return run, control, beside
 
+    def _make_run(
+        self,
+        services: Services,
+        record: NightRecord,
+        lines: dict[str, str],
+        tasks: dict[str, PlannedTask],
+        plan: Plan,
+    ) -> NightRun:
+        context = NightContext(
+            id=record.id,
+            branch=record.branch,
+            base_commit=record.base_commit,
+            owner=self.owner,
+            lease_s=self.lease_s,
+        )
+        canaries = self._canaries
+        execute = self.execute or NodeExecutor(services, Gatekeeper(services, canaries), canaries)
+        leases = LeaseKeeper(services.store, services.clock, self.lease_s)
+        state = NightState(tasks)
+        return NightRun(
+            store=services.store,
+            context=context,
+            plan=plan,
+            tasks=tasks,
+            starts=StartingPoint(services.repository, context, tasks, lines, state),
+            state=state,
+            runner=AttemptRunner(services, execute, leases, self.attest),
+            watch=self.watch,
+        )
+
+    def _make_scheduler(self, run: NightRun, ended: dict[str, NodeEnded], purse: Purse) -> Scheduler:
+        services = self.services
+        return Scheduler(
+            plan=run.plan,
+            tasks=run.tasks,
+            slots=widen_slots(self.slots, services.content.gate_policy.merge),
+            run=run.run_node,
+            end=run.end_nodes,
+            sleep=services.clock.sleep,
+            ended=ended,
+            by_level=self.by_level,
+            at_once=self.at_once,
+            admit=purse.admit,
+            may_start=self._hours.may_start,
+        )
+
     def _keep_server(self, night: str, client: ModelClient) -> ServerKeeper:
         services = self.services
         return ServerKeeper(
@@ -273,26 +287,3 @@ class Night:
             await run.scheduler.run_all()
             for one in watching:
                 one.cancel()
-
-    async def _close(self, record: NightRecord, began: float) -> NightSummary:
-        store = self.services.store
-        tasks = await store.tasks(night=record.id)
-        outcomes: dict[str, int] = {}
-        for task in tasks:
-            name = "open" if task.outcome is None else str(task.outcome)
-            outcomes[name] = outcomes.get(name, 0) + 1
-        wall_s = self.services.clock.monotonic() - began
-        left_open = "open" in outcomes
-        if self.services.open_ledger is not None and not left_open:
-            await attest_night(self.services, record, outcomes)
-        if not left_open:
-            attempts = await store.measure_attempts(record.id)
-            standings = () if self._canaries is None else self._canaries.standings()
-            figures = {
-                "outcomes": outcomes,
-                "wall_s": round(wall_s, 3),
-                "attempts": attempts.model_dump(),
-                "canaries": [one.model_dump() for one in standings],
-            }
-            await store.close_night(record.id, figures)
-        return NightSummary(record.id, record.branch, outcomes, tasks, wall_s, left_open)
