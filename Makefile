@@ -11,6 +11,9 @@ VLLM_MODEL := smollm2-135m
 SYSTEMD := .systemd-tree
 WORKERS ?= 2
 KILLS ?= 1000
+FUZZED := tests/attacks $(addprefix tests/property/test_,$(addsuffix .py,answer cli_visible_property containment_property evidence_fuzz \
+  fronting_property note_frontmatter_property note_links_property note_text_property policy_locality_property \
+  task_file_property)) tests/unit/test_chat_stream.py tests/unit/test_checkpoint.py tests/unit/test_hidden.py
 
 .DEFAULT_GOAL := help
 .PHONY: help system setup setup-dev models night clean-night test check format lint vllm-setup test-vllm test-systemd fuzz chaos bench bench-setup clean distclean
@@ -96,8 +99,8 @@ $(SYSTEMD)/.ready:
 test-systemd: setup-dev $(SYSTEMD)/.ready ## the daemon under a real systemd in a container (as root, Python 3.11)
 	PANTHEON_SYSTEMD_TREE=$(abspath $(SYSTEMD)) $(BIN)/python -m pytest -m systemd tests/integration/test_systemd_container.py
 
-fuzz: setup-dev ## damage every format at random, many times (EXAMPLES=)
-	PANTHEON_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q tests/attacks/test_fuzz_formats.py
+fuzz: setup-dev ## damage every format that anybody else writes, at random, many times (EXAMPLES=)
+	PANTHEON_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest -q -m hypothesis $(FUZZED)
 
 chaos: setup-dev ## kill -9 a night at 1,000 random instants and count what breaks (KILLS=, SEED=)
 	@$(BIN)/python -m pantheon.testing.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))

@@ -1,16 +1,22 @@
 """Fixtures that every folder of tests may use."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 SMALL_MODEL = "qwen2.5-coder-0.5b"
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# ``make fuzz`` says how many examples each test of a reader tries; see the Makefile.
+EXAMPLES = int(os.environ.get("PANTHEON_FUZZ_EXAMPLES", "0"))
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=EXAMPLES or 100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fuzz" if EXAMPLES else "untimed")
 
 pytest_plugins = ["pantheon.testing.capabilities"]
 

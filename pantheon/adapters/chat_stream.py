@@ -11,6 +11,9 @@ from typing import Any
 from pantheon.core.chat import ChatReply, Timings, TokenAlternatives, Usage
 from pantheon.core.errors import ModelLostError, ModelOutputError, ModelOverloadedError
 
+MAX_TOKENS = 1_000_000_000
+"""Most tokens that a server may say it read or wrote in one call; what counts on with more leaves what is exact."""
+
 
 class StreamedReply:
     """Collects the lines of one streamed answer.
@@ -99,13 +102,13 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Read an OpenAI ``usage`` object; servers without prefix-cache counts give 0 cached tokens.
 
     Raises:
-        ValueError: a count is negative, or more was cached than was sent.
+        ValueError: a count is negative or beyond ``MAX_TOKENS``, or more was cached than was sent.
     """
     details = usage.get("prompt_tokens_details") or {}
     prompt = int(usage.get("prompt_tokens") or 0)
     cached = int(details.get("cached_tokens") or 0)
     completion = int(usage.get("completion_tokens") or 0)
-    if completion < 0 or not 0 <= cached <= prompt:
+    if not 0 <= completion <= MAX_TOKENS or not 0 <= cached <= prompt <= MAX_TOKENS:
         raise ValueError("the token counts are impossible")
     return Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
 

@@ -10,11 +10,13 @@ _LABELLED = re.compile(r"([a-z_:][a-z0-9_:]{0,99})(?:\{[^\n]{0,1000}\})?\s+(\S{1
 _RUNNING = ("vllm:num_requests_running", "llamacpp:requests_processing")
 _WAITING = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 _CACHE_USE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+_MOST = 2.0**53
+"""Beyond it a count is not exact, and sums of a few could leave the numbers altogether."""
 _LINE = re.compile(r"(?:llamacpp:)?([a-z_][a-z0-9_]{0,99})\s+(\S{1,40})(?:\s+\d+)?")
 
 
 def parse_metrics(text: str) -> Mapping[str, float]:
-    """Return name, without ``llamacpp:`` -> value. Other lines, and values that are no finite number, are left out."""
+    """Return name, without ``llamacpp:`` -> value. Other lines, and values that no counter can have, are left out."""
     found = {}
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
@@ -53,4 +55,4 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(value) and abs(value) <= _MOST else None

@@ -94,9 +94,12 @@ async def _listing(http: httpx.AsyncClient, endpoint: str, path: str) -> Any:
     if data is None:
         raise ModelOutputError(f"endpoint {endpoint}: {path} is longer than any list of models")
     try:
-        return json.loads(data)
+        listing = json.loads(data)
+        # A name that cannot be written is shown and signed nowhere: half of a surrogate pair, for one.
+        json.dumps(listing, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
+    return listing
 
 
 def _names(models: Any) -> list[str]:

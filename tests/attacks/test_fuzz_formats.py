@@ -1,13 +1,12 @@
 """Formats under random damage: no crash, no hang, and nothing taken that a strict reader by another road refuses.
 
-``PANTHEON_FUZZ_EXAMPLES`` sets how many examples each test tries; ``make fuzz`` tries many.
+``make fuzz`` tries many examples of each.
 """
 
 import asyncio
 import base64
 import ipaddress
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +26,7 @@ from pantheon.core.locality import check_endpoint_url
 from pantheon.core.loop import CalledTool, Finalized
 from pantheon.testing.signing import FakeSigner
 
-EXAMPLES = int(os.environ.get("PANTHEON_FUZZ_EXAMPLES", "200"))
+EXAMPLES = max(200, settings().max_examples)
 fuzz = settings(max_examples=EXAMPLES, deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
 
 SIGNER = FakeSigner()

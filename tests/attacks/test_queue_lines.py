@@ -186,7 +186,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(300, settings().max_examples))
 @given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=8).map(b"".join)))
 def test_nothing_is_taken_that_a_strict_reader_refuses(data: bytes) -> None:
     """A file without problems is one that another strict reader takes whole, task by task."""

@@ -124,7 +124,7 @@ ANY = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(
     st.sampled_from([tool.name for tool in NOTE_TOOLS]),
     st.dictionaries(

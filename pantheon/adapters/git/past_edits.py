@@ -11,6 +11,7 @@ from pantheon.core.errors import GitError
 from pantheon.core.history import Commit
 from pantheon.core.past_changes import Edit, PastCommit
 
+_LAST_S = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _FORMAT = "--format=%x01%H%x1f%P%x1f%T%x1f%ct%x1f%B"
 
 
@@ -67,6 +68,7 @@ def read_commit(text: str) -> Commit:
         id=commit,
         parents=tuple(parents.split()),
         tree=tree,
-        at=datetime.fromtimestamp(int(at), UTC),
+        # Who makes a commit writes any time into it: one that no calendar has is the end of ours.
+        at=datetime.fromtimestamp(min(max(int(at), 0), _LAST_S), UTC),
         message=message.strip("\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
     )
