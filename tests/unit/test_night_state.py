@@ -20,7 +20,7 @@ from pantheon.core.records import (
 from pantheon.core.spending import Spent, spent_by
 from pantheon.core.task import Task
 from pantheon.engine.night_state import NightState
-from pantheon.shell.cli.night import next_time
+from pantheon.shell.cli.night_work import next_time
 
 FLOW = Flow(
     name="f",

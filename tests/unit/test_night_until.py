@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from pantheon.shell.cli.night import command, end_of_window
+from pantheon.shell.cli.night import command
+from pantheon.shell.cli.night_work import end_of_window
 
 UNTIL = next(option for option in command.params if option.name == "until")
 
