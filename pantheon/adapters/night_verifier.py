@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pantheon.adapters.night_folder import CHECKPOINT, LEDGER, READ, Progress, check_attempts
-from pantheon.core.checkpoint import MAX_NOTE_BYTES
+from pantheon.core.checkpoint import MAX_NOTE_BYTES, Checkpoint
 from pantheon.core.dsse import MAX_ENVELOPE_BYTES
 from pantheon.core.verify import Defect, Flaw, NightVerdict
 from pantheon.core.verify_ledger import LedgerAudit
@@ -72,6 +72,34 @@ def verify_night(
         check_landed(audit, landed)
         check_named(audit, commits)
         checked.append("the commits of the night's branch")
+    return _verdict(folder, audit, point, files, checked)
+
+
+def find_nights(path: Path) -> tuple[Path, ...]:
+    """Return the nights' folders: ``path`` itself when it is one, else those right below it, in order."""
+    if os.path.lexists(path / LEDGER) or os.path.lexists(path / CHECKPOINT):
+        return (path,)
+    return tuple(one for one in sorted(path.iterdir()) if one.is_dir() and one.name[:1] != ".")
+
+
+def verify_found(top: Path, night: Path, verify: Callable[[Path], NightVerdict]) -> NightVerdict:
+    """Verify a night that was found; a link in the place of one is a defect, and is not followed.
+
+    Args:
+        top: where nights were looked for.
+        night: one of ``find_nights``.
+        verify: verifies a folder.
+    """
+    if night != top and night.is_symlink():
+        told = "is a symbolic link; a night's folder stands here itself"
+        return NightVerdict(night="", defects=(Defect(flaw=Flaw.MALFORMED, where=night.name, what=told),))
+    return verify(night)
+
+
+def _verdict(
+    folder: Path, audit: LedgerAudit, point: Checkpoint | None, files: int, checked: Sequence[str]
+) -> NightVerdict:
+    """Return what the audit came to, once everything was looked at."""
     claims, closing = audit.claims, audit.claims.closing
     if audit.night and folder.resolve().name != audit.night:
         claims.notes.append(f"the folder is called {folder.resolve().name}, the night {audit.night}")
@@ -97,27 +125,6 @@ def verify_night(
         defects=tuple(audit.faults.found),
         defects_left_out=audit.faults.left_out,
     )
-
-
-def find_nights(path: Path) -> tuple[Path, ...]:
-    """Return the nights' folders: ``path`` itself when it is one, else those right below it, in order."""
-    if os.path.lexists(path / LEDGER) or os.path.lexists(path / CHECKPOINT):
-        return (path,)
-    return tuple(one for one in sorted(path.iterdir()) if one.is_dir() and one.name[:1] != ".")
-
-
-def verify_found(top: Path, night: Path, verify: Callable[[Path], NightVerdict]) -> NightVerdict:
-    """Verify a night that was found; a link in the place of one is a defect, and is not followed.
-
-    Args:
-        top: where nights were looked for.
-        night: one of ``find_nights``.
-        verify: verifies a folder.
-    """
-    if night != top and night.is_symlink():
-        told = "is a symbolic link; a night's folder stands here itself"
-        return NightVerdict(night="", defects=(Defect(flaw=Flaw.MALFORMED, where=night.name, what=told),))
-    return verify(night)
 
 
 def _read_ledger(folder: Path, audit: LedgerAudit, progress: Progress) -> None:
