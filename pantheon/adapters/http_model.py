@@ -12,6 +12,7 @@ Invariants:
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -191,6 +192,8 @@ class HttpModelClient:
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
+            # Whoever answers next may be another server: it is asked who it is before it is shown anything.
+            self._asked_at = -math.inf
             raise self._lost(error) from error
         reach(CrashPoint.MODEL_CALL_AFTER)
         answer = reply.finish(now=time.monotonic())

@@ -152,6 +152,20 @@ async def test_break_in_mid_answer_is_a_lost_server(tmp_path: Path) -> None:
     assert len(server.requests) >= 2
 
 
+async def test_a_broken_call_is_not_made_again_to_another_model(tmp_path: Path) -> None:
+    """Who answers after a break is asked who it is first: one that has another model now is shown nothing."""
+
+    def script(_: Mapping[str, Any]) -> Reply:
+        server.model = "another"
+        return Raw(b'data: {"choices": [{"delta": {"content": "ha"}}]}\n\n')
+
+    async with connected(script, tmp_path) as (client, server):
+        await client.model_name(deadline_s=5)
+        with pytest.raises(ModelOutputError, match="'another'"):
+            await client.chat(REQUEST, deadline_s=5)
+    assert len(server.requests) == 1
+
+
 async def test_hanging_server_meets_the_deadline(tmp_path: Path) -> None:
     """A server that says nothing ends with the deadline."""
     async with connected(lambda _: Raw(b": ping\n\n", hang=True), tmp_path) as (client, _):
