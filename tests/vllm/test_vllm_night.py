@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,16 @@ def test_a_night_of_the_sample_notes(
     tasks = pantheon(repository, "scope", "docops", "docs/**/*.md").stdout
     (repository / "tasks.jsonl").write_text(tasks)
     pantheon(repository, "enqueue", "tasks.jsonl")
+    began = time.monotonic()
     pantheon(repository, "night", allowed=frozenset(ENDED))
+    night_s = time.monotonic() - began
     status = json.loads(pantheon(repository, "status", "--json").stdout)
     outcomes: dict[str, int] = status["night"]["outcomes"]
     assert sum(outcomes.values()) == len(tasks.splitlines()) >= 12
     [night] = (repository / "artifacts").glob("*/report.html")
     [key] = (tmp_path / "config" / "pantheon" / "keys").glob("*.pub.pem")
     pantheon(repository, "verify", str(night.parent), "--key", str(key))
-    _print_figures(capsys, outcomes, _calls(night.parent))
+    _print_figures(capsys, outcomes, _calls(night.parent), night_s)
 
 
 def test_an_agent_with_an_adapter(
@@ -91,7 +94,9 @@ def test_an_agent_with_an_adapter(
     (repository / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     pantheon(repository, "enqueue", "tasks.jsonl")
     assert _listed(vllm) == {NAME}
+    began = time.monotonic()
     said = pantheon(repository, "night", allowed=frozenset(ENDED)).stderr
+    night_s = time.monotonic() - began
     assert "endpoint has loaded the adapter tiny" in said
     assert _listed(vllm) == {NAME}
     [night] = (repository / "artifacts").glob("*/report.html")
@@ -100,7 +105,7 @@ def test_an_agent_with_an_adapter(
     assert len(answered) >= len(tasks)
     assert {call["request"]["model"] for call in calls} == {"tiny"}
     assert {reply["model"] for reply in answered} == {"tiny"}
-    _print_figures(capsys, {"adapter": len(tasks)}, calls)
+    _print_figures(capsys, {"adapter": len(tasks)}, calls, night_s)
 
 
 def _listed(vllm: Vllm) -> set[str]:
@@ -116,11 +121,12 @@ def _calls(night: Path) -> list[dict[str, Any]]:
 
 
 def _print_figures(
-    capsys: pytest.CaptureFixture[str], outcomes: dict[str, int], calls: list[dict[str, Any]]
+    capsys: pytest.CaptureFixture[str], outcomes: dict[str, int], calls: list[dict[str, Any]], night_s: float
 ) -> None:
     answered = [call["reply"]["usage"] for call in calls if call["reply"]]
     figures = {
         "outcomes": outcomes,
+        "seconds": round(night_s, 1),
         "calls": len(calls),
         "prompt_tokens": sum(usage["prompt_tokens"] for usage in answered),
         "cached_tokens": sum(usage["cached_tokens"] for usage in answered),
