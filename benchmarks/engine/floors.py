@@ -14,7 +14,7 @@ from typing import Any
 
 import aiosqlite
 from subject import Job, main
-from workload import Node, note
+from workload import Node, followers_of, note
 
 FULL = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
 TABLE = "CREATE TABLE IF NOT EXISTS tasks (place INTEGER PRIMARY KEY, state TEXT) WITHOUT ROWID"
@@ -61,10 +61,7 @@ class Groups:
 
 async def by_readiness(job: Job, graph: list[Node], keep: Keep | None, done: set[int]) -> None:
     """Run nodes as they become ready, the longest remaining path first, ``at_once`` at work."""
-    followers: list[list[int]] = [[] for _ in graph]
-    for place, node in enumerate(graph):
-        for need in node.needs:
-            followers[need].append(place)
+    followers = followers_of(graph)
     rank = [0.0] * len(graph)
     for place in reversed(range(len(graph))):
         rank[place] = graph[place].seconds + max((rank[one] for one in followers[place]), default=0.0)

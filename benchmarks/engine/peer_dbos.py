@@ -10,7 +10,7 @@ from contextlib import closing
 
 from dbos import DBOS, SetWorkflowID
 from subject import Job, main
-from workload import note
+from workload import followers_of, note
 
 MODE = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1] in ("wal", "plain") else "plain"
 
@@ -41,11 +41,7 @@ async def run(job: Job) -> None:
 
     @DBOS.workflow(name="whole")
     async def whole() -> int:
-        followers: list[list[int]] = [[] for _ in graph]
-        waits = [len(one.needs) for one in graph]
-        for place, one in enumerate(graph):
-            for need in one.needs:
-                followers[need].append(place)
+        followers, waits = followers_of(graph), [len(one.needs) for one in graph]
         ready = [place for place, count in enumerate(waits) if count == 0]
         running: set[asyncio.Task[int]] = set()
         while ready or running:

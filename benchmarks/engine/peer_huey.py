@@ -10,18 +10,14 @@ import time
 
 from huey import SqliteHuey
 from subject import Job, main
-from workload import work_sync
+from workload import followers_of, work_sync
 
 
 def run(job: Job) -> None:
     """Enqueue what is ready, and what becomes ready at each end."""
     graph = job.graph
     huey = SqliteHuey("bench", filename=str(job.folder / "huey.db"), fsync=True, results=True)
-    followers: list[list[int]] = [[] for _ in graph]
-    waits = [len(node.needs) for node in graph]
-    for place, node in enumerate(graph):
-        for need in node.needs:
-            followers[need].append(place)
+    followers, waits = followers_of(graph), [len(node.needs) for node in graph]
     lock, over, ended = threading.Lock(), threading.Event(), [0]
 
     @huey.task()

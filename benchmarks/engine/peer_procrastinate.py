@@ -17,7 +17,7 @@ from pathlib import Path
 
 from procrastinate import App, PsycopgConnector
 from subject import Job, main
-from workload import note
+from workload import followers_of, note
 
 USER = "postgres"
 START_S = 30.0
@@ -76,11 +76,7 @@ async def run(job: Job) -> None:
 async def work(job: Job, app: App) -> None:
     """Run the graph on a server that runs."""
     graph = job.graph
-    followers: list[list[int]] = [[] for _ in graph]
-    waits = [len(node.needs) for node in graph]
-    for place, one in enumerate(graph):
-        for need in one.needs:
-            followers[need].append(place)
+    followers, waits = followers_of(graph), [len(node.needs) for node in graph]
     over, left = asyncio.Event(), len(graph)
 
     @app.task(name="node")

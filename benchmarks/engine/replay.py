@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bounds import close_bound_s
-from workload import SEED, Node, layered, lower_bound_s
+from workload import SEED, Node, followers_of, layered, lower_bound_s
 
 from pantheon.core.dag import PlannedTask, build_plan
 from pantheon.core.flow import Flow, FlowNode
@@ -63,15 +63,6 @@ def made() -> dict[str, list[Node]]:
             chains.append(Node((len(chains) - 1,) if step else (), some()))
     chains.append(Node(tuple(range(5, 180, 6)), some()))
     return {"fork and join": fork, "chains": chains, "layers": layered(300, 12, (5.0, 60.0))}
-
-
-def followers_of(graph: Sequence[Node]) -> list[list[int]]:
-    """Return the nodes that need each node."""
-    followers: list[list[int]] = [[] for _ in graph]
-    for place, node in enumerate(graph):
-        for need in node.needs:
-            followers[need].append(place)
-    return followers
 
 
 def listed(graph: Sequence[Node], workers: int, key: Callable[[int], Any], *, levels: bool = False) -> float:

@@ -47,6 +47,15 @@ def graph_of(work: str, size: int) -> list[Node]:
     return [Node((), KILL_S if work == "kill" else 0.0)] * size
 
 
+def followers_of(graph: Sequence[Node]) -> list[list[int]]:
+    """Return the nodes that need each node."""
+    followers: list[list[int]] = [[] for _ in graph]
+    for place, node in enumerate(graph):
+        for need in node.needs:
+            followers[need].append(place)
+    return followers
+
+
 def lower_bound_s(graph: Sequence[Node], workers: int) -> float:
     """Return the larger of work over workers and the critical path: no schedule is shorter."""
     ends: list[float] = []
