@@ -20,11 +20,11 @@ from types import MappingProxyType
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from pantheon import __version__
 from pantheon.core.errors import ConfigError, PantheonError
 from pantheon.shell.cli.context import Session, parse_settings
+from pantheon.shell.cli.lazy import ListedGroup
 from pantheon.shell.cli.output import emit, say, to_json
 from pantheon.shell.environment import completion_wanted, debug_wanted
 
@@ -66,13 +66,13 @@ ORDERS = frozenset({"pause", "resume", "drain", "cancel", "hold", "release"})
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ListedGroup):
     """A group that imports a command when it is called, not before."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(COMMANDS)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, listed=COMMANDS, **kwargs)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
         if cmd_name not in COMMANDS:
             return None
         if cmd_name in ORDERS:
@@ -91,18 +91,6 @@ class LazyGroup(click.Group):
                 f"no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""), ctx
             )
         return super().resolve_command(ctx, args)
-
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002 (as above)
-        formatter: click.HelpFormatter,
-    ) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [CompletionItem(n, help=text) for n, text in COMMANDS.items() if n.startswith(incomplete)]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(
