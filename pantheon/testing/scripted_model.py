@@ -155,6 +155,18 @@ class ScriptedServer:
         return True
 
 
+def behave_well(body: Mapping[str, Any]) -> Reply:
+    """Answer as a server does that keeps the model client's contract."""
+    text = body["messages"][-1]["content"]
+    if len(text) > 100_000:
+        return Answer(400, b'{"error": {"message": "the prompt exceeds the context"}}')
+    if "response_format" in body:
+        return Say('{"colour": "red", "count": 3}')
+    if body.get("top_logprobs"):
+        return Say("A", finish_reason="length", logprobs={"A": -0.1, "B": -2.5})
+    return Say("once upon a time " * 50, delay_s=0.05) if "story" in text else Say("hello")
+
+
 @asynccontextmanager
 async def serve_script(
     script: Script, socket: Path, *, model: str = "scripted"

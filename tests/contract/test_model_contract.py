@@ -1,9 +1,8 @@
 """The model client's contract, on the scripted server and on the real embedded one."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,21 +11,7 @@ from pantheon.adapters.http_model import HttpModelClient
 from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
 from pantheon.ports.model import ModelClient
 from pantheon.testing.model_contract import ModelContract
-from pantheon.testing.scripted_model import Answer, Reply, Say, serve_script
-
-
-def script(body: Mapping[str, Any]) -> Reply:
-    """Answer as a well-behaved server would."""
-    text = body["messages"][-1]["content"]
-    if len(text) > 100_000:
-        return Answer(400, b'{"error": {"message": "the prompt exceeds the context"}}')
-    if "response_format" in body:
-        return Say('{"colour": "red", "count": 3}')
-    if body.get("top_logprobs"):
-        return Say("A", finish_reason="length", logprobs={"A": -0.1, "B": -2.5})
-    if "story" in text:
-        return Say("once upon a time " * 50, delay_s=0.05)
-    return Say("hello")
+from pantheon.testing.scripted_model import behave_well, serve_script
 
 
 class TestScriptedServer(ModelContract):
@@ -34,7 +19,7 @@ class TestScriptedServer(ModelContract):
 
     @pytest.fixture
     async def client(self, tmp_path: Path) -> AsyncIterator[ModelClient]:
-        async with serve_script(script, tmp_path / "m.sock"):
+        async with serve_script(behave_well, tmp_path / "m.sock"):
             client = HttpModelClient("scripted", base_url="http://localhost", uds=str(tmp_path / "m.sock"))
             yield client
             await client.aclose()

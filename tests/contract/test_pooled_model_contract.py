@@ -3,10 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,19 +17,7 @@ from pantheon.engine.endpoint_models import EndpointModels
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.ports.model import ModelClient
 from pantheon.testing.model_contract import ModelContract
-from pantheon.testing.scripted_model import Answer, Reply, Say, serve_script
-
-
-def script(body: Mapping[str, Any]) -> Reply:
-    """Answer as a well-behaved server would."""
-    text = body["messages"][-1]["content"]
-    if len(text) > 100_000:
-        return Answer(400, b'{"error": {"message": "the prompt exceeds the context"}}')
-    if "response_format" in body:
-        return Say('{"colour": "red", "count": 3}')
-    if body.get("top_logprobs"):
-        return Say("A", finish_reason="length", logprobs={"A": -0.1, "B": -2.5})
-    return Say("once upon a time " * 50, delay_s=0.05) if "story" in text else Say("hello")
+from pantheon.testing.scripted_model import behave_well, serve_script
 
 
 def pool_of(sockets: Sequence[Path]) -> PooledModel:
@@ -49,7 +36,7 @@ class TestPool(ModelContract):
         sockets = [tmp_path / "a.sock", tmp_path / "b.sock"]
         async with AsyncExitStack() as stack:
             for socket in sockets:
-                await stack.enter_async_context(serve_script(script, socket))
+                await stack.enter_async_context(serve_script(behave_well, socket))
             pool = pool_of(sockets)
             await stack.enter_async_context(pool.kept())
             yield pool
