@@ -22,6 +22,7 @@ from pantheon.core.dsse import PAYLOAD_TYPE, key_id, open_envelope, pae, parse_e
 from pantheon.core.errors import SignatureError
 from pantheon.core.ledger_index import LedgerIndex
 from pantheon.core.statement import DELEGATION_PREDICATE, make_statement, parse_statement
+from pantheon.core.verify_ledger import LedgerAudit
 from pantheon.engine.ledger import Entry, NightLedger, Subjects
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import OpenedLedger
@@ -97,6 +98,15 @@ class FakeLedgerFile:
         cut = b"".join(self.lines[whole:])
         del self.lines[whole:]
         return OpenedLedger(self, self.checkpoint, cut, len(cut))
+
+
+def audit_of(user_key: bytes, ledger: FakeLedgerFile) -> LedgerAudit:
+    """Return what a verifier makes of a ledger, up to its checkpoint."""
+    audit = LedgerAudit(user_key)
+    for line in ledger.lines:
+        audit.take(line)
+    audit.finish(ledger.checkpoint)
+    return audit
 
 
 class FakeWitness:

@@ -17,7 +17,7 @@ from pantheon.engine.ledger import NightLedger
 from pantheon.engine.ledger_opening import open_ledger, record_containment
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.contained_night import contained
-from pantheon.testing.signing import FakeLedgerFile, FakeWitness, InProcessSigner
+from pantheon.testing.signing import FakeLedgerFile, FakeWitness, InProcessSigner, audit_of
 
 NIGHT = "n1"
 SUBJECT = {"x": "0" * 64}
@@ -62,11 +62,7 @@ class Nights:
         await ledger.state(ATTEMPT_PREDICATE, SUBJECT, whose.model_dump())
 
     def audit(self) -> LedgerAudit:
-        audit = LedgerAudit(self.signer.public_key)
-        for line in self.file.lines:
-            audit.take(line)
-        audit.finish(self.file.checkpoint)
-        return audit
+        return audit_of(self.signer.public_key, self.file)
 
     def flaws(self) -> list[tuple[Flaw, str]]:
         return [(one.flaw, one.where) for one in self.audit().faults.found]

@@ -16,7 +16,7 @@ from pantheon.engine.ledger import CHECKPOINT_EVERY_S, NightLedger
 from pantheon.engine.ledger_opening import open_ledger
 from pantheon.ports.signer import SignedBatch, SigningRequest
 from pantheon.testing.clock import FakeClock
-from pantheon.testing.signing import FakeLedgerFile, FakeWitness, InProcessSigner
+from pantheon.testing.signing import FakeLedgerFile, FakeWitness, InProcessSigner, audit_of
 
 KIND, SUBJECT = "https://pantheon.local/test", {"x": "0" * 64}
 MAYBE = {"reviewer": "peerA", "verdict": "maybe"}
@@ -65,11 +65,7 @@ class Desk:
             yield ledger
 
     def audit(self) -> LedgerAudit:
-        audit = LedgerAudit(self.signer.public_key)
-        for line in self.file.lines:
-            audit.take(line)
-        audit.finish(self.file.checkpoint)
-        return audit
+        return audit_of(self.signer.public_key, self.file)
 
 
 @pytest.fixture
