@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pantheon.testing.qualified import qualify_project
+from pantheon.testing.user_repository import make_repository
 
 NOTE = b"""ok so about the flaky upload test
 
@@ -32,18 +33,12 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    root = tmp_path / "repository"
-    (root / "docs").mkdir(parents=True)
-    (root / "docs" / "2026.02.03.10.11.md").write_bytes(NOTE)
-    (root / "docs" / "2026.02.04.09.00.md").write_bytes(b"\n")
-    (root / "README.md").write_bytes(b"See [this](docs/2026.02.03.10.11.md).\n")
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        ["-c", "user.name=U", "-c", "user.email=u@localhost", "commit", "-q", "-m", "start"],
-    ):
-        subprocess.run(["git", *command], cwd=root, check=True)
-    return root
+    notes = {
+        "docs/2026.02.03.10.11.md": NOTE,
+        "docs/2026.02.04.09.00.md": b"\n",
+        "README.md": b"See [this](docs/2026.02.03.10.11.md).\n",
+    }
+    return make_repository(tmp_path / "repository", notes)
 
 
 def pantheon(root: Path, small_model: Path, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
