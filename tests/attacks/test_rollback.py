@@ -152,6 +152,11 @@ def test_the_whole_state_put_back_is_told_by_a_witness(nights: Path, tmp_path: P
     assert {one.flaw for one in verify(n2, witness=notes).defects} == {Flaw.ROLLED_BACK}
 
 
+def commit_as_somebody(user: Path, *how: str) -> None:
+    """Commit in the repository as one who has nothing to do with the night."""
+    git(user, "-c", "user.name=M", "-c", "user.email=m@localhost", "commit", "-q", *how)
+
+
 def test_the_repository_bears_witness_too(nights: Path, tmp_path: Path) -> None:
     """The branch's commits name checkpoints, and commits that no attempt attests are told."""
     copy = tmp_path / "night"
@@ -164,7 +169,7 @@ def test_the_repository_bears_witness_too(nights: Path, tmp_path: Path) -> None:
     git(user, "checkout", "-q", "pantheon/night-n1")
     (user / "planted.txt").write_text("x")
     git(user, "add", "planted.txt")
-    git(user, "-c", "user.name=M", "-c", "user.email=m@localhost", "commit", "-q", "-m", "planted")
+    commit_as_somebody(user, "-m", "planted")
     found = verify(n1, landed=landed).defects
     assert {one.flaw for one in found} >= {Flaw.WRONG_COMMIT}
     git(user, "reset", "-q", "--hard", "HEAD~2")
@@ -179,18 +184,7 @@ def test_a_commit_that_is_made_to_be_misread_is_told(nights: Path, tmp_path: Pat
     user = tmp_path / "user"
     shutil.copytree(nights.parent / "user", user)
     git(user, "checkout", "-q", "pantheon/night-n1")
-    git(
-        user,
-        "-c",
-        "user.name=M",
-        "-c",
-        "user.email=m@localhost",
-        "commit",
-        "-q",
-        "--allow-empty",
-        "-m",
-        FOLDED,
-    )
+    commit_as_somebody(user, "--allow-empty", "-m", FOLDED)
     shown = git(user, "log", "-1", "--format=%(trailers:key=Pantheon-Night,valueonly)")
     assert len(shown.splitlines()) > 1, "the control: git shows it over several lines"
     found = verify(nights / "artifacts" / "n1", landed=partial(read_landed, user)).defects
@@ -253,18 +247,7 @@ def test_a_night_that_is_only_open_is_told_nothing_of(nights: Path, tmp_path: Pa
     (n2 / "ledger.jsonl").write_bytes(b"".join(lines[: int(note.split(b"\n")[1])]))
     (n2 / "checkpoint").write_bytes(note)
     git(user, "checkout", "-q", "-b", "mine", "pantheon/night-n2")
-    git(
-        user,
-        "-c",
-        "user.name=M",
-        "-c",
-        "user.email=m@localhost",
-        "commit",
-        "-q",
-        "--amend",
-        "--no-edit",
-        "--reset-author",
-    )
+    commit_as_somebody(user, "--amend", "--no-edit", "--reset-author")
     found = verify(n2, landed=partial(read_landed, user), named=partial(read_named, user))
     assert (found.defects, found.closed) == ((), False)
 
