@@ -149,7 +149,8 @@ def find_landed(tasks: Sequence[TaskRecord], attempts: Sequence[AttemptRecord]) 
         commit, agents, reviewers = "", [], []
         for one in last[record.key].values():
             metrics: Mapping[str, Any] = {} if one.result is None else one.result.metrics
-            output: Mapping[str, Any] = metrics.get("output") or {}
+            said = metrics.get("output")
+            output: Mapping[str, Any] = said if isinstance(said, dict) else {}
             name, _, version = str(metrics.get("agent") or "").partition("@")
             if name and output.get("verdict") == "pass":
                 reviewers.append((name, version))

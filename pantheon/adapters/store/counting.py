@@ -50,7 +50,8 @@ async def measure_attempts(connection: aiosqlite.Connection, path: Path, night: 
         async with connection.execute(_ENDED, (night,)) as cursor:
             [(ended, broken)] = await cursor.fetchall()
         async with connection.execute(_SECONDS, (night, p95_place(ended))) as cursor:
-            found = [float(row[0]) for row in await cursor.fetchall()]
+            # A time that SQLite cannot read, which only a changed database has, gives no duration.
+            found = [float(row[0]) for row in await cursor.fetchall() if row[0] is not None]
     return AttemptFigures(ended=ended, broken=broken, p95_s=round(found[0], 3) if found else None)
 
 

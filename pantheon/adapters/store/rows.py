@@ -207,7 +207,7 @@ def read_rows(read: Callable[[Row], Record], rows: list[Row]) -> list[Record]:
     """Read rows. Raises ``StoreError`` for one that a damaged or foreign database gave."""
     try:
         return [read(row) for row in rows]
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the store holds a row that {read.__name__} cannot read: {error}",
             hint="the database was changed from outside or is damaged; restore a copy",
@@ -215,4 +215,7 @@ def read_rows(read: Callable[[Row], Record], rows: list[Row]) -> list[Record]:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return found

@@ -1,13 +1,16 @@
 """``pantheon show TASK``: what became of one task, and why."""
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from pantheon.core.canaries import distinct
+from pantheon.core.errors import StoreError
 from pantheon.core.overview import TaskStory
-from pantheon.core.records import AttemptRecord
+from pantheon.core.records import AttemptRecord, TaskRecord
+from pantheon.core.task import Task
 from pantheon.report.canaries import read_canaries
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows
@@ -35,6 +38,17 @@ def command(session: Session, task: str, as_json: bool) -> None:
         _tell(project, story)
 
 
+def _line(record: TaskRecord) -> Mapping[str, Any]:
+    """Return a task as it was queued. Raises ``StoreError``: the store holds another thing in its place."""
+    try:
+        return Task.model_validate_json(record.line).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        raise StoreError(
+            f"the store holds no task line for {record.key}",
+            hint="the database was changed from outside or is damaged; restore a copy",
+        ) from error
+
+
 def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
     return {
         "key": story.task.key,
@@ -42,7 +56,7 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
         "outcome": story.task.outcome,
         "cause": story.task.cause,
         "taken_back": story.taken_back,
-        "task": json.loads(story.task.line),
+        "task": _line(story.task),
         "nodes": [node.model_dump(mode="json", exclude={"night", "task"}) for node in story.nodes],
         "attempts": [
             {
@@ -59,7 +73,7 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
 
 def _tell(project: Project, story: TaskStory) -> None:
     record = story.task
-    line = json.loads(record.line)
+    line = _line(record)
     emit(f"{record.key}: {record.outcome or ('running' if story.night else 'waits for a night')}")
     for label, text in (
         ("because", record.cause),
