@@ -9,13 +9,17 @@ Callers translate ``OSError``, whose words say what was there instead.
 """
 
 import errno
+import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 _QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PRIVATE = 0o600
+Said = TypeVar("Said")
 
 
 def open_log(path: Path) -> int:
@@ -33,9 +37,24 @@ def open_lock(path: Path) -> int:
     return _open(path, os.O_RDWR | os.O_CREAT)
 
 
-def look_at_lock(path: Path) -> int:
-    """Return a descriptor to a lock file that is there. Blocks. Raises ``OSError`` as ``open_log``."""
-    return _open(path, os.O_RDONLY)
+def ask_lock(path: Path, read: Callable[[int], Said]) -> Said | None:
+    """Return what is read from a lock file while somebody holds it; None while nobody does. Blocks.
+
+    Args:
+        path: the lock file.
+        read: reads what its holder wrote, from a descriptor.
+
+    Raises:
+        OSError: as ``open_log``, or there is no such file.
+    """
+    descriptor = _open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return read(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def read_small(path: Path, limit: int) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon.adapters.own_files import look_at_lock, open_lock, open_log
+from pantheon.adapters.own_files import ask_lock, open_lock, open_log
 from pantheon.core.errors import ModelError, PreflightError
 
 INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
@@ -50,16 +50,9 @@ def hold_supervisor(lock: Path) -> Iterator[None]:
 def find_supervisor(lock: Path) -> int | None:
     """Return the process that looks after the server; None when none does."""
     try:
-        descriptor = look_at_lock(lock)
+        return ask_lock(lock, _read_pid)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read_pid(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
 
 
 async def start_process(

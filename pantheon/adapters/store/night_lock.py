@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pantheon.adapters.own_files import look_at_lock, open_lock
+from pantheon.adapters.own_files import ask_lock, open_lock
 from pantheon.core.errors import StoreError
 from pantheon.ports.clock import Clock
 
@@ -94,18 +94,11 @@ async def _lock(descriptor: int, path: Path, what: str) -> None:
 
 def _holder(path: Path) -> str | None:
     try:
-        descriptor = look_at_lock(path)
+        return ask_lock(path, _describe)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"the lock {path} cannot be read: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _describe(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
 
 
 def _describe(descriptor: int) -> str:
