@@ -9,6 +9,8 @@ runs with ``VLLM_ALLOW_RUNTIME_LORA_UPDATING``.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 
@@ -37,36 +39,35 @@ async def load_adapter(
         ModelRefusedError: it loads no adapters, or not this one.
         ModelTimeoutError, ModelLostError, ModelOutputError: it does not answer, or not so.
     """
-    try:
-        async with asyncio.timeout(deadline_s), local_client(base_url, uds=uds) as http:
-            try:
-                await ask_identity(http, endpoint, name)
-            except ModelOutputError:
-                await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
-                await ask_identity(http, endpoint, name)
-                return True
-            return False
-    except TimeoutError as error:
-        raise ModelTimeoutError(
-            f"endpoint {endpoint} did not load {name!r} within {deadline_s:.0f} s"
-        ) from error
-    except httpx.HTTPError as error:
-        raise ModelLostError(f"endpoint {endpoint} cannot be reached: {type(error).__name__}") from error
+    async with _asking(base_url, uds, f"endpoint {endpoint}", f"load {name!r}", deadline_s) as http:
+        try:
+            await ask_identity(http, endpoint, name)
+        except ModelOutputError:
+            await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
+            await ask_identity(http, endpoint, name)
+            return True
+        return False
 
 
 async def unload_adapter(
     base_url: str, uds: str | None, endpoint: str, name: str, *, deadline_s: float
 ) -> None:
     """Have a server unload an adapter that it was made to load. Raises as ``load_adapter`` does."""
+    async with _asking(base_url, uds, f"endpoint {endpoint}", f"unload {name!r}", deadline_s) as http:
+        await _order(http, endpoint, "unload", {"lora_name": name})
+
+
+@asynccontextmanager
+async def _asking(
+    base_url: str, uds: str | None, who: str, what: str, deadline_s: float
+) -> AsyncIterator[httpx.AsyncClient]:
     try:
         async with asyncio.timeout(deadline_s), local_client(base_url, uds=uds) as http:
-            await _order(http, endpoint, "unload", {"lora_name": name})
+            yield http
     except TimeoutError as error:
-        raise ModelTimeoutError(
-            f"endpoint {endpoint} did not unload {name!r} within {deadline_s:.0f} s"
-        ) from error
+        raise ModelTimeoutError(f"{who} did not {what} within {deadline_s:.0f} s") from error
     except httpx.HTTPError as error:
-        raise ModelLostError(f"endpoint {endpoint} cannot be reached: {type(error).__name__}") from error
+        raise ModelLostError(f"{who} cannot be reached: {type(error).__name__}") from error
 
 
 async def _order(http: httpx.AsyncClient, endpoint: str, verb: str, body: dict[str, str]) -> None:
