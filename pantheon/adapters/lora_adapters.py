@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 import httpx
 
 from pantheon.adapters.local_http import local_client
-from pantheon.adapters.server_identity import ask_identity, read_bounded
-from pantheon.core.errors import ModelLostError, ModelOutputError, ModelRefusedError, ModelTimeoutError
+from pantheon.adapters.server_identity import ask_identity, ask_listing, read_bounded
+from pantheon.core.errors import ModelLostError, ModelRefusedError, ModelTimeoutError
 
 MAX_ANSWER_BYTES = 65_536
 NO_SUCH_PATH = frozenset({404, 405, 501})
@@ -40,13 +40,12 @@ async def load_adapter(
         ModelTimeoutError, ModelLostError, ModelOutputError: it does not answer, or not so.
     """
     async with _asking(base_url, uds, f"endpoint {endpoint}", f"load {name!r}", deadline_s) as http:
-        try:
-            await ask_identity(http, endpoint, name)
-        except ModelOutputError:
-            await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
-            await ask_identity(http, endpoint, name)
-            return True
-        return False
+        # Only who lists its models, and none of a cloud's, is told of a folder of this machine.
+        if name in (await ask_listing(http, endpoint, name)).names:
+            return False
+        await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
+        await ask_identity(http, endpoint, name)
+        return True
 
 
 async def unload_adapter(

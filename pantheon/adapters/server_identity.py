@@ -6,7 +6,7 @@ Invariants:
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -28,6 +28,15 @@ class ServedModel(Frozen):
     """SHA-256 over what its listings say of it."""
 
 
+class Listing(NamedTuple):
+    """What a server lists."""
+
+    names: list[str]
+    """Of its models, at least one."""
+    models: Any
+    tags: Any
+
+
 async def ask_identity(http: httpx.AsyncClient, endpoint: str, wanted: str = "") -> ServedModel:
     """Return what a server serves.
 
@@ -42,26 +51,38 @@ async def ask_identity(http: httpx.AsyncClient, endpoint: str, wanted: str = "")
         ModelOverloadedError, ModelLostError: it is loading or busy, or failed.
         httpx.HTTPError: it cannot be reached.
     """
+    listed = await ask_listing(http, endpoint, wanted)
+    names, name = listed.names, wanted or listed.names[0]
+    if is_cloud_name(name):
+        raise _cloud(endpoint, name)
+    if name not in names:
+        raise ModelOutputError(
+            f"endpoint {endpoint} does not list {name!r}, but {', '.join(map(repr, names[:5]))}",
+            hint="Mend endpoint.model, or serve that model.",
+        )
+    entries = [*_entries(listed.models, "data", name), *_entries(listed.tags, "models", name)]
+    return ServedModel(name=name, digest=digest_value(entries))
+
+
+async def ask_listing(http: httpx.AsyncClient, endpoint: str, wanted: str = "") -> Listing:
+    """Return what a server lists, of which none is a cloud's. Raises as ``ask_identity``, but for a missing model."""
     models = await _listing(http, endpoint, MODELS)
     names = _names(models)
     if not names:
         raise ModelOutputError(f"endpoint {endpoint}: {MODELS} is not a list of models")
     tags = await _listing(http, endpoint, "/api/tags")
     status = await _listing(http, endpoint, "/api/status")
-    name = wanted or names[0]
     fronts = find_fronts(models, tags, status)
-    if fronts or is_cloud_name(name):
-        raise LocalityError(
-            f"endpoint {endpoint} passes questions on to a cloud: {'; '.join(fronts) or name}",
-            hint="Nothing was asked of it. Take its remote models away, or let an engine serve that runs the model.",
-        )
-    if name not in names:
-        raise ModelOutputError(
-            f"endpoint {endpoint} does not list {name!r}, but {', '.join(map(repr, names[:5]))}",
-            hint="Mend endpoint.model, or serve that model.",
-        )
-    entries = [*_entries(models, "data", name), *_entries(tags, "models", name)]
-    return ServedModel(name=name, digest=digest_value(entries))
+    if fronts or is_cloud_name(wanted):
+        raise _cloud(endpoint, "; ".join(fronts) or wanted)
+    return Listing(names, models, tags)
+
+
+def _cloud(endpoint: str, what: str) -> LocalityError:
+    return LocalityError(
+        f"endpoint {endpoint} passes questions on to a cloud: {what}",
+        hint="Nothing was asked of it. Take its remote models away, or let an engine serve that runs the model.",
+    )
 
 
 async def read_bounded(response: httpx.Response, ceiling: int) -> bytes | None:

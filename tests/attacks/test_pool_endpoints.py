@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.lora_adapters import load_adapter
 from pantheon.core.chat import ChatRequest, Message
-from pantheon.core.errors import LocalityError, PreflightError
+from pantheon.core.errors import LocalityError, ModelError, PreflightError
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.shell.config import FILE, Project, load_project
 from pantheon.shell.containment_wiring import check_environment, check_pool
@@ -141,3 +142,32 @@ def test_a_relay_that_the_environment_names_is_not_believed(
         pool_addresses(project)
     with pytest.raises(PreflightError, match=f"{POOL_RELAYS} is set"):
         check_environment(load_policies(project).night)
+
+
+UNLISTED = {
+    "no list": {
+        "/v1/models": Answer(200, b"{}"),
+        "/api/tags": Answer(200, b'{"models": [{"name": "x:cloud"}]}'),
+    },
+    "a redirect": {"/v1/models": Answer(307, headers={"Location": "http://192.0.2.1/v1/models"})},
+    "no such page": {"/v1/models": Answer(404, b"")},
+    "a cloud's model": {"/v1/models": Answer(200, b'{"data": [{"id": "scripted"}, {"id": "x:cloud"}]}')},
+    "a cloud's owner": {"/v1/models": Answer(200, b'{"data": [{"id": "scripted", "owned_by": "openai"}]}')},
+}
+
+
+@pytest.mark.parametrize("what", ["a sound list", *UNLISTED])
+async def test_nobody_is_told_of_a_folder_before_his_list_is_sound(tmp_path: Path, what: str) -> None:
+    """Positive control: who lists a model of his own is asked to load the adapter. Nobody else hears of it."""
+    secret = "/home/somebody/adapters/secret-7c"
+    async with serve_script(lambda _: Say("hello"), tmp_path / "s") as server:
+        server.pages = dict(UNLISTED.get(what, {}))
+        with pytest.raises((ModelError, LocalityError)):
+            await load_adapter("http://localhost", str(tmp_path / "s"), "e", "mine", secret, deadline_s=5)
+        told = [line for line in server.head_lines if line.startswith("POST")]
+        assert bool(told) == (what == "a sound list"), server.head_lines
+    with pytest.raises(LocalityError, match="cloud"):
+        async with serve_script(lambda _: Say("hello"), tmp_path / "t"):
+            await load_adapter(
+                "http://localhost", str(tmp_path / "t"), "e", "mine:cloud", secret, deadline_s=5
+            )
