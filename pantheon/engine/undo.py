@@ -131,7 +131,11 @@ class Undoer:
                     copies[name] = one.id
         if not copies:
             return None
-        commands = [_command(name, commit) for name, commit in copies.items() if name.startswith(HEADS)]
+        # A branch may be called like an option, which no quoting helps against: of it only the commit is told.
+        plain = {
+            name: one for name, one in copies.items() if name.startswith(HEADS) and f"{HEADS}-" not in name
+        }
+        commands = [_command(name, commit) for name, commit in plain.items()]
         fetched = [f"git revert --no-edit {commit}" for commit in copies.values()]
         return Undone(
             task, night.id, landed.id, landed.subject, "elsewhere",

@@ -1,7 +1,9 @@
 """Commits on a night's branch that only look like an undo: none of them verifies."""
 
 import asyncio
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.git.history import open_history
 from pantheon.adapters.git.landed import read_landed
 from pantheon.adapters.keys import FileSigner, read_public_key
 from pantheon.adapters.night_verifier import verify_night
 from pantheon.core.dsse import PAYLOAD_TYPE, pae, seal
 from pantheon.core.undo import Undo, undo_message, undo_statement
+from pantheon.engine.undo import Undoer
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.day import BRANCH, NIGHT, Morning, make_morning
+from pantheon.testing.landed import LandedRepository
+from pantheon.testing.store import FakeStore
 
 pytestmark = pytest.mark.primitive("git")
 
@@ -140,3 +146,42 @@ def test_behind_an_undo_nothing_else_lands(morning: Morning) -> None:
     found = flaws(morning)
     assert any("does not end with" in one for one in found)
     assert any("no attempt of this night attests it" in one for one in found)
+
+
+NAMES = ("--discard-changes", "-C", "--orphan", "x;touch${IFS}marker", "$(touch${IFS}marker)", "`id`", "a'b")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_a_person_is_told_to_type_is_no_option_and_no_program(tmp_path: Path, name: str) -> None:
+    """A branch of any name that has the change: the words that are told do what they say, and to that branch alone.
+
+    The control: put into the words as it is, the name acts, or leads elsewhere.
+    """
+    repository = LandedRepository.make(tmp_path / "user", {"a.md": b"a\n"})
+    night = repository.night()
+    repository.land(night, "b/one", {"a.md": b"title\na\n"})
+    root = repository.root
+    tip = repository.git("rev-parse", night.branch)
+    repository.git("update-ref", f"refs/heads/{name}", tip)
+    work = root / "a.md"
+
+    def typed(words: str) -> None:
+        given = {**os.environ, "GIT_AUTHOR_NAME": "U", "GIT_AUTHOR_EMAIL": "u@localhost", "GIT_COMMITTER_NAME": "U",
+                 "GIT_COMMITTER_EMAIL": "u@localhost"}  # fmt: skip
+        subprocess.run(["/bin/sh", "-c", words], cwd=root, env=given, capture_output=True, check=False)
+
+    async with open_history(root, tmp_path / "state", FakeClock()) as history:
+        undoer = Undoer(history, FakeStore(FakeClock()), FakeClock(), None, "me")
+        done = await undoer.undo(night, "b/one", reason="r")
+    assert done.result == "elsewhere" and f"refs/heads/{name}" in done.where
+    await asyncio.to_thread(typed, f"git switch {name} && git revert --no-edit {tip}")
+    assert repository.git("rev-parse", f"refs/heads/{name}") == tip, "the control: it did not do what it says"
+    repository.git("checkout", "-q", "-f", "main")
+    (root / "marker").unlink(missing_ok=True)
+    await asyncio.to_thread(work.write_bytes, b"somebody's work\n")
+    for words in done.commands:
+        await asyncio.to_thread(typed, words)
+    assert not (root / "marker").exists()
+    if name.startswith("-"):
+        assert work.read_bytes() != b"a\n", "what was not committed was thrown away"
+        assert all("switch" not in words for words in done.commands)
