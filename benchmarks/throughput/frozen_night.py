@@ -37,7 +37,7 @@ class Night:
 
     ``span_s`` is from the first attempt's start to the last one's end, ``night_s`` the whole command. ``cpu_s`` is the
     CPU time of Pantheon and all of its children, start-up included, the model server not among them. ``call_s`` is the
-    mean of what the calls took.
+    mean of what the calls took, ``others`` what cores other programs took meanwhile.
     """
 
     calls: int
@@ -48,6 +48,7 @@ class Night:
     night_s: float
     cpu_s: float
     call_s: float
+    others: float = 0.0
 
     @property
     def per_s(self) -> float:

@@ -99,6 +99,12 @@ class Vllm:
     extra: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[bytes] | None" = None
 
+    @property
+    def group(self) -> int:
+        """Process group of the server and all that it started."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
     def http(self) -> httpx.Client:
         """Return a plain client, for what Pantheon's own does not ask."""
         if self.port is not None:
