@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -96,7 +97,11 @@ def remove_stale_socket(path: Path) -> None:
     Raises:
         SignatureError: somebody answers there, or it is no socket.
     """
-    if not os.path.lexists(path):
+    try:
+        # A file that is no socket refuses a connection too, with the same words as a socket that nobody serves.
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise SignatureError(f"{path} is in the way: it is no socket")
+    except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

@@ -6,6 +6,7 @@ The control is the same conversation, held by the process that may.
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from pantheon.adapters.night_keys import HeldKeys
 from pantheon.adapters.sandbox.bubblewrap import open_bubblewrap
 from pantheon.adapters.signer_child import signer_child
 from pantheon.adapters.signer_client import SocketSigner
+from pantheon.adapters.signer_process import remove_stale_socket
 from pantheon.adapters.signer_server import MAX_CONNECTIONS, Admission, SignerServer, listen
 from pantheon.adapters.signer_wire import MAX_MESSAGE_BYTES, Hello, pack
 from pantheon.core.attestations import Whose, review_claim
@@ -584,3 +586,29 @@ def test_a_service_answers_the_user_it_is_for(tmp_path: Path) -> None:
             service.terminate()
             service.wait(10)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "link", "link to a socket", "folder"])
+def test_what_is_no_socket_is_not_removed_for_one(tmp_path: Path, what: str) -> None:
+    """What a signer left behind goes (the control); anything else stays, though it refuses a caller as well."""
+    path, victim = tmp_path / "s.sock", tmp_path / "victim"
+    victim.write_bytes(b"somebody's")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    remove_stale_socket(path)
+    assert not path.exists(), "the control"
+    if what == "file":
+        path.write_bytes(b"somebody's")
+    elif what == "folder":
+        path.mkdir()
+    else:
+        if what == "link to a socket":
+            victim.unlink()
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(str(victim))
+        path.symlink_to(victim)
+    with socket.socket(socket.AF_UNIX) as caller, pytest.raises(ConnectionRefusedError):
+        caller.connect(str(path))
+    with pytest.raises(SignatureError, match="no socket"):
+        remove_stale_socket(path)
+    assert os.path.lexists(path) and victim.exists()
