@@ -6,6 +6,7 @@ Subjects, one after the other in every round, so that a busy machine slows all a
 
 - plain: a spawn with the same reading and deadline, and nothing else;
 - none: what ``sandbox = "none"`` runs, with its limits;
+- bare: bubblewrap with namespaces, the system and the tree, and nothing else of the sandbox: its own price;
 - bubblewrap: what ``sandbox = "bubblewrap"`` runs.
 
 Each runs ``/usr/bin/true`` in a tree of ``--files`` files. Times are wall time of the whole call in ms. "over plain" is
@@ -26,12 +27,16 @@ from pathlib import Path
 from typing import Any
 
 from pantheon.adapters.clock import SystemClock
-from pantheon.adapters.sandbox.bubblewrap import open_bubblewrap
+from pantheon.adapters.sandbox.bubblewrap import find_bubblewrap, open_bubblewrap
 from pantheon.adapters.sandbox.plain import PlainProcess
 from pantheon.adapters.sandbox.process import Launch, run_process
 from pantheon.core.sandbox import SandboxLimits
 
 PROGRAM = ("/usr/bin/true",)
+BARE = (
+    *("--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"),
+    *("--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind"),
+)
 LIMITS = SandboxLimits(wall_s=20)
 WARM_UP = 5
 
@@ -42,7 +47,7 @@ def _nothing_left(_: int, __: int | None) -> None:
 
 async def measure(tree: Path, rounds: int, user: int | None) -> tuple[list[dict[str, Any]], str]:
     """Return a row per subject, and the version of bubblewrap."""
-    clock = SystemClock()
+    clock, bubblewrap = SystemClock(), find_bubblewrap().path
     sandbox, none = open_bubblewrap(clock), PlainProcess(clock)
     await asyncio.to_thread(os.getuid)  # what threads import, before it cannot be read any more
     if user is not None:
@@ -54,13 +59,18 @@ async def measure(tree: Path, rounds: int, user: int | None) -> tuple[list[dict[
         launch = Launch(PROGRAM, _nothing_left, {}, tree, cwd=str(tree))
         return (await run_process(launch, LIMITS, clock)).succeeded
 
+    async def bare() -> bool:
+        command = (bubblewrap, *BARE, str(tree), "/work", "--", *PROGRAM)
+        launch = Launch(command, _nothing_left, {}, tree)
+        return (await run_process(launch, LIMITS, clock)).succeeded
+
     async def limited() -> bool:
         return (await none.run(PROGRAM, tree, LIMITS)).succeeded
 
     async def confined() -> bool:
         return (await sandbox.run(PROGRAM, tree, LIMITS)).succeeded
 
-    subjects = {"plain": plain, "none": limited, "bubblewrap": confined}
+    subjects = {"plain": plain, "none": limited, "bare": bare, "bubblewrap": confined}
     taken: dict[str, list[float]] = {name: [] for name in subjects}
     for turn in range(rounds + WARM_UP):
         for name, work in subjects.items():

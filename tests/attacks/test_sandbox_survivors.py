@@ -86,9 +86,21 @@ async def test_a_daemon_that_a_program_leaves_behind_is_gone(confined) -> None:
 
     for words, killed in (((), False), (("stay",), True)):
         tag = f"tag-{time.monotonic_ns()}"
-        result = await confined.run(PYTHON, "-I", "/work/survive.py", tag, *words, wall_s=1)
+        result = await confined.run(PYTHON, "-I", "/work/survive.py", tag, *words, wall_s=1 if killed else 30)
         assert tagged(tag) == []
         assert result.timed_out == killed
+
+
+async def test_a_program_has_a_session_of_its_own(confined) -> None:
+    """No terminal of the night's is its own, and a signal to its whole group reaches nobody who watches it."""
+    ask = "import os; print(os.getsid(0), flush=True)"
+    shared = ("bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", PYTHON, "-I", "-c", ask)
+    control = await asyncio.to_thread(subprocess.run, shared, capture_output=True, check=True)
+    assert control.stdout == b"0\n", "a session that began outside has no number in there"
+
+    result = await confined.run(PYTHON, "-I", "-c", f"{ask}; os.kill(0, {int(signal.SIGKILL)})", wall_s=30)
+    assert result.stdout == b"1\n"
+    assert result.killed is None and not result.succeeded
 
 
 async def test_a_cancelled_run_leaves_nothing(

@@ -132,6 +132,7 @@ class BubblewrapSandbox:
                 env={},
                 tree=Path(confinement.tree),
                 inherit=(status, waits, told, *filters, *files.values()),
+                makes_session=True,
             )
             result = await run_process(launch, confinement.limits, self._clock)
         if result.killed is None and not bubble.ran:
