@@ -17,7 +17,7 @@ from pantheon.core.notes.textcheck import check_metadata
 KIND = MutationKind.SWAPPED_METADATA
 """How canaries are spoilt: in the way that both reviewers are measured with when they are calibrated."""
 TRIES = 12
-FOREIGN = ("-grounded", "-name")
+FOREIGN = ("-grounded", "-strays", "-name")
 """How the names of the checks end that tell whether a proposal's words are in the note."""
 
 

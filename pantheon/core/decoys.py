@@ -50,6 +50,12 @@ def grounded_share(text: str, target: frozenset[str]) -> float:
     return len(words & target) / len(words) if words else 1.0
 
 
+def is_near(word: str, words: frozenset[str]) -> bool:
+    """Tell whether a word, or one with the same beginning, is among content words."""
+    stem = word[: max(4, len(word) - 3)]
+    return word in words or (len(word) >= 5 and any(other.startswith(stem) for other in words))
+
+
 def choose_decoys(
     proposal: str,
     target: str,

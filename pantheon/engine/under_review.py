@@ -11,6 +11,7 @@ from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ToolError
 from pantheon.core.flow import Flow
 from pantheon.core.notes.metadata import metadata_of
+from pantheon.core.notes.unheard import audible_file
 from pantheon.core.operation import TRAILER, follow_path, parse_operations
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.reviewer import Reviewer, UnderReview
@@ -36,7 +37,10 @@ async def gather_change(
     before = await repository.read_file(context.base_commit, target) if target else None
     if proposal is None or before is None:
         return "there is nothing to review: the target has no metadata"
+    heard = audible_file(before)
     async with repository.work_tree(context.base_commit) as tree:
+        if heard != before:
+            await asyncio.to_thread(tree.files.write_bytes, target, heard)
         tools = await tools_on(tree, context)
         try:
             excerpt = await prefetch(
@@ -49,7 +53,7 @@ async def gather_change(
         base=context.base_commit,
         head=context.input_commit,
         tree=await repository.tree_of(context.input_commit),
-        target=before.decode("utf-8", "replace"),
+        target=heard.decode("utf-8", "replace"),
         excerpt=excerpt,
         proposal=proposal,
         neighbours=await _neighbours(services, context, target),

@@ -25,8 +25,8 @@ SUBJECTS = (
     ("indexes", "A Composite Index for the Report", "composite", "single indexes for the monthly report"),
 )
 FILES = {
-    f"docs/2026.01.0{place}.md": f"{word} as said\n\n{title}: {one} against {other}, compared at length.\n".encode()
-    for place, (word, title, one, other) in enumerate(SUBJECTS, start=1)
+    f"docs/2026.01.0{place}.md": f"{word} as said\n\n{one} against {other}, compared at length.\n".encode()
+    for place, (word, _, one, other) in enumerate(SUBJECTS, start=1)
 }
 PROPOSALS = {
     word: proposal(word, title, f"Compares {one} against {other} at length.", word, one, other.split()[-1])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from pantheon.core.mutation_words import OPPOSITES
+from pantheon.core.notes.address import address_in
 from pantheon.core.notes.names import foreign_names
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -15,15 +16,6 @@ _NUMBER_WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12",
 }  # fmt: skip
-_ADDRESS = re.compile(
-    r"\b(?:ignore|disregard|forget)\b[^.]{0,40}\b(?:instructions?|prompts?)\b"
-    r"|\banswer (?:with the letter|with [AB]\b|[AB]\b)"
-    r"|\b(?:correct|right) answer is\b|\breviewers?:|\breviewers? (?:must|should) (?:pass|approve)\b"
-    r"|\bif you are asked\b|\byou are now in\b|\bthis alternative is\b"
-    r"|\bverdict of this change\b|\bnote to the model\b",
-    re.IGNORECASE,
-)
-"""Words that speak to whoever judges the text instead of about its note."""
 _WORD = re.compile(r"[^\W\d_]+")
 _LOOSE = frozenset(
     "without before old more first all add adds up on open works small local keep keeps can must is are was"
@@ -66,8 +58,8 @@ def check_details(name: str, text: str, note: str, named: Iterable[str] = ()) ->
         note: the whole text of the note.
         named: words that are names however the text is spelled.
     """
-    if found := _ADDRESS.search(text):
-        yield f"{name}-address", f"{name}: speaks to whoever judges it ({found.group()[:40]!r})."
+    if found := address_in(text):
+        yield f"{name}-address", f"{name}: speaks to whoever judges it ({found!r})."
     for number in foreign_numbers(text, note)[:1]:
         yield f"{name}-number", f"{name}: the number {number} is not in the note."
     for word in contradicted_words(text, note)[:1]:

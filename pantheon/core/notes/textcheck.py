@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from pantheon.core.decoys import Metadata, content_words
+from pantheon.core.decoys import Metadata, content_words, is_near
+from pantheon.core.notes.address import address_in
 from pantheon.core.notes.detailcheck import check_details
 from pantheon.core.notes.names import names_in
+from pantheon.core.notes.unheard import audible, stray_part, unquoted
 from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
@@ -118,16 +120,24 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
         note: the whole text of the note.
         prompt_texts: what the model was shown besides the note: instructions and worked examples.
     """
-    words = content_words(note)
+    # What only speaks to a judge, or has the proposal word for word, does not bear it out.
+    borne_out = unquoted(audible(note), (proposal.title, proposal.description))
+    words = content_words(borne_out)
     shown = {name for text in prompt_texts for name in names_in(text)}
     named = {"title": shown.union(names_in(proposal.description)), "description": shown}
     problems: list[Problem] = []
     for name, text in (("title", proposal.title), ("description", proposal.description)):
         problems += _check_text(name, text, note, prompt_texts)
         problems += [Problem(*found) for found in check_details(name, text, note, named[name])]
+        if part := stray_part(text, borne_out):
+            problems.append(
+                Problem(f"{name}-strays", f"{name}: a part of it says nothing of the note ({part[:40]!r}).")
+            )
     problems += _check_title(proposal.title, words)
     problems += _check_description(proposal, words)
-    problems += _check_tags(proposal.tags, note, words)
+    problems += _check_tags(proposal.tags, note, content_words(note))
+    if said := address_in(". ".join(proposal.tags)):
+        problems.append(Problem("tags-address", f"tags: speak to whoever judges them ({said!r})."))
     return tuple(problems)
 
 
@@ -184,7 +194,7 @@ def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
             "title: lists too many subjects; write one title of at most eight words for the whole note.",
         )
     own = content_words(title)
-    if own and len([w for w in own if _near(w, words)]) * 2 < len(own):
+    if own and len([w for w in own if is_near(w, words)]) * 2 < len(own):
         yield Problem("title-grounded", "title: most of its words are not in the note.")
 
 
@@ -200,7 +210,7 @@ def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Pr
     if content_words(text) <= content_words(proposal.title):
         yield Problem("description-repeats", "description: only repeats the title; say what the note tells.")
     own = content_words(text)
-    if own and len([w for w in own if _near(w, words)]) * 5 < len(own) * 2:
+    if own and len([w for w in own if is_near(w, words)]) * 5 < len(own) * 2:
         yield Problem("description-grounded", "description: most of its words are not in the note.")
 
 
@@ -229,14 +239,8 @@ def _tag_grounded(tag: str, lowered: str, words: frozenset[str]) -> bool:
     if tag in lowered or joined in re.sub(r"[\s_-]+", "", lowered):
         return True
     parts = [part for part in tag.split("-") if part not in _DANGLING]
-    near = [part for part in parts if part in lowered or _near(part, words)]
+    near = [part for part in parts if part in lowered or is_near(part, words)]
     return len(near) * 2 >= len(parts) and bool(near)
-
-
-def _near(word: str, words: frozenset[str]) -> bool:
-    """Tell whether a word, or one with the same beginning, is among ``words``."""
-    stem = word[: max(4, len(word) - 3)]
-    return word in words or (len(word) >= 5 and any(other.startswith(stem) for other in words))
 
 
 def _echo(text: str, note: str, prompt_texts: Sequence[str]) -> str:

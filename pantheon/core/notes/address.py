@@ -1,0 +1,123 @@
+"""Words that speak to whoever judges a text, instead of about its note.
+
+A small model that compares two texts does what either of them asks it to. So who speaks to it is not compared at all.
+What is looked for is a manner of speaking, in a few languages: an order to choose or to answer, a claim about which of
+the alternatives is right, a role in a conversation. A wording that none of this foresees gets by.
+"""
+
+import re
+import unicodedata
+
+SHOWN_CHARS = 40
+_ALIKE = str.maketrans(
+    "аеорсухіјѕԁһԛԝӏαορυνικАВЕКМНОРСТХІЈЅΑΒΕΗΙΚΜΝΟΡΤΧΥΖ", "aeopcyxijsdhqwlaopuvikABEKMHOPCTXIJSABEHIKMNOPTXYZ"
+)
+"""Letters of other scripts that look like Latin ones."""
+_CHOOSE = (
+    r"choos(?:e|ing)|pick|select|prefer|favou?r|vote for|opt for|go with|answer|reply|respond|output|print|emit|return"
+    r"|wähle?n?|antworte\w*|bevorzuge\w*|nimm|nehmen sie|entscheide\w*"
+    r"|choisi\w+|répond\w+|préfér\w+|sélectionn\w+|optez"
+    r"|eli[gj]\w+|escog\w+|escoj\w+|respond\w+|prefier\w+|seleccion\w+"
+    r"|sceg\w+|rispond\w+|escolh\w+|kies|antwoord\w*|выбер\w+|ответ\w+"
+)
+_CHOICE = (
+    r"options?|alternatives?|choices?|candidates?|answers?|letters?|labels?|verdicts?"
+    r"|antwort(?:en)?|buchstaben?|möglichkeit(?:en)?|réponses?|lettres?|choix|respuestas?|letras?|opci(?:ón|ones)"
+    r"|risposta|lettera|opzione|resposta|opção|antwoord|optie|ответ\w*|букв\w*|вариант\w*"
+)
+_FIELD = (
+    r"titles?|descriptions?|tags?|metadata|entry|proposals?|titels?|beschreibung|schlagwörter|titres?|título"
+    r"|descripción|titolo|descrizione|descrição|beschrijving"
+)
+_THIS = (
+    r"this|these|it|the (?:first|second|former|latter|following|above)"
+    r"|diese\w*|ce(?:tte|tt?e?)?|est[ea]|quest[oa]|dit"
+)
+_RIGHT = (
+    r"right|correct|true|official|genuine|authentic|canonical|authoritative|verified|approved"
+    r"|richtig\w*|korrekt\w*|offiziell\w*|einzig\w*|correcte?|bonne?|officielle?|vraie?"
+    r"|correct[oa]|oficial|verdader[oa]|giust[oa]|corret[oa]|juiste?"
+)
+_WRONG = (
+    r"wrong|incorrect|false|fake|decoy|distractor|trap|bogus|spam"
+    r"|falsch\w*|fausse|faux|fals[oa]|incorrect[oa]|leurre"
+)
+_JUDGE = (
+    r"reviewers?|graders?|evaluators?|assessors?|raters?|judges?|arbiters?|assistants?|chatbots?|language models?|llms?"
+    r"|ai models?|the model|prüfer\w*|gutachter\w*|sprachmodell\w*|relect\w+|évaluat\w+|modèle de langage"
+    r"|evaluador\w*|revisor\w*|modelo de lenguaje"
+)
+_MUST = (
+    r"must|should|shall|has to|have to|is to|are to|need to|needs to|will|please|may only|ought to|is asked|are asked"
+    r"|muss|müssen|soll|sollen|bitte|doit|doivent|debe|deben|por favor|veuillez"
+)
+_LETTER = (
+    r"(?-i:\b[AB]\b)(?!\s+(?-i:[A-Z]))"
+    r"(?=\s*(?:\W|$|and\b|or\b|in\b|for\b|as\b|every|each|always|regardless|whatever|whichever))"
+)
+"""A label of an alternative, and no article or grade."""
+_ORDERS = (
+    r"\b(?:ignor\w+|disregard\w*|forget|override\w*|overrule\w*|skip|vergiss|vergessen|missacht\w+|oubli\w+|olvid\w+)"
+    r"\b[^.]{0,50}\b(?:instructions?|prompts?|rules?|guidelines?|above|previous|earlier|prior|everything|the note"
+    r"|anweisung\w*|bisher\w*|consignes?|précédent\w*|instrucci\w+|anterior\w*)\b",
+    rf"\b(?:{_CHOOSE})\b[^.]{{0,30}}(?:\b(?:{_CHOICE})\b|{_LETTER})",
+    rf"\b(?:{_CHOOSE})\b\s+(?:always\s+|only\s+|with\s+)?(?:{_THIS})\b"
+    rf"(?:\s+(?:one|{_FIELD}|{_CHOICE})\b|\s*[.!,]|\s*$)",
+    rf"\b(?:always|only|please|must|immer|toujours|siempre|bitte|veuillez|you should)\s+(?:{_CHOOSE})\b",
+)
+"""To set aside what was asked, or to choose."""
+_CLAIMS = (
+    rf"\b(?:{_CHOICE})\b\s*(?:is|are|was|ist|lautet|est|es|è|é)\b[^.]{{0,20}}(?:{_LETTER}|\b(?:{_RIGHT})\b)",
+    rf"\b(?:{_RIGHT})\s+(?:{_CHOICE})\b",
+    rf"\b(?:{_CHOICE})\s+(?:{_RIGHT})\b",
+    rf"\b(?:is|it|this|thus)\b[^.]{{0,12}}\bthe (?:{_RIGHT}) one\b",
+    rf"\b(?:{_THIS})\s+(?:one|{_FIELD}|{_CHOICE}|text|line)\s*(?:is|are|was|ist|est|es)\b[^.]{{0,25}}\b(?:{_RIGHT})\b",
+    rf"\b(?:this|it) is the (?:{_RIGHT}) (?:one|{_FIELD}|text|line)\b",
+    rf"\b(?:the|any|every|all)\s+other\w*\s+(?:one|{_FIELD}|{_CHOICE}|text|line)?s?\s*"
+    rf"(?:is|are|was|were|being)?\b[^.]{{0,25}}\b(?:{_WRONG})\b",
+    r"\b(?:answer|reply|response|antwort|réponse|respuesta|verdict|label|choice)\s*[:=]\s*[\"'(*]*"
+    rf"(?:{_LETTER}|pass\b|approve)",
+    rf"\b(?:{_RIGHT})\s+(?:{_FIELD})\s+(?:of|for|is|von|für|de|ist|est|es)\b",
+    rf"\bthe\s+(?:{_FIELD})\s+of\s+this\s+(?:note|document|file|text|page)\b",
+    r"\b(?:verified|approved|confirmed|validated|certified|reviewed|checked|signed off|accepted|cleared|endorsed)"
+    r"\s+(?:by|as)\b[^.]{0,25}\b(?:maintainers?|editors?|authors?|owners?|librarians?|staff|humans?|admins?\w*|team"
+    r"|hand|archivists?|reviewers?|committee|experts?|correct|final)\b",
+    r"\bverdict\b[^.]{0,25}\b(?:pass|change|approve\w*|accept\w*)\b",
+    r"\b(?:either|both|whichever) (?:label |)orders?\b",
+)
+"""About which of the alternatives is right, or what was decided elsewhere."""
+_PERSONS = (
+    rf"(?:^|[.!?]\s+|\n)\W{{0,8}}(?:{_JUDGE})\s*[:,]",
+    rf"\b(?:{_JUDGE})\b[^.]{{0,20}}\b(?:{_MUST})\b",
+    rf"\b(?:dear|attention|note to(?: the)?|message (?:to|for)(?: the)?|hey|hello)\s+(?:{_JUDGE}|model|ai)\b",
+    r"\b(?:if|when|whenever|once) (?:you(?:'re| are| were)? |someone |anyone |)(?:asked|prompted|comparing|compare)\b",
+    r"\byou(?:'re| are)(?: now)? (?:in|an?|the|being|about to)\b",
+    r"\bas an? (?:ai|llm|language model|assistant)\b",
+    r"\b(?:wenn|falls) (?:du|sie|man) (?:dich |sie |gefragt|fragt)\w*",
+    r"\bsi (?:on|l'on|vous|te|le) \w*(?:demande|pregunt)\w*",
+)
+"""Who judges, spoken to or about."""
+_TURNS = (
+    r"(?:^|\n)\W{0,8}(?:system|assistant|user|human|ai|instructions?)\s*(?:message|prompt|note)?\s*[:>\]]",
+    r"\b(?:system|developer) (?:message|prompt|override|note|notice|instruction)\b",
+    r"<\||\|>|\[/?inst\]|<</?sys>>|</?note>",
+    r"\bend of (?:the |this )?(?:note|document|text|file|input|excerpt)\b",
+    r"(?<!#)#{2,6}\s{0,4}(?:instruction|response|system|answer|question)",
+)
+"""Roles of a conversation, and an end of the note that is none."""
+_FAR = (r"(?:忽略|无视|选择|选|回答|答案|正确|请选|評審|评审|選項|选项|答え|選んで|回答して|정답|선택)",)
+"""Any of these in languages that set no space between words."""
+_SPOKEN = re.compile("|".join((*_ORDERS, *_CLAIMS, *_PERSONS, *_TURNS, *_FAR)), re.IGNORECASE)
+
+
+def address_in(text: str) -> str:
+    """Return the words of a text that speak to whoever judges it; empty where there are none."""
+    plain = _plain(text)
+    found = _SPOKEN.search(plain) or _SPOKEN.search(plain.translate(_ALIKE))
+    return " ".join(found.group().split())[:SHOWN_CHARS] if found else ""
+
+
+def _plain(text: str) -> str:
+    """Return a text with one form for each letter, nothing invisible, and joined words apart."""
+    kept = (char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    return re.sub(r"(?<=\w)[-_](?=\w)", " ", "".join(kept))
