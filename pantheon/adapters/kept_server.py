@@ -10,13 +10,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import structlog
 
-from pantheon.adapters.llama_server import BASE_URL, EmbeddedServer
-from pantheon.adapters.socket_folder import socket_folder
+from pantheon.adapters.llama_server import EmbeddedServer
+from pantheon.adapters.socket_server import SocketServer
 from pantheon.core.errors import ModelGoneError
 from pantheon.ports.clock import Clock
 
@@ -28,7 +26,7 @@ Make = Callable[[Path], EmbeddedServer]
 """Socket -> a server that will serve there."""
 
 
-class KeptServer:
+class KeptServer(SocketServer):
     """``ports.server.ModelServer``, and an async context manager: the server runs inside it.
 
     Args:
@@ -44,48 +42,18 @@ class KeptServer:
     def __init__(
         self, make: Make, environment: Mapping[str, str], clock: Clock, *, max_restarts: int = MAX_RESTARTS
     ) -> None:
+        super().__init__(environment, clock)
         self._make = make
-        self._environment = environment
-        self._clock = clock
         self._max_restarts = max_restarts
-        self._stack = AsyncExitStack()
-        self._socket: Path | None = None
         self._running: EmbeddedServer | None = None
         self.restarts = 0
         """Times that it was started again."""
-
-    @property
-    def socket(self) -> Path:
-        """Absolute path of the Unix socket."""
-        assert self._socket is not None, "the server is not running"
-        return self._socket
-
-    @property
-    def base_url(self) -> str:
-        """What goes before ``/v1``."""
-        return BASE_URL
 
     @property
     def pid(self) -> int:
         """Process id of the child."""
         assert self._running is not None, "the server is not running"
         return self._running.pid
-
-    async def __aenter__(self) -> Self:
-        try:
-            folder = self._stack.enter_context(socket_folder(self._environment, self._clock.now()))
-            self._socket = folder / "s.sock"
-            self._stack.push_async_callback(self._end)
-            await self._begin()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
 
     async def mend(self, *, hung: bool) -> None:
         if self._running is not None and self._running.alive and not hung:
@@ -98,12 +66,16 @@ class KeptServer:
         self.restarts += 1
         _log.warning("server.restart", number=self.restarts, hung=hung)
         await self._end()
-        await self._begin()
+        await self._begin(self.socket)
 
-    async def _begin(self) -> None:
+    async def _serve(self, socket: Path, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._end)
+        await self._begin(socket)
+
+    async def _begin(self, socket: Path) -> None:
         # What a killed server leaves of its socket keeps the next one from binding there.
-        await asyncio.to_thread(self.socket.unlink, missing_ok=True)
-        running = self._make(self.socket)
+        await asyncio.to_thread(socket.unlink, missing_ok=True)
+        running = self._make(socket)
         await running.__aenter__()
         self._running = running
 

@@ -17,8 +17,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from pydantic import Field
@@ -28,13 +27,12 @@ from pantheon.adapters.local_http import local_client
 from pantheon.adapters.metrics_text import parse_metrics
 from pantheon.adapters.own_files import open_log, read_end
 from pantheon.adapters.server_identity import read_bounded
-from pantheon.adapters.socket_folder import socket_folder
+from pantheon.adapters.socket_server import BASE_URL, SocketServer
 from pantheon.core.errors import ModelError, ModelLostError, ModelTimeoutError
 from pantheon.core.model import Frozen
 from pantheon.ports.clock import Clock
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
-BASE_URL = "http://localhost"
 FIRST_PROBE_S, SLOWEST_PROBE_S = 0.05, 0.5
 PROBE_TIMEOUT_S = 10
 MAX_METRICS_BYTES = 1_000_000
@@ -62,7 +60,7 @@ class ServerSettings(Frozen):
     """Seconds after each way of asking the child to end."""
 
 
-class EmbeddedServer:
+class EmbeddedServer(SocketServer):
     """An async context manager: the server runs inside it. Use one object once.
 
     Args:
@@ -95,28 +93,14 @@ class EmbeddedServer:
         clock: Clock,
         socket: Path | None = None,
     ) -> None:
+        super().__init__(environment, clock, socket)
         self._model = model
         self._sha256 = model_sha256
         self._alias = alias
         self._settings = settings
         self._log = log
-        self._environment = environment
-        self._clock = clock
-        self._stack = AsyncExitStack()
-        self._socket = socket
         self._process: asyncio.subprocess.Process | None = None
         self._http: httpx.AsyncClient | None = None
-
-    @property
-    def socket(self) -> Path:
-        """Absolute path of the Unix socket, under 100 bytes."""
-        assert self._socket is not None, "the server is not running"
-        return self._socket
-
-    @property
-    def base_url(self) -> str:
-        """What goes before ``/v1``; the host is only a word, the connection goes to the socket."""
-        return BASE_URL
 
     @property
     def pid(self) -> int:
@@ -139,25 +123,12 @@ class EmbeddedServer:
         """Name that the server gives the model."""
         return self._alias
 
-    async def __aenter__(self) -> Self:
-        try:
-            if self._socket is None:
-                folder = self._stack.enter_context(socket_folder(self._environment, self._clock.now()))
-                self._socket = folder / "s.sock"
-            self._process = await self._start(self._socket)
-            self._stack.push_async_callback(self._stop, self._process)
-            self._http = local_client(BASE_URL, uds=str(self._socket))
-            self._stack.push_async_callback(self._http.aclose)
-            await self._wait_ready(self._process, self._http)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
+    async def _serve(self, socket: Path, stack: AsyncExitStack) -> None:
+        self._process = await self._start(socket)
+        stack.push_async_callback(self._stop, self._process)
+        self._http = local_client(BASE_URL, uds=str(socket))
+        stack.push_async_callback(self._http.aclose)
+        await self._wait_ready(self._process, self._http)
 
     async def wait_exit(self) -> ModelLostError:
         """Wait until the child ends by itself; return the error that says how. For a watcher's task."""
