@@ -13,11 +13,12 @@ from pantheon.core.model import Frozen
 from pantheon.core.mutations import FileChange, KnownChange, MutationKind, mutate
 from pantheon.core.notes.frontmatter import set_fields
 from pantheon.core.notes.textcheck import check_metadata
+from pantheon.core.notes.unheard import first_part
 
 KIND = MutationKind.SWAPPED_METADATA
 """How canaries are spoilt: in the way that both reviewers are measured with when they are calibrated."""
 TRIES = 12
-FOREIGN = ("-grounded", "-strays", "-name")
+FOREIGN = ("-grounded", "-name")
 """How the names of the checks end that tell whether a proposal's words are in the note."""
 
 
@@ -65,7 +66,8 @@ def _make(
     used: Collection[str],
 ) -> Canary | None:
     words = content_words(target)
-    wrong = [one for one in dict.fromkeys(others) if _is_wrong(one, words) and one.title != proposal.title]
+    known = dict.fromkeys(map(_in_one_part, others))
+    wrong = [one for one in known if _is_wrong(one, words) and one.title != proposal.title]
     # Another note's metadata serves once for a target.
     fresh = [one for one in wrong if _content(_known(path, target, one)) not in used]
     rest = [_known(f"{number}/{path}", "", one) for number, one in enumerate(fresh, start=1)]
@@ -78,6 +80,12 @@ def _make(
         if content not in used and _reads_well(bad.metadata, target):
             return Canary(kind=KIND, proposal=bad.metadata, content=content)
     return None
+
+
+def _in_one_part(metadata: Metadata) -> Metadata:
+    """Return metadata whose texts have one part: of several, a reviewer would refuse those unasked that are wrong."""
+    title, description = first_part(metadata.title).rstrip("."), first_part(metadata.description)
+    return metadata.model_copy(update={"title": title, "description": description})
 
 
 def _is_wrong(metadata: Metadata, words: frozenset[str]) -> bool:

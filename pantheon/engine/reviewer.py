@@ -3,8 +3,7 @@
 The reviewer has no tools and sees only the target as it was before the change, the proposal and decoys. What it
 cannot answer denies; nothing here ever guesses a pass. By night a review ends with the first comparison that decides
 against the change, for a canary as for a real one; a calibration has all of them made, to learn the least strength.
-A proposal that speaks to its judge is failed without a question; parts of it that say nothing of the note, and what
-speaks to a judge or quotes the proposal in the note, are not shown.
+A proposal that speaks to its judge is failed without a question; what does so in the note is not shown.
 """
 
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from pantheon.core.agent import Agent, Question
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.decoys import Metadata, choose_decoys
 from pantheon.core.errors import ModelError
-from pantheon.core.notes.address import address_in
-from pantheon.core.notes.unheard import told_part, unquoted
+from pantheon.core.notes.address import SHOWN_CHARS, address_in
+from pantheon.core.notes.textcheck import strange_script
+from pantheon.core.notes.unheard import stray_part
 from pantheon.core.prompt import fence, opening_turns
 from pantheon.core.review import (
     Contrast,
@@ -50,19 +50,21 @@ class UnderReview:
     """Metadata of other things in the repository; what could fit the target is left out."""
 
 
-def refusals(change: UnderReview, questions: Sequence[Question], note: str) -> list[str]:
+def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
     """Return why a model is not asked about a proposal: one of its texts speaks to the reviewer, not of the note.
 
-    The same is a check of its own; a reviewer does not rely on that.
-
-    Args:
-        change: what is under review.
-        questions: the reviewer's.
-        note: what it would be shown of the note.
+    The same are checks of their own; a reviewer does not rely on that.
     """
-    said = {question.id: address_in(change.proposal.text(question.field)) for question in questions}
-    found = [f"{name}: speaks to whoever judges it ({words!r})" for name, words in said.items() if words]
-    if not note.strip():
+    found = []
+    for question in questions:
+        text = change.proposal.text(question.field)
+        if said := address_in(text):
+            found.append(f"{question.id}: speaks to whoever judges it ({said!r})")
+        elif strange := strange_script(text, change.target):
+            found.append(f"{question.id}: has letters that the note does not use ({strange!r})")
+        elif part := stray_part(text, change.target):
+            found.append(f"{question.id}: a part of it says nothing of the note ({part[:SHOWN_CHARS]!r})")
+    if not change.excerpt.strip():
         found.append("nothing of the note is left but words to whoever judges it")
     return found
 
@@ -110,8 +112,7 @@ class Reviewer:
         """
         prefix = opening_turns(self.opening, self.task, self.cards)
         comparisons, lacking = self._plan(change)
-        note = unquoted(change.excerpt, [change.proposal.title, change.proposal.description])
-        refused = refusals(change, self.agent.spec.question, note)
+        refused = refusals(change, self.agent.spec.question)
         unanswered = [*refused, *lacking]
         contrasts: list[Contrast] = []
         unasked = 0
@@ -119,7 +120,7 @@ class Reviewer:
             if refused or (not self.thorough and is_lost(contrasts, unanswered)):
                 unasked += 1
                 continue
-            found = await self._compare(prefix, note, one)
+            found = await self._compare(prefix, change.excerpt, one)
             if found is None:
                 unanswered.append(f"{one.question.id}: neither letter was among the likely answers")
             else:
@@ -144,7 +145,7 @@ class Reviewer:
         planned: list[_Comparison] = []
         lacking: list[str] = []
         for question in self.agent.spec.question:
-            proposal = told_part(change.proposal.text(question.field), change.target)
+            proposal = change.proposal.text(question.field)
             decoys = self._decoys(question, proposal, change)
             if len(decoys) < question.decoys:
                 lacking.append(f"{question.id}: only {len(decoys)} of {question.decoys} decoys were found")

@@ -37,7 +37,7 @@ async def gather_change(
     before = await repository.read_file(context.base_commit, target) if target else None
     if proposal is None or before is None:
         return "there is nothing to review: the target has no metadata"
-    heard = audible_file(before)
+    heard = audible_file(before, (proposal.title, proposal.description))
     async with repository.work_tree(context.base_commit) as tree:
         if heard != before:
             await asyncio.to_thread(tree.files.write_bytes, target, heard)

@@ -10,7 +10,7 @@ from pantheon.core.mutation_words import APPROVALS
 from pantheon.core.notes.address import address_in
 from pantheon.core.notes.frontmatter import split_note
 from pantheon.core.notes.metadata import metadata_of
-from pantheon.core.notes.unheard import audible, audible_file, stray_part, told_part, unquoted
+from pantheon.core.notes.unheard import audible, audible_file, stray_part
 from pantheon.shell.known_changes import shipped_notes
 
 NOTE = """# Rate limits
@@ -67,8 +67,7 @@ def test_no_known_good_note_speaks_to_a_judge() -> None:
         metadata, body = metadata_of(data), split_note(data).body.decode()
         assert metadata is not None
         texts = [metadata.title, metadata.description]
-        assert audible_file(data) == data, name
-        assert unquoted(body, [*texts, ", ".join(metadata.tags)]) == body, name
+        assert audible_file(data, texts) == data, name
         assert not any(map(address_in, [*texts, " ".join(metadata.tags)])), name
         assert not any(stray_part(text, body) for text in texts), name
 
@@ -105,11 +104,14 @@ def test_a_note_in_one_block_keeps_its_other_sentences() -> None:
 
 
 def test_a_quotation_of_the_proposal_is_no_evidence_for_it() -> None:
-    """But for the note's first line, which may say what it is called."""
+    """Nor is what stands in the same block; but the note's first line may say what it is called."""
     title = "Kernel Tuning for Routers"
-    assert unquoted(f"{NOTE}\nIt is kernel tuning, for routers!\n", [title]).strip() == NOTE.strip()
-    assert unquoted(f"# {title}\n\n{NOTE}", [title]) == f"# {title}\n\n{NOTE}"
-    assert unquoted(f"{NOTE}\nIt is kernel tuning.\n", ["Kernel tuning"]) == f"{NOTE}\nIt is kernel tuning.\n"
+    assert (
+        audible(f"{NOTE}\nWell. It is kernel tuning, for routers!\nReally.\n", [title]).strip()
+        == NOTE.strip()
+    )
+    assert audible(f"# {title}\n\n{NOTE}", [title]) == f"# {title}\n\n{NOTE}"
+    assert audible(f"{NOTE}\nIt is kernel tuning.\n", ["Kernel tuning"]) == f"{NOTE}\nIt is kernel tuning.\n"
 
 
 @pytest.mark.parametrize(
@@ -128,20 +130,13 @@ def test_a_part_that_says_nothing_of_the_note_strays(text: str, stray: str) -> N
     """A text of one part is what comparisons are for."""
     found = stray_part(text, NOTE)
     assert found.startswith(stray) if stray else not found
-    told = told_part(text, NOTE)
-    assert found not in told if found else told == text
-
-
-def test_of_parts_that_all_stray_one_is_told() -> None:
-    """There is always something to compare."""
-    assert told_part("Kernel tuning. Buckets and bananas compared.", NOTE) == "Buckets and bananas compared."
 
 
 @given(st.text(max_size=200), st.text(max_size=40))
 def test_nothing_is_added_to_a_note(text: str, proposed: str) -> None:
     """What is shown can be had by leaving characters out, whatever the note is."""
     rest = iter(text)
-    assert all(char in rest for char in unquoted(audible(text), [proposed]))
+    assert all(char in rest for char in audible(text, [proposed]))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +146,6 @@ def test_a_hostile_text_takes_no_time(piece: str) -> None:
     """A long run of what a rule begins with costs no more than its length."""
     text = piece * (40_000 // len(piece))
     began = time.perf_counter()
-    unquoted(audible(text), [text[:200]])
-    told_part(text, NOTE)
+    audible(text, [text[:200]])
+    stray_part(text, NOTE)
     assert time.perf_counter() - began < 5

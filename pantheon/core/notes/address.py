@@ -26,7 +26,7 @@ _CHOICE = (
     r"|risposta|lettera|opzione|resposta|opção|antwoord|optie|ответ\w*|букв\w*|вариант\w*"
 )
 _FIELD = (
-    r"titles?|descriptions?|tags?|metadata|entry|proposals?|titels?|beschreibung|schlagwörter|titres?|título"
+    r"titles?|descriptions?|tags?|metadata|entry|proposals?|headings?|headlines?|titels?|beschreibung|schlagwörter|titres?|título"
     r"|descripción|titolo|descrizione|descrição|beschrijving"
 )
 _THIS = (
@@ -84,6 +84,11 @@ _CLAIMS = (
     r"|hand|archivists?|reviewers?|committee|experts?|correct|final)\b",
     r"\bverdict\b[^.]{0,25}\b(?:pass|change|approve\w*|accept\w*)\b",
     r"\b(?:either|both|whichever) (?:label |)orders?\b",
+    r"\b(?:ground[ -]truth|gold(?:en)?[ -](?:label|answer)s?|distractors?|rival (?:title|description|option|tag)s?)\b",
+    rf"\b(?:the|any|every) (?:other|rival|competing|opposite|alternative) (?:{_FIELD}|{_CHOICE}|alternative)\b",
+    r"\b(?:letters?|labels?|buchstaben?|lettres?|letras?)\b[^.]{0,20}\b(?:in front of|beside|next to|preced\w+"
+    rf"|printed|dies\w+|de ce\w*|de est\w*)\s+(?:this|that|the)?\s*(?:{_FIELD}|{_CHOICE}|text|line|paragraph)?",
+    r"\b(?:labels?|letters?) (?:were |are |is |was )?(?:swapped|shifted|exchanged|turned round)\b",
 )
 """About which of the alternatives is right, or what was decided elsewhere."""
 _PERSONS = (
@@ -100,7 +105,7 @@ _PERSONS = (
 _TURNS = (
     r"(?:^|\n)\W{0,8}(?:system|assistant|user|human|ai|instructions?)\s*(?:message|prompt|note)?\s*[:>\]]",
     r"\b(?:system|developer) (?:message|prompt|override|note|notice|instruction)\b",
-    r"<\||\|>|\[/?inst\]|<</?sys>>|</?note>",
+    r"<\||\|>|\[/?inst\]|<</?sys>>|</?note>|</?\w{0,20}_(?:turn|header_id|start|end|of_turn)>",
     r"\bend of (?:the |this )?(?:note|document|text|file|input|excerpt)\b",
     r"(?<!#)#{2,6}\s{0,4}(?:instruction|response|system|answer|question)",
 )

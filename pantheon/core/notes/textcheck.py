@@ -14,7 +14,7 @@ from pantheon.core.decoys import Metadata, content_words, is_near
 from pantheon.core.notes.address import address_in
 from pantheon.core.notes.detailcheck import check_details
 from pantheon.core.notes.names import names_in
-from pantheon.core.notes.unheard import audible, stray_part, unquoted
+from pantheon.core.notes.unheard import audible, stray_part
 from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
@@ -121,7 +121,7 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
         prompt_texts: what the model was shown besides the note: instructions and worked examples.
     """
     # What only speaks to a judge, or has the proposal word for word, does not bear it out.
-    borne_out = unquoted(audible(note), (proposal.title, proposal.description))
+    borne_out = audible(note, (proposal.title, proposal.description))
     words = content_words(borne_out)
     shown = {name for text in prompt_texts for name in names_in(text)}
     named = {"title": shown.union(names_in(proposal.description)), "description": shown}
@@ -153,7 +153,7 @@ def _check_text(name: str, text: str, note: str, prompt_texts: Sequence[str]) ->
         yield Problem(f"{name}-placeholder", f"{name}: holds a placeholder.")
     if echo := _echo(text, note, prompt_texts):
         yield Problem(f"{name}-echo", f"{name}: repeats the instructions or an example ({echo!r}).")
-    if strange := _strange_script(text, note):
+    if strange := strange_script(text, note):
         yield Problem(f"{name}-script", f"{name}: drifts into another script ({strange!r}).")
     last = re.sub(r"[^\w]+$", "", text).rpartition(" ")[2].lower()
     if last in _DANGLING or text.endswith((",", "-", "(", ":", ";", "/")):
@@ -266,7 +266,8 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _strange_script(text: str, note: str) -> str:
+def strange_script(text: str, note: str) -> str:
+    """Return the first letters of a text in a script that its note does not use; look-alikes of Latin ones too."""
     known = {_script(char) for char in set(note) if char.isalpha()} | {"LATIN"}
     return "".join(char for char in text if char.isalpha() and _script(char) not in known)[:10]
 

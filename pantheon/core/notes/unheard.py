@@ -26,49 +26,44 @@ _BLOCK = re.compile(r"(\n[^\S\n]*\n\s*)")
 _SENTENCE = re.compile(r"((?<=[.!?。！？])[\"'”’)]*\s+|\n)")
 _PART = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\s*[;|]\s+|\s+[\u2013\u2014-]{1,2}\s+|:\s+")
 _KEY = re.compile(
-    r"^\W{0,8}(?:title|description|tags?|keywords|summary|titel|beschreibung|titre|titulo|título|descripción)\W{0,4}[:=]"
+    r"^\W{0,8}(?:title|description|tags?|keywords|titel|beschreibung|titre|titulo|título|descripción)\W{0,4}[:=]"
     r"|^\W{0,8}[AB]\s?[:.)]\s",
     re.IGNORECASE,
 )
 """A line that sets metadata, or that is one of two alternatives."""
 
 
-def unquoted(note: str, proposed: Sequence[str]) -> str:
-    """Return a note, but for its first line, without the sentences that quote what is proposed for it.
+def audible(note: str, proposed: Sequence[str] = ()) -> str:
+    """Return a note without what speaks to whoever judges it, and without what quotes a proposal.
 
-    A sentence that has a proposal word for word says nothing for it that the rest of the note would not say too, and is
-    how a note tells a model what to choose.
+    Left out are hidden comments, and blocks in which something speaks to a judge, sets metadata or, but for the note's
+    first line, has a proposal word for word: that says nothing for it that the rest of the note would not say too, and
+    is how a note tells a model what to choose. Where no block would be left, only the sentences are left out.
 
     Args:
-        note: its text, or an excerpt.
+        note: its text.
         proposed: the texts under review.
     """
     quotes = [words for one in proposed if len(words := _words(one)) >= MIN_QUOTE]
-    first, end, rest = note.partition("\n")
-    return (
-        first + end + _without(rest, lambda sentence: any(_quotes(_words(sentence), one) for one in quotes))
-    )
 
+    def unwanted(sentence: str) -> bool:
+        return _speaks(sentence) or any(_quotes(_words(sentence), one) for one in quotes)
 
-def audible(note: str) -> str:
-    """Return a note without its hidden comments and the blocks in which something speaks to whoever judges it.
-
-    Where no block would be left, only the sentences are left out that do.
-    """
     text = _COMMENT.sub("", note)
-    pieces = _BLOCK.split(text)
-    silent = [_speaks(piece) for piece in pieces]
-    if not any(silent):
-        return text
-    kept = "".join(piece for piece, left_out in zip(pieces, silent, strict=True) if not left_out)
-    return kept if kept.strip() else _without(text, _speaks_alone)
+    space = text[: len(text) - len(text.lstrip())]
+    first, end, rest = text[len(space) :].partition("\n")
+    opening = space + _without(first, _speaks) + end
+    pieces = _BLOCK.split(rest)
+    kept = [piece for piece in pieces if not _is_unwanted(piece, unwanted)]
+    whole = len(kept) == len(pieces)
+    return opening + (rest if whole else "".join(kept) if "".join(kept).strip() else _without(rest, unwanted))
 
 
-def audible_file(data: bytes) -> bytes:
+def audible_file(data: bytes, proposed: Sequence[str] = ()) -> bytes:
     """Return the bytes of a note whose body is only what can be heard of it; the same bytes where that is all."""
     note = split_note(data)
     text = note.body.decode("utf-8", "replace")
-    heard = audible(text)
+    heard = audible(text, proposed)
     return data if heard == text else data.removesuffix(note.body) + heard.encode()
 
 
@@ -78,14 +73,10 @@ def stray_part(text: str, note: str) -> str:
     return next((part for part in _parts(text) if _share(part, words) < LEAST_SHARE), "")
 
 
-def told_part(text: str, note: str) -> str:
-    """Return a text without its parts that say nothing of the note; where none does, the one that says most."""
-    if not stray_part(text, note):
-        return text
-    words = content_words(note)
+def first_part(text: str) -> str:
+    """Return the first part of a text in several parts, as a sentence; a text in one part as it is."""
     parts = _parts(text)
-    kept = [part for part in parts if _share(part, words) >= LEAST_SHARE]
-    return " ".join(kept) or max(parts, key=lambda part: _share(part, words))
+    return f"{parts[0].rstrip('.;:|')}." if parts else text
 
 
 def _parts(text: str) -> list[str]:
@@ -94,12 +85,12 @@ def _parts(text: str) -> list[str]:
     return parts if len(parts) > 1 else []
 
 
-def _speaks(block: str) -> bool:
-    """Tell whether any line or sentence of a block speaks to a judge, or all of it read as one line."""
-    return any(map(_speaks_alone, _SENTENCE.split(block))) or bool(address_in(" ".join(block.split())))
+def _is_unwanted(block: str, unwanted: Callable[[str], bool]) -> bool:
+    """Tell whether any line or sentence of a block is unwanted, or all of it read as one line."""
+    return any(map(unwanted, _SENTENCE.split(block))) or unwanted(" ".join(block.split()))
 
 
-def _speaks_alone(sentence: str) -> bool:
+def _speaks(sentence: str) -> bool:
     return _KEY.search(sentence) is not None or bool(address_in(sentence))
 
 
