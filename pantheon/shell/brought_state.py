@@ -7,7 +7,8 @@ written on. Whoever gives a repository away must not have written it.
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.shell.config import Project
@@ -15,6 +16,12 @@ from pantheon.shell.wiring import listing
 
 SHOWN = 3
 """Files that a problem names."""
+
+LOOKED_INTO: Mapping[str, object] = {
+    "base_runs": {}, "calibration": {}, "logs": {}, "publish": {}, "trees": {},
+    "git": {"info": {}, "objects": {"info": {}}, "refs": {"pantheon": {}}},
+}  # fmt: skip
+"""Folders of a state in whose own entries links are looked for; a work tree's content is the repository's."""
 
 
 def refuse_brought_state(project: Project) -> None:
@@ -38,6 +45,7 @@ def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
         return
     yield from _tracked(project)
     yield from _of_others(project)
+    yield from _links(project)
 
 
 def name_of(uid: int) -> str:
@@ -67,6 +75,34 @@ def _tracked(project: Project) -> Iterator[tuple[str, str]]:
         )
 
 
+def _links(project: Project) -> Iterator[tuple[str, str]]:
+    """Nights keep what they keep in files and folders of their own: a link has them write, or clean, elsewhere."""
+    found = sorted(_find_links(project.state, LOOKED_INTO))
+    if found:
+        state = project.config.folders.state
+        shown = ", ".join(f"{state}/{one}" for one in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        yield (
+            f"a symbolic link, which no night makes, stands in what nights remember: {shown}{more}",
+            "Look at who put it there, and remove it.",
+        )
+
+
+def _find_links(folder: Path, depths: Mapping[str, object], above: str = "") -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_symlink():
+            yield above + entry.name
+        elif entry.name in depths:
+            inner = depths[entry.name]
+            yield from _find_links(
+                folder / entry.name, inner if isinstance(inner, Mapping) else {}, f"{above}{entry.name}/"
+            )
+
+
 def _of_others(project: Project) -> Iterator[tuple[str, str]]:
     found, state = project.state.stat(), project.config.folders.state
     trusted = {os.geteuid()}
@@ -77,7 +113,8 @@ def _of_others(project: Project) -> Iterator[tuple[str, str]]:
         name = name_of(found.st_uid)
         yield (
             f"{state}/ belongs to {name}, who could have written what nights remember",
-            f"Run it as {name}: sudo -u {name} pantheon ...; or remove the folder and begin anew with pantheon init.",
+            f"Run it as {name}: sudo -u {name} pantheon ...; where you know who wrote it, make it yours with chown -R; "
+            "else remove the folder and begin anew with pantheon init.",
         )
     elif stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
         yield (

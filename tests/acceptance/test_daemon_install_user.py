@@ -99,6 +99,7 @@ def test_a_system_service_needs_root(root: Path) -> None:
         "import os, sys; os.geteuid = lambda: 1000; from pantheon.shell.cli.app import run;"
         "sys.exit(run(['daemon', 'install', '--yes', '--program', '/bin/true']))"
     )
+    os.chown(root / ".pantheon", 1_000, 1_000)
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=root,

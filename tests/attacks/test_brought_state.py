@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.store import open_store
 from pantheon.core.errors import PreflightError
 from pantheon.core.qualification import QUALIFICATIONS_FILE
@@ -264,6 +265,43 @@ def test_the_doctor_says_what_is_wrong_and_opens_nothing(
     found = checks(capfd.readouterr().out)
     assert "this machine's nights" in found["repository"]["message"]
     assert not {"store", "batches", "key", "reviewers", "server"} & set(found)
+
+
+LINKS = ("git", "trees", "trees/00", "trees/00.index", "git/config", "git/info", "git/info/attributes",
+         "git/objects/ab", "git/objects/info/alternates", "logs", "logs/signer.log", "pantheon.db", "base_runs/x.json",
+         "publish")  # fmt: skip
+
+
+@pytest.mark.parametrize("place", LINKS)
+def test_a_state_that_leads_elsewhere_is_refused(night: Path, tmp_path: Path, place: str) -> None:
+    """Unpacked rather than cloned, so that nothing is tracked and all of it is this user's: a link refuses it."""
+    clone, victim = tmp_path / "clone", tmp_path / "victim"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    refuse_brought_state(load_project(clone))
+    victim.mkdir()
+    (victim / "precious").write_text("mine")
+    path = clone / ".pantheon" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.unlink()
+    path.symlink_to(victim)
+    with pytest.raises(PreflightError, match=f"{place.split('/')[0]}.*|symbolic link"):
+        refuse_brought_state(load_project(clone))
+    assert run(["-C", str(clone), "undo", "note-0000", "--reason", "r"]) == PreflightError.exit_code
+    assert (victim / "precious").read_text() == "mine"
+
+
+async def test_control_a_work_tree_that_is_a_link_would_be_cleaned(root: Path, tmp_path: Path) -> None:
+    """Why links are refused: whoever leases a tree makes its folder equal to a commit."""
+    victim = tmp_path / "victim"
+    await asyncio.to_thread(victim.mkdir)
+    (victim / "precious").write_text("mine")
+    await asyncio.to_thread((tmp_path / "state" / "trees").mkdir, parents=True)
+    (tmp_path / "state" / "trees" / "00").symlink_to(victim)
+    (tmp_path / "state" / "trees" / "00.state").write_text('{"owner": "somebody", "open_at": null}')
+    repository = await NightRepository.open(root, tmp_path / "state", trees=1, clock=FakeClock())
+    async with repository.work_tree(await repository.resolve("HEAD")):
+        assert "precious" not in await asyncio.to_thread(os.listdir, victim), "the control"
 
 
 def checks(told: str) -> dict[str, dict[str, str]]:

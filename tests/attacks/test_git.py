@@ -4,6 +4,7 @@ import ast
 import asyncio
 import os
 import pty
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -361,6 +362,43 @@ async def test_what_the_users_repository_says_is_not_run(user: User, name: str) 
     user.marker.unlink()
     diff = await whole_night(user)
     assert b"-one\n+changed\n" in diff and b"+night\n" in diff
+    assert not user.marker.exists()
+
+
+IN_OUR_OWN = ("core.fsmonitor", "hooks", "core.hooksPath", "filter.clean", "filter.process", "merge driver",
+              "merge.default", "include.path", "lazy fetch", "ext transport")  # fmt: skip
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("name", IN_OUR_OWN)
+async def test_what_the_nights_own_directory_was_brought_with_is_not_run(
+    user: User, name: str, elsewhere: bool
+) -> None:
+    """The same in the directory of candidates, as a copied state would bring it; plain git runs it (the control)."""
+    own = user.state / "git"
+    user.state.mkdir()
+    user.plain("init", "-q", "--bare", "--template=", str(own), cwd=user.state)
+    config = user.root / ".git" / "config"
+    before = await asyncio.to_thread(config.read_bytes)
+    user.plant(name, own / "config")
+    vector = VECTORS[name]
+    assert await asyncio.to_thread(config.read_bytes) == before
+    (own / "info").mkdir(exist_ok=True)
+    (own / "info" / "attributes").write_text(vector.attributes or "* filter=x diff=x merge=x\n")
+    (own / "hooks").mkdir(exist_ok=True)
+    plant_hooks(own / "hooks", user.evil)
+    user.plain(
+        "--git-dir", str(own), "--work-tree", str(user.root), *vector.control, given=vector.given, rc=None
+    )
+    ran = user.marker.exists()
+    assert ran or name not in ("core.fsmonitor", "include.path"), "the control: plain git runs it"
+    if elsewhere:
+        other = user.state.parent / "common"
+        await asyncio.to_thread(shutil.copytree, own, other, symlinks=True)
+        (own / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+        (own / "commondir").write_text(f"{other}\n")
+    user.marker.unlink(missing_ok=True)
+    assert b"-one\n+changed\n" in await whole_night(user)
     assert not user.marker.exists()
 
 

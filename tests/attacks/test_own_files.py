@@ -13,6 +13,7 @@ import pytest
 from pantheon.adapters.calibration_files import ResultFile, write_qualifications
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.daemon_files import LastSeen
+from pantheon.adapters.git.tree_state import TreeState, hold
 from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
 from pantheon.adapters.own_files import open_log, read_end, read_small
 from pantheon.adapters.served_process import find_supervisor, hold_supervisor, start_process, stop_process
@@ -81,6 +82,11 @@ async def results(path: Path) -> None:
     await ResultFile(path).add(CaseResult.model_construct(case="c"))
 
 
+async def tree_state(path: Path) -> None:
+    async with hold(path) as state:
+        state.write(TreeState("me", None))
+
+
 WRITTEN: dict[str, tuple[str, Use]] = {
     "log of the signer": ("logs/signer.log", signer),
     "log of the supervisor": ("logs/supervisor.log", supervisor),
@@ -88,6 +94,7 @@ WRITTEN: dict[str, tuple[str, Use]] = {
     "log of the embedded server": ("logs/server.log", embedded),
     "lock of the supervisor": ("server.lock", supervisor_lock),
     "lock of the night": ("pantheon.db.lock", night_lock),
+    "state of a work tree": ("trees/00.state", tree_state),
     "results of a calibration": ("logs/results.jsonl", results),
 }
 PLANTED = ("link", "link to nothing", "second name", "pipe", "folder", "of somebody else")

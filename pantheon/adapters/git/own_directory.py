@@ -2,22 +2,28 @@
 
 It holds nothing but candidates: what has landed is in the user's repository. So a directory that git cannot read
 is set aside and a new one begins; whoever asks for a commit that went with it is told by ``CommitLostError``.
+
+Its settings are written anew whenever it is opened, and what would lead git to other settings is removed: a directory
+that was copied here with somebody else's state runs nothing.
 """
 
 import os
-import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.own_files import replace_small
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import GitError
 from pantheon.ports.clock import Clock
 
 # Whatever a repository's attributes say, content is compared and checked out as it is.
 _ATTRIBUTES = b"* !diff !filter !merge !eol !ident !working-tree-encoding -text\n"
+_ELSEWHERE = ("commondir", "config.worktree", "gitdir", "info/grafts")
+"""Files that lead git to another directory, to further settings or to another past; none of them is ever ours."""
 _STALE = timedelta(days=1)
 _log = structlog.get_logger()
 
@@ -36,6 +42,7 @@ async def open_own(own: Path, user: Path, *, object_format: str, clock: Clock) -
     """
     git = GitRunner(own)
     try:
+        await run_to_end(lambda: _lead_nowhere(own))
         if await run_to_end(own.exists) and not await _is_sound(git, object_format):
             aside = own.with_name(f"{own.name}.damaged-{clock.now():%Y%m%dT%H%M%S%fZ}")
             await run_to_end(lambda: own.rename(aside))
@@ -45,7 +52,7 @@ async def open_own(own: Path, user: Path, *, object_format: str, clock: Clock) -
             await git.run(
                 "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(own)
             )
-        await run_to_end(lambda: _write_settings(own, user))
+        await run_to_end(lambda: _write_settings(own, user, object_format))
         before = (clock.now() - _STALE).timestamp()
         torn = await run_to_end(lambda: _tidy(own, before))
     except OSError as error:
@@ -65,14 +72,24 @@ async def _is_sound(git: GitRunner, object_format: str) -> bool:
         return False
 
 
-def _write_settings(own: Path, user: Path) -> None:
+def _lead_nowhere(own: Path) -> None:
+    for name in _ELSEWHERE:
+        with suppress(NotADirectoryError):
+            (own / name).unlink(missing_ok=True)
+
+
+def _write_settings(own: Path, user: Path, object_format: str) -> None:
+    settings = f"[core]\n\trepositoryformatversion = {int(object_format != 'sha1')}\n\tfilemode = true\n\tbare = true\n"
+    if object_format != "sha1":
+        settings += f"[extensions]\n\tobjectformat = {object_format}\n"
+    replace_small(own / "config", settings.encode())
     (own / "info").mkdir(exist_ok=True)
-    (own / "info" / "attributes").write_bytes(_ATTRIBUTES)
+    replace_small(own / "info" / "attributes", _ATTRIBUTES)
     (own / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (own / "objects" / "info" / "alternates").write_bytes(os.fsencode(user / "objects") + b"\n")
+    replace_small(own / "objects" / "info" / "alternates", os.fsencode(user / "objects") + b"\n")
     # Where the user's history was cut off, the commits that are not there must not be looked for.
     try:
-        shutil.copyfile(user / "shallow", own / "shallow")
+        replace_small(own / "shallow", (user / "shallow").read_bytes())
     except FileNotFoundError:
         (own / "shallow").unlink(missing_ok=True)
 

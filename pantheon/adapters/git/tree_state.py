@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from pantheon.adapters.own_files import open_lock
 from pantheon.core.errors import GitError
 
 _SIZE = 256
@@ -69,7 +70,7 @@ async def hold(path: Path, *, wait_s: float = WAIT_S) -> AsyncIterator[StateFile
         The lock is given back.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = open_lock(path)
     except OSError as error:
         raise GitError(f"{path}: {error.strerror}") from error
     try:
