@@ -50,7 +50,7 @@ class ReviewPredicate(Frozen):
     version: str
     verdict: Literal["pass", "fail"]
     margin_millinats: int | None = Field(alias="marginMillinats")
-    """The smallest margin of all comparisons; None when nothing could be asked."""
+    """The smallest margin of the comparisons that were asked; None when none was."""
     reasons: tuple[str, ...]
     base: str = Field(min_length=1)
     head: str = Field(min_length=1)

@@ -107,9 +107,10 @@ _TURNS = (
     r"\b(?:system|developer) (?:message|prompt|override|note|notice|instruction)\b",
     r"<\||\|>|\[/?inst\]|<</?sys>>|</?note>|</?\w{0,20}_(?:turn|header_id|start|end|of_turn)>",
     r"\bend of (?:the |this )?(?:note|document|text|file|input|excerpt)\b",
+    r"\bpart of (?:the|this) note\b|\bthe note above\b|\b(?:text|prose|body|document) above (?:is|was|are|were)\b",
     r"(?<!#)#{2,6}\s{0,4}(?:instruction|response|system|answer|question)",
 )
-"""Roles of a conversation, and an end of the note that is none."""
+"""Roles of a conversation, an end of the note that is none, and what the note is from the outside."""
 _FAR = (r"(?:忽略|无视|选择|选|回答|答案|正确|请选|評審|评审|選項|选项|答え|選んで|回答して|정답|선택)",)
 """Any of these in languages that set no space between words."""
 _SPOKEN = re.compile("|".join((*_ORDERS, *_CLAIMS, *_PERSONS, *_TURNS, *_FAR)), re.IGNORECASE)
