@@ -1,7 +1,6 @@
 """``pantheon daemon install --user`` as a person has it: shown whole, asked, done, and undone."""
 
 import json
-import os
 import pty
 import subprocess
 import sys
@@ -99,7 +98,6 @@ def test_a_system_service_needs_root(root: Path) -> None:
         "import os, sys; os.geteuid = lambda: 1000; from pantheon.shell.cli.app import run;"
         "sys.exit(run(['daemon', 'install', '--yes', '--program', '/bin/true']))"
     )
-    os.chown(root / ".pantheon", 1_000, 1_000)
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=root,

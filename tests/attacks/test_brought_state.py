@@ -247,6 +247,19 @@ def test_control_the_same_is_answered_where_it_is_this_machines(
     assert run(["-C", str(clone), *BY_DAY[name]]) in (0, 1)
 
 
+def test_control_whose_the_repository_is_may_let_another_work_in_it(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a service's user does; here the user is only asked for, nobody becomes it. A third one's state is refused."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 60_326)
+    refuse_brought_state(load_project(clone))
+    belongs_to_another(clone)
+    with pytest.raises(PreflightError, match="#60325"):
+        refuse_brought_state(load_project(clone))
+
+
 def test_every_command_that_works_with_a_repository_is_asked() -> None:
     """A new command needs its words here, or a reason why it opens no state."""
     assert {words[0] for words in BY_DAY.values()} | OF_NO_REPOSITORY == set(COMMANDS)
