@@ -1,6 +1,7 @@
 """``pantheon daemon install --user`` as a person has it: shown whole, asked, done, and undone."""
 
 import json
+import os
 import pty
 import subprocess
 import sys
