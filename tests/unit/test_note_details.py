@@ -1,5 +1,7 @@
 """Details that a note does not bear out are seen without a model."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,6 +121,13 @@ def test_no_known_good_note_has_a_foreign_name() -> None:
     files = shipped_notes()
     assert len(files) >= 30
     assert len(known_notes(files)) == len(files)
+
+
+def test_a_long_note_takes_no_time() -> None:
+    """A note of a megabyte is read once, not once for each of its words."""
+    began = time.perf_counter()
+    assert foreign_names("Keeps it on GitHub, with Redis", "So it was with Redis. " * 45_000) == ("GitHub",)
+    assert time.perf_counter() - began < 5
 
 
 @given(st.text(max_size=60))

@@ -119,11 +119,15 @@ _SPOKEN = re.compile("|".join((*_ORDERS, *_CLAIMS, *_PERSONS, *_TURNS, *_FAR)), 
 def address_in(text: str) -> str:
     """Return the words of a text that speak to whoever judges it; empty where there are none."""
     plain = _plain(text)
-    found = _SPOKEN.search(plain) or _SPOKEN.search(plain.translate(_ALIKE))
+    found = _SPOKEN.search(plain)
+    if found is None and not plain.isascii():
+        found = _SPOKEN.search(plain.translate(_ALIKE))
     return " ".join(found.group().split())[:SHOWN_CHARS] if found else ""
 
 
 def _plain(text: str) -> str:
     """Return a text with one form for each letter, nothing invisible, and joined words apart."""
-    kept = (char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
-    return re.sub(r"(?<=\w)[-_](?=\w)", " ", "".join(kept))
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return re.sub(r"(?<=\w)[-_](?=\w)", " ", text)

@@ -14,8 +14,10 @@ SHORT = 3
 TITLE_CASE = 0.5
 NOUN_CASE = 0.2
 """Share of capitals inside a note's sentences from which on its language writes nouns with them."""
+NEAR = 8
+"""Letters before a word in which the end of another sentence is looked for."""
 _WORD = re.compile(r"[^\W_][\w]*(?:[.+#][^\W_]\w*)*[+#]*")
-_OPENING = re.compile(r"(?:^|[.!?:;\"“”‘(\[|/–—-]|\s-)\s*$")
+_OPENING = re.compile(r"(?:[.!?:;\"“”‘(\[|/–—-]|\s-)\s*$")
 _GENERAL = frozenset("API CI CD CPU EU FAQ GPU HTTP HTTPS ID IT OK OOM OS PC RAM TV UI UK URL US USA".split())
 """Abbreviations of general use, by which a text may well call what its note writes out."""
 _POSSESSIVE = re.compile(r"['’]s?(?!\w)")
@@ -82,7 +84,8 @@ def _is_capital(word: str) -> bool:
 
 def _begins(text: str, match: re.Match[str]) -> bool:
     """Tell whether a capital may be there because a sentence, a quotation or a second half of a word begins."""
-    return _OPENING.search(text[: match.start()]) is not None
+    before = text[max(match.start() - NEAR, 0) : match.start()]
+    return not before.strip() or _OPENING.search(before) is not None
 
 
 def _is_title_case(text: str) -> bool:

@@ -1,7 +1,8 @@
 """What reviewers get to see of a note and of a text about it: nothing that only speaks to them.
 
 Invariants (property-tested):
-- a note in which nothing speaks to whoever judges it, and that does not quote what is proposed, is shown as it is;
+- a note in which nothing speaks to whoever judges it, and that does not quote what is proposed, is shown as it is, up
+  to the length to which it is listened to;
 - nothing is added: what is shown is what the note says, with blocks, lines or sentences left out.
 """
 
@@ -13,6 +14,8 @@ from pantheon.core.decoys import content_words, is_near
 from pantheon.core.notes.address import address_in
 from pantheon.core.notes.frontmatter import split_note
 
+MAX_CHARS = 64_000
+"""How far a note is listened to; what it is about has been said by then."""
 MIN_QUOTE = 4
 """Words of a proposal from which on a note can quote it."""
 QUOTED_SHARE = 0.8
@@ -49,7 +52,7 @@ def audible(note: str, proposed: Sequence[str] = ()) -> str:
     def unwanted(sentence: str) -> bool:
         return _speaks(sentence) or any(_quotes(_words(sentence), one) for one in quotes)
 
-    text = _COMMENT.sub("", note)
+    text = _COMMENT.sub("", note[:MAX_CHARS])
     space = text[: len(text) - len(text.lstrip())]
     first, end, rest = text[len(space) :].partition("\n")
     opening = space + _without(first, _speaks) + end
