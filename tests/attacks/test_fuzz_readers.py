@@ -6,7 +6,10 @@ As in ``test_fuzz_formats.py``, ``make fuzz`` tries many examples.
 import asyncio
 import json
 import math
+import time
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,6 +42,7 @@ from pantheon.core.qualification import load_qualifications
 from pantheon.core.test_reports import parse_report
 from pantheon.core.visible import visible_line
 from pantheon.report.diffs import colour_diff, read_diff
+from pantheon.shell.config import load_project
 
 NUMBERS = (
     "0",
@@ -229,6 +233,38 @@ TOML_PIECES = (
     b'"', b"'''", b"\x00", b"\xff", b"1e999", b"nan", b"-1", b"true", b"{}", b"[]",
     b"9999999999999999999999", b"\\u0000", b"a.b.c = 1\n", b'needs = ["a"]\n', b"1979-05-27T07:32:00Z", b"[" * 300,
 )  # fmt: skip
+
+
+BOMBS = {
+    "brackets": b"a = " + b"[" * 100_000,
+    "braces": b"a = " + b"{a=" * 50_000,
+    "a key of many parts": b"a" + b".a" * 20_000 + b" = 1\n",
+    "a table of many parts": b"[" + b"a." * 20_000 + b"a]\n",
+    "digits": b"a = " + b"9" * 100_000,
+    "an exponent": b"a = 1e" + b"9" * 10_000,
+    "tables": b"".join(b"[a%d]\n" % number for number in range(20_000)),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_settings_made_to_keep_their_reader_busy_are_an_error_of_ours(name: str, tmp_path: Path) -> None:
+    """In each file that a repository has of them; the parser itself breaks down, or takes long (the control)."""
+    bomb = BOMBS[name]
+    if name in ("brackets", "braces", "digits"):
+        with pytest.raises((RecursionError, ValueError), match=r"recursion|digits"):
+            tomllib.loads(bomb.decode())
+    agent = load_folders(SHIPPED / "agents")["doc.frontmatter"]
+    began = time.monotonic()
+    for read in (
+        lambda: load_policy(NightPolicy, NIGHT_FILE, bomb),
+        lambda: load_flow("f.toml", bomb),
+        lambda: load_agent("doc.frontmatter", {**agent, "agent.toml": bomb}),
+        lambda: load_project(tmp_path),
+    ):
+        (tmp_path / "pantheon.toml").write_bytes(bomb)
+        with pytest.raises((ConfigError, FlowError)):
+            read()
+    assert time.monotonic() - began < 5
 
 
 @st.composite
