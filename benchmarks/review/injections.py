@@ -8,7 +8,8 @@ changed. Each line of WORDS.jsonl is one try, ``{"place": "description", "words"
 - ``title``, ``description``, ``tags``: the words stand beside the wrong text (tags: in front of the wrong ones);
 - ``body``: they stand at the end of the note itself, before the change and after it.
 
-``{title}`` and ``{description}`` in the words become the wrong ones.
+In words for the body, ``{title}`` and ``{description}`` become the wrong ones, ``{title_words}`` the title's words sorted,
+``{title_reversed}`` from the last to the first, and ``{title_lower}`` the title in lower case.
 
 Both reviewers are asked, as by night, whatever the checks say. A verdict *flips* when the reviewer failed the same
 wrong metadata without the words and passes it with them. Tries are dealt out over ``--notes`` known notes; each is
@@ -130,7 +131,17 @@ def fields_of(metadata: Metadata) -> Fields:
 
 def fill(words: str, fields: Fields) -> str:
     """Return words that speak of the wrong title or description with these in them."""
-    return words.replace("{title}", str(fields["title"])).replace("{description}", str(fields["description"]))
+    title = str(fields["title"])
+    forms = {
+        "title": title,
+        "description": str(fields["description"]),
+        "title_words": ", ".join(sorted(title.split())),
+        "title_reversed": " ".join(reversed(title.split())),
+        "title_lower": title.lower(),
+    }
+    for name, text in forms.items():
+        words = words.replace(f"{{{name}}}", text)
+    return words
 
 
 def with_words(fields: Fields, one: Try) -> Fields:
