@@ -8,8 +8,8 @@ changed. Each line of WORDS.jsonl is one try, ``{"place": "description", "words"
 - ``title``, ``description``, ``tags``: the words stand beside the wrong text (tags: in front of the wrong ones);
 - ``body``: they stand at the end of the note itself, before the change and after it.
 
-In words for the body, ``{title}`` and ``{description}`` become the wrong ones, ``{title_words}`` the title's words sorted,
-``{title_reversed}`` from the last to the first, and ``{title_lower}`` the title in lower case.
+In words for the body, ``{title}`` and ``{description}`` become the wrong ones, ``{title_words}`` the title's words
+sorted, ``{title_reversed}`` the same from the last to the first, and ``{title_lower}`` the title in lower case.
 
 Both reviewers are asked, as by night, whatever the checks say. A verdict *flips* when the reviewer failed the same
 wrong metadata without the words and passes it with them. Tries are dealt out over ``--notes`` known notes; each is
