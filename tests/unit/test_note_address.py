@@ -110,6 +110,7 @@ def test_a_quotation_of_the_proposal_is_no_evidence_for_it() -> None:
         audible(f"{NOTE}\nWell. It is kernel tuning, for routers!\nReally.\n", [title]).strip()
         == NOTE.strip()
     )
+    assert audible(f"{NOTE}\nRouters for, tuning: kernel.\n", [title]).strip() == NOTE.strip()
     assert audible(f"# {title}\n\n{NOTE}", [title]) == f"# {title}\n\n{NOTE}"
     assert audible(f"{NOTE}\nIt is kernel tuning.\n", ["Kernel tuning"]) == f"{NOTE}\nIt is kernel tuning.\n"
 

@@ -40,14 +40,16 @@ def audible(note: str, proposed: Sequence[str] = ()) -> str:
     """Return a note without what speaks to whoever judges it, and without what quotes a proposal.
 
     Left out are hidden comments, and blocks in which something speaks to a judge, sets metadata or, but for the note's
-    first line, has a proposal word for word: that says nothing for it that the rest of the note would not say too, and
-    is how a note tells a model what to choose. Where no block would be left, only the sentences are left out.
+    first line, has a proposal word for word, forwards or backwards: that says nothing for it that the rest of the note
+    would not say too, and is how a note tells a model what to choose. Where no block would be left, only the sentences
+    are left out.
 
     Args:
         note: its text.
         proposed: the texts under review.
     """
-    quotes = [words for one in proposed if len(words := _words(one)) >= MIN_QUOTE]
+    straight = [words for one in proposed if len(words := _words(one)) >= MIN_QUOTE]
+    quotes = [*straight, *(words[::-1] for words in straight)]
 
     def unwanted(sentence: str) -> bool:
         return _speaks(sentence) or any(_quotes(_words(sentence), one) for one in quotes)
