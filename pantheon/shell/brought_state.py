@@ -7,10 +7,10 @@ written on. Whoever gives a repository away must not have written it.
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pantheon.core.errors import ConfigError, PreflightError
+from pantheon.core.errors import ConfigError, GitError, PreflightError
 from pantheon.shell.config import Project
 from pantheon.shell.wiring import listing
 
@@ -33,6 +33,35 @@ def refuse_brought_state(project: Project) -> None:
     """
     for why, mend in brought_problems(project):
         raise PreflightError(why, hint=mend)
+
+
+def refuse_brought_store(project: Project) -> Sequence[str]:
+    """Refuse a state that came from somewhere else, for who opens nothing of it but the store. Blocks on the disk.
+
+    A night that runs must be found and stopped however git's folder fares, and whatever lies beside the store.
+
+    Returns:
+        What is wrong with the rest of it, or could not be asked; a night is refused for it.
+
+    Raises:
+        PreflightError: it did.
+    """
+    if not os.path.lexists(project.state):
+        return ()
+    told = []
+    try:
+        problems = [*_tracked(project)]
+    except GitError as error:
+        # Whoever brings an index that git cannot read could as well have brought one that lists nothing.
+        problems, told = (
+            [],
+            [f"whether the repository brings {project.state.name}/ cannot be asked: {error.message}"],
+        )
+    links = sorted(_find_links(project.state, LOOKED_INTO))
+    opened = [one for one in links if one.startswith(project.database.name)]
+    for why, mend in (*_of_others(project), *problems, *_say_links(project, opened)):
+        raise PreflightError(why, hint=mend)
+    return [*told, *(why for why, _ in _say_links(project, links))]
 
 
 def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
@@ -77,7 +106,10 @@ def _tracked(project: Project) -> Iterator[tuple[str, str]]:
 
 def _links(project: Project) -> Iterator[tuple[str, str]]:
     """Nights keep what they keep in files and folders of their own: a link has them write, or clean, elsewhere."""
-    found = sorted(_find_links(project.state, LOOKED_INTO))
+    yield from _say_links(project, sorted(_find_links(project.state, LOOKED_INTO)))
+
+
+def _say_links(project: Project, found: Sequence[str]) -> Iterator[tuple[str, str]]:
     if found:
         state = project.config.folders.state
         shown = ", ".join(f"{state}/{one}" for one in found[:SHOWN])

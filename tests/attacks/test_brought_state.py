@@ -317,6 +317,48 @@ async def test_control_a_work_tree_that_is_a_link_would_be_cleaned(root: Path, t
         assert "precious" not in await asyncio.to_thread(os.listdir, victim), "the control"
 
 
+ORDERS = ("pause", "resume", "drain", "cancel", "hold", "release", "requeue")
+
+
+def damaged_index(clone: Path) -> None:
+    (clone / ".git" / "index").write_bytes(b"DIRC torn")
+
+
+def lock_of_an_editor(clone: Path) -> None:
+    (clone / ".pantheon" / "logs").mkdir(exist_ok=True)
+    (clone / ".pantheon" / "logs" / ".#signer.log").symlink_to("m@host.1:2")
+
+
+@pytest.mark.parametrize("harm", [damaged_index, lock_of_an_editor])
+@pytest.mark.parametrize("name", ["status", *ORDERS])
+def test_a_night_is_found_and_stopped_whatever_lies_beside_its_store(
+    night: Path, tmp_path: Path, name: str, harm: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged index, or a link that no order opens: said and no hindrance, while a night is not begun over it."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    before = run(["-C", str(clone), *BY_DAY[name], *(["--dry-run"] if name != "status" else [])])
+    assert "warning" not in capfd.readouterr().err, "the control"
+    harm(clone)
+    after = run(["-C", str(clone), *BY_DAY[name], *(["--dry-run"] if name != "status" else [])])
+    told = capfd.readouterr().err
+    assert after == before and PreflightError.exit_code != after
+    assert "warning: " in told
+    assert run(["-C", str(clone), "undo", "note-0000", "--reason", "r"]) != 0, "what opens more is refused"
+
+
+@pytest.mark.parametrize("place", ["pantheon.db", "pantheon.db-wal", "pantheon.db.lock"])
+def test_an_order_opens_no_store_that_leads_elsewhere(night: Path, tmp_path: Path, place: str) -> None:
+    """A link in the place of the store, its log or its lock refuses the orders as it does everything."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    assert run(["-C", str(clone), "status"]) == 0, "the control"
+    (clone / ".pantheon" / place).unlink(missing_ok=True)
+    (clone / ".pantheon" / place).symlink_to(night / ".pantheon" / "pantheon.db")
+    for name in ("status", "drain"):
+        assert run(["-C", str(clone), *BY_DAY[name]]) == PreflightError.exit_code
+
+
 def checks(told: str) -> dict[str, dict[str, str]]:
     """Return what the doctor found, by check."""
     return {one["check"]: one for one in json.loads(told)["checks"]}

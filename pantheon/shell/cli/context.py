@@ -52,6 +52,21 @@ class Session:
             refuse_brought_state(project)
         return project
 
+    def project_of_a_night(self) -> "Project":
+        """Read the configuration around ``start`` to look at a night or order it: only the store may be opened.
+
+        Raises:
+            ConfigError: there is no project, or a wrong value.
+            PreflightError: the state came with the repository, or from another user.
+        """
+        from pantheon.shell.brought_state import refuse_brought_store
+        from pantheon.shell.cli.output import say
+
+        project = self.project(brought=True)
+        for problem in refuse_brought_store(project):
+            say(f"warning: {problem}")
+        return project
+
     def user_paths(self) -> "UserPaths":
         """Return the folders of this user that lie outside every project."""
         from pantheon.shell.config import find_user_paths

@@ -46,7 +46,7 @@ Give = Callable[[Store], Awaitable[list[Given]]]
 
 
 def give_orders(session: Session, give: Give, *, dry_run: bool, as_json: bool) -> None:
-    project = session.project()
+    project = session.project_of_a_night()
     given, holder = run_async(lambda: _carry_out(project, give))
     if as_json:
         emit_json({"dry_run": dry_run, "orders": [vars(one) for one in given]})

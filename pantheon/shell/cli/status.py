@@ -29,7 +29,7 @@ SHOWN_RUNNING = 10
 @session_option
 def command(session: Session, as_json: bool) -> None:
     """Tell what is queued, what runs, and how the last night ended."""
-    project = session.project()
+    project = session.project_of_a_night()
     overview = run_async(lambda: read_overview(project))
     if as_json:
         emit_json(overview)
