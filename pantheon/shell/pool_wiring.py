@@ -144,19 +144,21 @@ class _Opening:
                 )
             clients = {}
         loaded: list[str] = []
+        # Once for the night: what policies say while it runs is read by none of its tasks.
+        base, uds = await self._place(address)
         for model in (*(config.models or (self.own_model,)), *config.adapters):
             if model in clients:
                 continue
-            if model in config.adapters and await self._load(name, address, model, config.adapters[model]):
+            if model in config.adapters and await self._load(name, base, uds, model, config.adapters[model]):
                 loaded.append(model)
-                self.stack.push_async_callback(self._unload, *await self._place(address), name, model)
+                self.stack.push_async_callback(self._unload, base, uds, name, model)
             clients[model] = await self._connect(address, model)
         if self.own_model in clients:
             clients[""] = clients[self.own_model]
 
         async def restore() -> None:
             for adapter in loaded:
-                await self._load(name, address, adapter, config.adapters[adapter])
+                await self._load(name, base, uds, adapter, config.adapters[adapter])
 
         endpoint = EndpointModels(name, clients, restore)
         await endpoint.identities(deadline_s=ASK_S)
@@ -184,9 +186,8 @@ class _Opening:
         self.stack.push_async_callback(client.aclose)
         return client
 
-    async def _load(self, name: str, address: Address | None, adapter: str, folder: str) -> bool:
+    async def _load(self, name: str, base: str, uds: str | None, adapter: str, folder: str) -> bool:
         """Have an endpoint load an adapter; False where it lists it already."""
-        base, uds = await self._place(address)
         place = str(Path(self.project.root / folder))
         if not await load_adapter(base, uds, name, adapter, place, deadline_s=LOAD_S):
             return False

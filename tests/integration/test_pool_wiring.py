@@ -148,6 +148,36 @@ async def test_an_adapter_is_loaded_again_into_an_endpoint_that_was_started_agai
         assert not any("stays loaded" in said for said in site.said)
 
 
+async def test_a_policy_that_is_being_edited_ends_no_night_whose_server_comes_back(
+    site: PoolSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an endpoint is was settled when it was taken: a policy that cannot be read meanwhile keeps none away."""
+    monkeypatch.setattr(breaker, "FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(pooled_model, "LOOK_S", 0.02)
+    async with site.serving("own") as servers:
+        server = servers["own"]
+        server.loads_adapters = True
+        tcp = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+        port = tcp.sockets[0].getsockname()[1]
+        (site.root / FILE).write_text(
+            f'[endpoint]\nkind = "openai"\nurl = "http://127.0.0.1:{port}"\n'
+            '[[pool]]\nname = "endpoint"\nadapters = { lora = "adapters/lora" }\n'
+        )
+        project = load_project(site.root, {}, {})
+        async with tcp, site.pool(project, site.content(project, adapter="lora")) as pool:
+            (project.policies / "gate.toml").write_text("[half")
+            with pytest.raises(ConfigError):
+                load_content(project)
+            server.further, server.script = [], lambda _: Answer(500)
+            with pytest.raises(ModelLostError):
+                await ask(pool, "agent", "lora")
+            server.script = lambda _: Say("hello")
+            async with asyncio.timeout(10):
+                while not any("answers again" in said for said in site.said):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert await ask(pool, "agent", "lora") == "endpoint"
+
+
 async def test_an_adapter_that_is_there_already_is_left_there(site: PoolSite) -> None:
     """What the operator has loaded is used, and stays."""
     project = site.project(THREE)
