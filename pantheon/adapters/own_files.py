@@ -2,7 +2,8 @@
 
 Invariants:
 - no link is followed, neither in the place of the file nor in that of its folder;
-- what was opened is judged by its descriptor: a regular file, and where it is written this user's with one name;
+- what was opened is judged by its descriptor: a regular file, and where it is written this user's with one name and
+  of mode 0600; on a file system without modes, one that nobody else can write;
 - nothing waits for somebody to open the other end of a pipe.
 
 Callers translate ``OSError``, whose words say what was there instead.
@@ -114,8 +115,19 @@ def _open(path: Path, flags: int) -> int:
                 raise OSError(errno.EINVAL, "has a second name", str(path))
             if found.st_uid != os.geteuid():
                 raise OSError(errno.EPERM, "belongs to another user", str(path))
-            os.fchmod(handle, PRIVATE)
+            _close_to_others(handle, stat.S_IMODE(found.st_mode))
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _close_to_others(handle: int, mode: int) -> None:
+    if mode == PRIVATE:
+        return
+    try:
+        os.fchmod(handle, PRIVATE)
+    except PermissionError:
+        # A file system without modes says so to whoever owns the file; what others can write is not borne there either.
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise

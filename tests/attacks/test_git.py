@@ -21,6 +21,7 @@ from pantheon.adapters.git.pooled_tree import PooledTree
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.user_repository import make_repository
 
 pytestmark = pytest.mark.primitive("git")
 
@@ -533,3 +534,24 @@ async def test_an_embedded_bare_repository_is_content(user: User) -> None:
     diff = await whole_night(user, planted)
     assert b"b/again/config" in diff
     assert not user.marker.exists()
+
+
+async def test_how_the_file_system_is_is_asked_of_it_and_not_of_a_brought_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modes and case are probed at every opening: what a directory says of them counts for nothing."""
+    user, state = make_repository(tmp_path / "user", {"a.md": b"a\n"}), tmp_path / "state"
+
+    async def settings() -> str:
+        await NightRepository.open(user, state, trees=1, clock=FakeClock())
+        return await asyncio.to_thread((state / "git" / "config").read_text)
+
+    assert "filemode = true" in await settings()
+    with (state / "git" / "config").open("a") as file:
+        file.write("[core]\n\tfilemode = false\n\tignorecase = true\n")
+    (state / "git" / "CONFIG").write_text("")
+    again = await settings()
+    assert "filemode = true" in again and "ignorecase = false" in again
+    monkeypatch.setattr(os, "fchmod", lambda _handle, _mode: None)
+    assert "filemode = false" in await settings(), "where a change of mode moves nothing"
+    assert not list((state / "git").glob("probe-*"))

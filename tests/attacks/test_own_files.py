@@ -256,3 +256,23 @@ def test_a_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
         subprocess.run(["/bin/cat", tmp_path / "pantheon.db.lock"], timeout=0.5, check=False)
     with pytest.raises(PantheonError, match="lock"):
         asyncio.run(asyncio.wait_for(night_holder(tmp_path / "pantheon.db"), 10))
+
+
+async def test_a_file_system_without_modes_hinders_no_lock_that_nobody_else_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers every other mode with EPERM: borne where others may read at most, and not where they may write."""
+
+    def refuse(_handle: int, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    path = tmp_path / "server.lock"
+    for mode in (0o755, 0o644, 0o600):
+        path.touch()
+        path.chmod(mode)
+        await supervisor_lock(path)
+    for mode in (0o775, 0o777, 0o620, 0o602):
+        path.chmod(mode)
+        with pytest.raises(PantheonError, match="Operation not permitted"):
+            await supervisor_lock(path)

@@ -8,6 +8,8 @@ that was copied here with somebody else's state runs nothing.
 """
 
 import os
+import stat
+import tempfile
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -79,7 +81,11 @@ def _lead_nowhere(own: Path) -> None:
 
 
 def _write_settings(own: Path, user: Path, object_format: str) -> None:
-    settings = f"[core]\n\trepositoryformatversion = {int(object_format != 'sha1')}\n\tfilemode = true\n\tbare = true\n"
+    modes, folds = _probe(own)
+    settings = (
+        f"[core]\n\trepositoryformatversion = {int(object_format != 'sha1')}\n\tbare = true\n"
+        f"\tfilemode = {str(modes).lower()}\n\tignorecase = {str(folds).lower()}\n"
+    )
     if object_format != "sha1":
         settings += f"[extensions]\n\tobjectformat = {object_format}\n"
     replace_small(own / "config", settings.encode())
@@ -92,6 +98,30 @@ def _write_settings(own: Path, user: Path, object_format: str) -> None:
         replace_small(own / "shallow", (user / "shallow").read_bytes())
     except FileNotFoundError:
         (own / "shallow").unlink(missing_ok=True)
+
+
+def _probe(folder: Path) -> tuple[bool, bool]:
+    """Return whether the file system keeps the mode that lets a file run, and whether it takes "a" and "A" for one.
+
+    Asked anew each time, and with a name that nobody could know: what stands in the folder was perhaps brought.
+    """
+    handle, name = tempfile.mkstemp(prefix="probe-", dir=folder)
+    try:
+        return _keeps_modes(handle), os.path.lexists(folder / Path(name).name.swapcase())
+    finally:
+        os.close(handle)
+        Path(name).unlink()
+
+
+def _keeps_modes(handle: int) -> bool:
+    for mode in (0o700, 0o600):
+        try:
+            os.fchmod(handle, mode)
+        except PermissionError:
+            return False
+        if stat.S_IMODE(os.fstat(handle).st_mode) != mode:
+            return False
+    return True
 
 
 def _tidy(own: Path, before: float) -> int:
