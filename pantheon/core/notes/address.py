@@ -48,7 +48,7 @@ _JUDGE = (
     r"|evaluador\w*|revisor\w*|modelo de lenguaje"
 )
 _MUST = (
-    r"must|should|shall|has to|have to|is to|are to|need to|needs to|will|please|may only|ought to|is asked|are asked"
+    r"must|should|shall|has to|have to|is to|are to|need to|needs to|will|please|may only|ought to|(?:is|are) asked to"
     r"|muss|müssen|soll|sollen|bitte|doit|doivent|debe|deben|por favor|veuillez"
 )
 _LETTER = (
@@ -60,7 +60,7 @@ _ORDERS = (
     r"\b(?:ignor\w+|disregard\w*|forget|override\w*|overrule\w*|skip|vergiss|vergessen|missacht\w+|oubli\w+|olvid\w+)"
     r"\b[^.]{0,50}\b(?:instructions?|prompts?|rules?|guidelines?|above|previous|earlier|prior|everything|the note"
     r"|anweisung\w*|bisher\w*|consignes?|précédent\w*|instrucci\w+|anterior\w*)\b",
-    rf"\b(?:{_CHOOSE})\b[^.]{{0,30}}(?:\b(?:{_CHOICE})\b|{_LETTER})",
+    rf"\b(?:{_CHOOSE})\b[^.;|]{{0,30}}(?:\b(?:{_CHOICE})\b|{_LETTER})",
     rf"\b(?:{_CHOOSE})\b\s+(?:always\s+|only\s+|with\s+)?(?:{_THIS})\b"
     rf"(?:\s+(?:one|{_FIELD}|{_CHOICE})\b|\s*[.!,]|\s*$)",
     rf"\b(?:always|only|please|must|immer|toujours|siempre|bitte|veuillez|you should)\s+(?:{_CHOOSE})\b",
@@ -92,7 +92,7 @@ _CLAIMS = (
 )
 """About which of the alternatives is right, or what was decided elsewhere."""
 _PERSONS = (
-    rf"(?:^|[.!?]\s+|\n)\W{{0,8}}(?:{_JUDGE})\s*[:,]",
+    rf"(?:^|[.!?]\s+|\n)\W{{0,8}}(?:{_JUDGE})\s*(?::|,(?!\s*\w+ (?:and|or)\b))",
     rf"\b(?:{_JUDGE})\b[^.]{{0,20}}\b(?:{_MUST})\b",
     rf"\b(?:dear|attention|note to(?: the)?|message (?:to|for)(?: the)?|hey|hello)\s+(?:{_JUDGE}|model|ai)\b",
     r"\b(?:if|when|whenever|once) (?:you(?:'re| are| were)? |someone |anyone |)(?:asked|prompted|comparing|compare)\b",
@@ -103,7 +103,8 @@ _PERSONS = (
 )
 """Who judges, spoken to or about."""
 _TURNS = (
-    r"(?:^|\n)\W{0,8}(?:system|assistant|user|human|ai|instructions?)\s*(?:message|prompt|note)?\s*[:>\]]",
+    r"(?:^|\n)\W{0,8}(?:(?:assistant|ai)\s*(?:message|prompt|note)?\s*[:>\]]"
+    r"|(?:system|user|human)\s*(?:(?:message|prompt|note)\s*[:>\]]|[>\]]|:(?=\s*(?:\S+\s+){3}\S)|:\s*(?-i:[AB])\b))",
     r"\b(?:system|developer) (?:message|prompt|override|note|notice|instruction)\b",
     r"<\||\|>|\[/?inst\]|<</?sys>>|</?note>|</?\w{0,20}_(?:turn|header_id|start|end|of_turn)>",
     r"\bend of (?:the |this )?(?:note|document|text|file|input|excerpt)\b",
@@ -111,8 +112,13 @@ _TURNS = (
     r"(?<!#)#{2,6}\s{0,4}(?:instruction|response|system|answer|question)",
 )
 """Roles of a conversation, an end of the note that is none, and what the note is from the outside."""
-_FAR = (r"(?:忽略|无视|选择|选|回答|答案|正确|请选|評審|评审|選項|选项|答え|選んで|回答して|정답|선택)",)
-"""Any of these in languages that set no space between words."""
+_FAR = (
+    r"请选|請選|选择?\s*(?:[AB甲乙这此该本前后上]|第[一二])|選んで|選択して|(?:答案|正解|答え)\s*(?:是|为|為|は|[::])"
+    r"|正确(?:的)?(?:答案|选项|标题|描述|说法)|(?:请|請|回答|答)\s*[::]?\s*[AB]\b|[请請]回答|答えて|回答して"
+    r"|(?:评审|評審)\s*(?:员|者|人|請|请|[::,,])|(?:忽略|无视|無視)\s*(?:以上|上述|上面|之前|此前|先前|前面|所有|一切|上文)"
+    r"|정답\s*[은:]|(?:을|를)\s*선택\s*하?(?:세요|십시오|라)|선택\s*(?:하세요|하십시오|해\s*주|해라)|답(?:은|하세요)\s*[AB]",
+)
+"""An order or a claim in languages that set no space between words; a word of these alone is a subject."""
 _SPOKEN = re.compile("|".join((*_ORDERS, *_CLAIMS, *_PERSONS, *_TURNS, *_FAR)), re.IGNORECASE)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pantheon.core.decoys import content_words, is_near
 from pantheon.core.notes.address import address_in
+from pantheon.core.notes.comments import without_comments
 from pantheon.core.notes.frontmatter import split_note
 
 MAX_CHARS = 64_000
@@ -24,7 +25,11 @@ MIN_PART = 2
 """Content words from which on a part of a text has to be about the note."""
 LEAST_SHARE = 0.25
 """Of a part's content words, those that the note must have; descriptions by people have 0.4 and more."""
-_COMMENT = re.compile(r"<!--(?s:.*?)(?:-->|\Z)|^\[[^\]\n]*\]:[^\S\n]*#.*$", re.MULTILINE)
+REACH = 2
+"""Sentences or lines before and after one that speaks to a judge that go with it: an order is seldom one sentence."""
+WIDTH = 4
+"""Sentences or lines over which one order may be spread."""
+_FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})", re.MULTILINE)
 _BLOCK = re.compile(r"(\n[^\S\n]*\n\s*)")
 _SENTENCE = re.compile(r"((?<=[.!?。！？])[\"'”’)]*\s+|\n)")
 _PART = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\s*[;|]\s+|\s+[\u2013\u2014-]{1,2}\s+|:\s+")
@@ -39,10 +44,10 @@ _KEY = re.compile(
 def audible(note: str, proposed: Sequence[str] = ()) -> str:
     """Return a note without what speaks to whoever judges it, and without what quotes a proposal.
 
-    Left out are hidden comments, and blocks in which something speaks to a judge, sets metadata or, but for the note's
-    first line, has a proposal word for word, forwards or backwards: that says nothing for it that the rest of the note
-    would not say too, and is how a note tells a model what to choose. Where no block would be left, only the sentences
-    are left out.
+    Left out are hidden comments; blocks that, but for the note's first line, have a proposal word for word, forwards or
+    backwards: that says nothing for it that the rest of the note would not say too, and is how a note tells a model
+    what to choose; and sentences and lines that speak to a judge or set metadata, with those right beside them in
+    their block. Where no word would be left, only those themselves are left out.
 
     Args:
         note: its text.
@@ -51,17 +56,22 @@ def audible(note: str, proposed: Sequence[str] = ()) -> str:
     straight = [words for one in proposed if len(words := _words(one)) >= MIN_QUOTE]
     quotes = [*straight, *(words[::-1] for words in straight)]
 
-    def unwanted(sentence: str) -> bool:
-        return _speaks(sentence) or any(_quotes(_words(sentence), one) for one in quotes)
+    def quoting(text: str) -> bool:
+        words = _words(text)
+        return any(_quotes(words, one) for one in quotes)
 
-    text = _COMMENT.sub("", note[:MAX_CHARS])
+    text = without_comments(note[:MAX_CHARS])
     space = text[: len(text) - len(text.lstrip())]
     first, end, rest = text[len(space) :].partition("\n")
     opening = space + _without(first, _speaks) + end
-    pieces = _BLOCK.split(rest)
-    kept = [piece for piece in pieces if not _is_unwanted(piece, unwanted)]
-    whole = len(kept) == len(pieces)
-    return opening + (rest if whole else "".join(kept) if "".join(kept).strip() else _without(rest, unwanted))
+    fenced = _FENCE.match(first) is not None
+    kept: list[str] = []
+    for block in _BLOCK.split(rest):
+        kept.append("" if quoting(block) else _unspoken(block, fenced=fenced))
+        fenced ^= len(_FENCE.findall(block)) % 2 == 1
+    if any(map(str.isalnum, "".join(kept))):
+        return opening + "".join(kept)
+    return opening + _without(rest, lambda sentence: _speaks(sentence) or quoting(sentence))
 
 
 def audible_file(data: bytes, proposed: Sequence[str] = ()) -> bytes:
@@ -90,9 +100,28 @@ def _parts(text: str) -> list[str]:
     return parts if len(parts) > 1 else []
 
 
-def _is_unwanted(block: str, unwanted: Callable[[str], bool]) -> bool:
-    """Tell whether any line or sentence of a block is unwanted, or all of it read as one line."""
-    return any(map(unwanted, _SENTENCE.split(block))) or unwanted(" ".join(block.split()))
+def _unspoken(block: str, *, fenced: bool) -> str:
+    """Return a block without what speaks to a judge, and without what is right beside it."""
+    pieces = _SENTENCE.split(block)
+    places = [place for place, piece in enumerate(pieces) if piece.strip()]
+    said = [pieces[place] for place in places]
+    spoken = set()
+    for number, sentence in enumerate(said):
+        fenced ^= _FENCE.match(sentence) is not None
+        if address_in(sentence) or (not fenced and _KEY.search(sentence)):
+            spoken.add(number)
+    if address_in(" ".join(block.split())):
+        for number in range(max(len(said) - WIDTH, 0) + 1):
+            within = range(number, min(number + WIDTH, len(said)))
+            if spoken.isdisjoint(within) and address_in(
+                " ".join(" ".join(said[place].split()) for place in within)
+            ):
+                spoken.update(within)
+    if not spoken:
+        return block
+    beside = {near for number in spoken for near in range(number - REACH, number + REACH + 1)}
+    gone = {place for number, place in enumerate(places) if number in beside}
+    return "".join(piece for place, piece in enumerate(pieces) if place not in gone)
 
 
 def _speaks(sentence: str) -> bool:
