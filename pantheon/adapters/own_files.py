@@ -3,7 +3,7 @@
 Invariants:
 - no link is followed, neither in the place of the file nor in that of its folder;
 - what was opened is judged by its descriptor: a regular file, and where it is written this user's with one name and
-  of mode 0600; on a file system without modes, one that nobody else can write;
+  of mode 0600, or root's and the folder's owner's; on a file system without modes, one that nobody else can write;
 - nothing waits for somebody to open the other end of a pipe.
 
 Callers translate ``OSError``, whose words say what was there instead.
@@ -14,12 +14,15 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 _QUIET = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PRIVATE = 0o600
+_TRIES = 10
+"""Times that a lock is opened which others replace meanwhile."""
 Said = TypeVar("Said")
 
 
@@ -34,8 +37,29 @@ def open_log(path: Path) -> int:
 
 
 def open_lock(path: Path) -> int:
-    """Return a descriptor to a lock file, made where it is missing. Blocks. Raises ``OSError`` as ``open_log``."""
-    return _open(path, os.O_RDWR | os.O_CREAT)
+    """Return a descriptor to a lock file, made where it is missing. Blocks.
+
+    One that a copy made of links gave a second name is replaced by a fresh one, and left to whoever has that name.
+
+    Raises:
+        OSError: as ``open_log``, or somebody holds one of two names.
+    """
+    for _ in range(_TRIES):
+        handle, found = _open_own(path, os.O_RDWR | os.O_CREAT)
+        kept = False
+        try:
+            # Whoever replaces it meanwhile leaves nothing in its place for a moment, or another file.
+            with suppress(FileNotFoundError):
+                if found.st_nlink != 1:
+                    _replace_lock(path, handle)
+                elif os.path.samestat(found, path.lstat()):
+                    _close_to_others(handle, stat.S_IMODE(found.st_mode))
+                    kept = True
+                    return handle
+        finally:
+            if not kept:
+                os.close(handle)
+    raise OSError(errno.EBUSY, "is replaced again and again", str(path))
 
 
 def ask_lock(path: Path, read: Callable[[int], Said]) -> Said | None:
@@ -101,25 +125,52 @@ def replace_small(path: Path, data: bytes) -> None:
 
 
 def _open(path: Path, flags: int) -> int:
-    folder = os.open(path.parent, _FOLDER)
+    if not flags & os.O_CREAT:
+        return _open_any(path, flags)[0]
+    handle, found = _open_own(path, flags)
     try:
-        handle = os.open(path.name, flags | _QUIET, PRIVATE, dir_fd=folder)
-    finally:
-        os.close(folder)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
-        if flags & os.O_CREAT:
-            if found.st_nlink != 1:
-                raise OSError(errno.EINVAL, "has a second name", str(path))
-            if found.st_uid != os.geteuid():
-                raise OSError(errno.EPERM, "belongs to another user", str(path))
-            _close_to_others(handle, stat.S_IMODE(found.st_mode))
+        if found.st_nlink != 1:
+            raise OSError(errno.EINVAL, "has a second name", str(path))
+        _close_to_others(handle, stat.S_IMODE(found.st_mode))
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _open_own(path: Path, flags: int) -> tuple[int, os.stat_result]:
+    handle, found, folder = _open_any(path, flags)
+    # Root may help out in a service's folder: what its owner could write anyway.
+    if found.st_uid != os.geteuid() and not (os.geteuid() == 0 and found.st_uid == folder.st_uid):
+        os.close(handle)
+        raise OSError(errno.EPERM, "belongs to another user", str(path))
+    return handle, found
+
+
+def _open_any(path: Path, flags: int) -> tuple[int, os.stat_result, os.stat_result]:
+    """Return a descriptor of a regular file, what it is, and what its folder is."""
+    folder = os.open(path.parent, _FOLDER)
+    try:
+        above = os.fstat(folder)
+        handle = os.open(path.name, flags | _QUIET, PRIVATE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return handle, found, above
+
+
+def _replace_lock(path: Path, handle: int) -> None:
+    """Put a fresh file into the place of a lock with two names; nothing is written into the one that was there."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(errno.EBUSY, "has a second name, and somebody holds it", str(path)) from error
+    # Whoever else found two names waits for this lock, or finds that another file has the name by now.
+    if os.path.samestat(os.fstat(handle), path.lstat()):
+        replace_small(path, b"")
 
 
 def _close_to_others(handle: int, mode: int) -> None:

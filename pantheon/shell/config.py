@@ -277,6 +277,11 @@ def _inside(root: Path, name: str, path: str) -> Path:
             f"{FILE}: folders.{name}: {path} leads out of {root}",
             hint="A folder of the project may not be a symbolic link to somewhere else.",
         )
+    if name == "state" and place.is_symlink():
+        raise ConfigError(
+            f"{FILE}: folders.state: {place} is a symbolic link, and what nights keep is opened through none",
+            hint="Name the folder that it leads to, as folders.state; or put that folder into the link's place.",
+        )
     if place.exists() and not place.is_dir():
         raise ConfigError(
             f"{FILE}: folders.{name}: {place} is not a folder",

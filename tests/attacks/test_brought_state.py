@@ -12,7 +12,7 @@ import pytest
 
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.adapters.store import open_store
-from pantheon.core.errors import PreflightError
+from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.core.qualification import QUALIFICATIONS_FILE
 from pantheon.shell.brought_state import refuse_brought_state
 from pantheon.shell.cli.app import COMMANDS, run
@@ -302,6 +302,16 @@ def test_a_state_that_leads_elsewhere_is_refused(night: Path, tmp_path: Path, pl
         refuse_brought_state(load_project(clone))
     assert run(["-C", str(clone), "undo", "note-0000", "--reason", "r"]) == PreflightError.exit_code
     assert (victim / "precious").read_text() == "mine"
+
+
+def test_a_state_that_is_a_link_is_refused_in_words(root: Path) -> None:
+    """Inside the repository too: each lock in it would fail, and not say why."""
+    load_project(root)
+    (root / ".pantheon").rename(root / "kept")
+    (root / ".pantheon").symlink_to("kept")
+    with pytest.raises(ConfigError, match=r"folders\.state: .* is a symbolic link") as refused:
+        load_project(root)
+    assert "folders.state" in (refused.value.hint or "")
 
 
 async def test_control_a_work_tree_that_is_a_link_would_be_cleaned(root: Path, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ WRITTEN: dict[str, tuple[str, Use]] = {
     "state of a work tree": ("trees/00.state", tree_state),
     "results of a calibration": ("logs/results.jsonl", results),
 }
+LOCKS = {"lock of the supervisor", "lock of the night", "state of a work tree"}
 PLANTED = ("link", "link to nothing", "second name", "pipe", "folder", "of somebody else")
 
 
@@ -170,9 +171,17 @@ def test_control_a_plain_program_writes_where_it_is_led(tmp_path: Path, victim: 
 async def test_what_is_written_is_written_nowhere_else(
     tmp_path: Path, victim: Path, name: str, what: str
 ) -> None:
-    """Refused in the words of each, at once, and what it would have led to stays as it was."""
+    """Refused in the words of each, at once, and what it would have led to stays as it was.
+
+    A lock with a second name is replaced by a fresh one.
+    """
     place, use = WRITTEN[name]
     plant(tmp_path / "state" / place, victim, what)
+    if what == "second name" and name in LOCKS:
+        await use(tmp_path / "state" / place)
+        assert untouched(victim) and os.stat(victim).st_nlink == 1
+        assert (tmp_path / "state" / place).stat().st_mode & 0o777 == 0o600
+        return
     async with asyncio.timeout(10):
         with pytest.raises(PantheonError) as refused:
             await use(tmp_path / "state" / place)
@@ -276,3 +285,37 @@ async def test_a_file_system_without_modes_hinders_no_lock_that_nobody_else_can_
         path.chmod(mode)
         with pytest.raises(PantheonError, match="Operation not permitted"):
             await supervisor_lock(path)
+
+
+def test_a_lock_with_two_names_is_not_replaced_while_somebody_holds_it(tmp_path: Path, victim: Path) -> None:
+    """Otherwise two would hold what each takes for the lock; once it is let go it is replaced."""
+    lock = tmp_path / "server.lock"
+    with hold_supervisor(lock):
+        os.link(lock, tmp_path / "copy")
+        with (
+            pytest.raises(PantheonError, match="has a second name, and somebody holds it"),
+            hold_supervisor(lock),
+        ):
+            raise AssertionError("two hold it")
+        assert lock.samefile(tmp_path / "copy")
+    with hold_supervisor(lock):
+        assert not lock.samefile(tmp_path / "copy")
+        with pytest.raises(PantheonError), hold_supervisor(lock):
+            raise AssertionError("two hold it")
+
+
+async def test_root_works_on_the_files_of_whose_folder_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who owns the folder could write them anyway; those of a third one are refused, and anybody's to any other."""
+    folder = tmp_path / "state"
+    lock = folder / "server.lock"
+    plant(lock, lock, "of somebody else")
+    with pytest.raises(PantheonError, match="another user"):
+        await supervisor_lock(lock)
+    os.chown(folder, OTHER_USER, OTHER_USER)
+    await supervisor_lock(lock)
+    assert lock.stat().st_uid == OTHER_USER
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER_USER + 1)
+    with pytest.raises(PantheonError, match="another user"):
+        await supervisor_lock(lock)
