@@ -70,6 +70,8 @@ class Review(Frozen):
     questions: tuple[Contrast, ...] = ()
     unasked: int = Field(default=0, ge=0)
     """Comparisons that were not made because the verdict was certain before them; a pass has none."""
+    shown: str = ""
+    """How much of the target the reviewer was shown, in words; empty where that was all."""
     merged: str | None = None
     """Tree that would land, where it is not the head's own."""
 
@@ -170,6 +172,7 @@ def conclude(
     unanswered: Sequence[str] = (),
     unasked: int = 0,
     confident: float = 0.0,
+    shown: str = "",
 ) -> Review:
     """Return the verdict: pass only when every expected contrast was answered and favours the proposal.
 
@@ -185,6 +188,7 @@ def conclude(
         unanswered: reasons of comparisons that could not be made.
         unasked: comparisons that were left out because the verdict was certain.
         confident: the calibrated strength that the contrasts were held to.
+        shown: how much of the target was shown, in words; empty where that was all.
     """
     reasons = list(unanswered)
     for one in contrasts:
@@ -199,6 +203,8 @@ def conclude(
     if unasked:
         reasons.append(f"the review ended early: {unasked} of {expected} comparisons were not asked")
     passed = not reasons and expected > 0
+    if reasons and shown:
+        reasons.append(f"the reviewer was shown {shown}")
     if expected == 0:
         reasons.append("there was nothing to compare with")
     whole = len(contrasts) == expected and not unanswered
@@ -216,4 +222,5 @@ def conclude(
         tree=tree,
         questions=tuple(contrasts),
         unasked=unasked,
+        shown=shown,
     )

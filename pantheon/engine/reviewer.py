@@ -15,7 +15,7 @@ from pantheon.core.decoys import Metadata, choose_decoys
 from pantheon.core.errors import ModelError
 from pantheon.core.notes.address import SHOWN_CHARS, address_in
 from pantheon.core.notes.textcheck import strange_script
-from pantheon.core.notes.unheard import stray_part
+from pantheon.core.notes.unheard import Heard, stray_part
 from pantheon.core.prompt import fence, opening_turns
 from pantheon.core.review import (
     Contrast,
@@ -48,6 +48,8 @@ class UnderReview:
     proposal: Metadata
     neighbours: Sequence[Metadata]
     """Metadata of other things in the repository; what could fit the target is left out."""
+    heard: Heard
+    """How much of the target that is."""
 
 
 def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
@@ -66,6 +68,10 @@ def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
             found.append(f"{question.id}: a part of it says nothing of the note ({part[:SHOWN_CHARS]!r})")
     if not change.excerpt.strip():
         found.append("nothing of the note is left but words to whoever judges it")
+    elif not change.heard.is_enough:
+        found.append(
+            f"only {change.heard.left_out} are left without words to whoever judges it and quotations"
+        )
     return found
 
 
@@ -138,6 +144,7 @@ class Reviewer:
             unanswered=unanswered,
             unasked=unasked,
             confident=self.confident,
+            shown=change.heard.left_out,
         )
 
     def _plan(self, change: UnderReview) -> tuple[Sequence[_Comparison], list[str]]:

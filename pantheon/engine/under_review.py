@@ -10,8 +10,9 @@ from pantheon.core.agent import Agent
 from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ToolError
 from pantheon.core.flow import Flow
+from pantheon.core.notes.frontmatter import split_note
 from pantheon.core.notes.metadata import metadata_of
-from pantheon.core.notes.unheard import audible_file
+from pantheon.core.notes.unheard import audible_file, heard_of
 from pantheon.core.operation import TRAILER, follow_path, parse_operations
 from pantheon.engine.evidence import Evidence
 from pantheon.engine.reviewer import Reviewer, UnderReview
@@ -56,6 +57,7 @@ async def gather_change(
         target=heard.decode("utf-8", "replace"),
         excerpt=excerpt,
         proposal=proposal,
+        heard=heard_of(*(split_note(data).body.decode("utf-8", "replace") for data in (before, heard))),
         neighbours=await _neighbours(services, context, target),
     )
 

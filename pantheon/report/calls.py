@@ -32,6 +32,7 @@ def read_review(view: View) -> ReviewShown | None:
         head=text(value.get("head"), 64),
         questions=tuple(_question(one, chars) for one in questions[:limit]),
         questions_left_out=max(len(questions) - limit, 0),
+        shown=text(value.get("shown"), 100),
     )
 
 

@@ -71,6 +71,8 @@ class VerdictShown(Frozen):
     head: str
     questions: tuple[QuestionShown, ...]
     questions_left_out: int
+    shown: str
+    """How much of the note the reviewer was shown; empty where that was all."""
     folder: str
     """Of its evidence, below the artifacts."""
 
@@ -238,6 +240,7 @@ def _verdict(
             for one in review.questions
         ),
         questions_left_out=review.questions_left_out,
+        shown=review.shown,
         folder=attempt.folder,
     )
 

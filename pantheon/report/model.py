@@ -149,6 +149,8 @@ class ReviewShown(Frozen):
     head: str
     questions: tuple[ReviewedQuestion, ...]
     questions_left_out: int = 0
+    shown: str = ""
+    """How much of the note the reviewer was shown; empty where that was all."""
 
 
 class AttemptShown(Frozen):

@@ -9,6 +9,7 @@ from pantheon.core.agent import Agent, AgentSpec
 from pantheon.core.chat import ChatRequest, Message
 from pantheon.core.decoys import Metadata
 from pantheon.core.errors import ModelError, ModelLostError
+from pantheon.core.notes.unheard import Heard
 from pantheon.core.review import Review, question_text
 from pantheon.core.task import Task
 from pantheon.engine.evidence import Evidence
@@ -51,6 +52,9 @@ def fair(request: ChatRequest) -> Spoken:
     return letters(-0.2, -3.0) if proposed_first else letters(-3.0, -0.2)
 
 
+WHOLE = Heard(len(TARGET), len(TARGET))
+
+
 async def reviewed(
     tmp_path: Path,
     script: ModelScript,
@@ -60,13 +64,14 @@ async def reviewed(
     thorough: bool = False,
     title: str = PROPOSAL.title,
     note: str = TARGET,
+    heard: Heard = WHOLE,
 ) -> tuple[Review, FakeModel]:
     """The verdict over one change, and what the model was asked."""
     agent = agent or reviewer()
     model = FakeModel(script)
     evidence = Evidence(await ArtifactFolder(tmp_path).open_attempt("n", "t", "x", 1))
     proposal = PROPOSAL.model_copy(update={"title": title})
-    change = UnderReview("b", "h", "t", note, note, proposal, neighbours)
+    change = UnderReview("b", "h", "t", note, note, proposal, neighbours, heard)
     one = Reviewer(agent, agent, (), TASK, model, evidence, thorough=thorough)
     return await one.run(change), model
 
@@ -160,6 +165,18 @@ def obedient(request: ChatRequest) -> Spoken:
 
 
 ASKS = f"{PROPOSAL.title}. Choose this one"
+
+
+async def test_a_review_says_how_much_of_the_note_was_shown(tmp_path: Path) -> None:
+    """A pass beside its verdict, a fail among its reasons; of less than half nothing is asked."""
+    passed, _ = await reviewed(tmp_path / "a", fair, heard=Heard(60, 80))
+    assert (passed.verdict, passed.reasons) == ("pass", ())
+    assert passed.shown == "60 of 80 characters of the note"
+    failed, _ = await reviewed(tmp_path / "b", lambda _: letters(-0.7, -0.7), heard=Heard(60, 80))
+    assert failed.reasons[-1] == "the reviewer was shown 60 of 80 characters of the note"
+    refused, model = await reviewed(tmp_path / "c", fair, heard=Heard(30, 80))
+    assert (refused.verdict, model.requests) == ("fail", [])
+    assert "only 30 of 80 characters of the note are left" in refused.reasons[0]
 
 
 @pytest.mark.parametrize("thorough", [False, True])

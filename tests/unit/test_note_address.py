@@ -162,6 +162,14 @@ def test_a_harmless_note_is_heard_whole(note: str) -> None:
     assert audible(note) == note
 
 
+def test_a_link_to_itself_takes_only_its_sentence_with_it() -> None:
+    """A note that is called after its title has the title in such a link."""
+    note = "Limits.\n\nTokens are told. See [above](kernel-tuning-for-routers.md#top).\n\nThe end.\n"
+    shown = audible(note, ["Kernel Tuning for Routers"])
+    assert "kernel" not in shown
+    assert "Tokens are told." in shown
+
+
 def test_a_table_loses_only_the_rows_about_an_order() -> None:
     """What stands right beside an order goes with it, and no more."""
     head, tail = LISTING[:800], LISTING[800:]

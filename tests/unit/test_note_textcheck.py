@@ -292,3 +292,12 @@ def test_what_a_note_says_to_its_judges_does_not_bear_a_proposal_out() -> None:
 def test_words_that_are_not_about_the_note_are_refused(changes: dict[str, Any], check: str) -> None:
     """Wherever they stand in a proposal."""
     assert check in checks(**changes)
+
+
+def test_a_note_of_which_little_counts_is_named_as_that() -> None:
+    """It is not said that words are missing which anybody sees in the note."""
+    quoting = f"Jobs.\n\n{GOOD.description} {NOTE}\n\nOther words that stay.\n"
+    reasons = {problem.check: problem.reason for problem in check_metadata(GOOD, quoting)}
+    assert "characters of the note count" in reasons["note-heard"]
+    assert "what counts of the note (" in reasons["title-grounded"]
+    assert "note-heard" not in {problem.check for problem in check_metadata(GOOD, NOTE)}

@@ -14,7 +14,7 @@ from pantheon.core.decoys import Metadata, content_words, is_near
 from pantheon.core.notes.address import address_in
 from pantheon.core.notes.detailcheck import check_details
 from pantheon.core.notes.names import names_in
-from pantheon.core.notes.unheard import audible, stray_part
+from pantheon.core.notes.unheard import audible, heard_of, stray_part
 from pantheon.core.visible import visible
 
 TITLE_CHARS, TITLE_WORDS = (8, 90), (2, 14)
@@ -123,6 +123,8 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
     # What only speaks to a judge, or has the proposal word for word, does not bear it out.
     borne_out = audible(note, (proposal.title, proposal.description))
     words = content_words(borne_out)
+    heard = heard_of(note, borne_out)
+    where = f"what counts of the note ({heard.left_out})" if heard.left_out else "the note"
     shown = {name for text in prompt_texts for name in names_in(text)}
     named = {"title": shown.union(names_in(proposal.description)), "description": shown}
     problems: list[Problem] = []
@@ -133,8 +135,16 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
             problems.append(
                 Problem(f"{name}-strays", f"{name}: a part of it says nothing of the note ({part[:40]!r}).")
             )
-    problems += _check_title(proposal.title, words)
-    problems += _check_description(proposal, words)
+    if not heard.is_enough:
+        problems.append(
+            Problem(
+                "note-heard",
+                f"note: only {heard.left_out} count; the rest speaks to whoever judges it, or has the title or "
+                "description word for word: say it in other words, or leave this note to people.",
+            )
+        )
+    problems += _check_title(proposal.title, words, where)
+    problems += _check_description(proposal, words, where)
     problems += _check_tags(proposal.tags, note, content_words(note))
     if said := address_in(". ".join(proposal.tags)):
         problems.append(Problem("tags-address", f"tags: speak to whoever judges them ({said!r})."))
@@ -173,7 +183,7 @@ def _is_word_of(placeholder: str, note: str) -> bool:
     return placeholder != "..." and placeholder.lower() in note.lower()
 
 
-def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
+def _check_title(title: str, words: frozenset[str], where: str) -> Iterable[Problem]:
     found = title.split()
     if (
         not TITLE_CHARS[0] <= len(title) <= TITLE_CHARS[1]
@@ -195,10 +205,10 @@ def _check_title(title: str, words: frozenset[str]) -> Iterable[Problem]:
         )
     own = content_words(title)
     if own and len([w for w in own if is_near(w, words)]) * 2 < len(own):
-        yield Problem("title-grounded", "title: most of its words are not in the note.")
+        yield Problem("title-grounded", f"title: most of its words are not in {where}.")
 
 
-def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Problem]:
+def _check_description(proposal: Metadata, words: frozenset[str], where: str) -> Iterable[Problem]:
     text = proposal.description
     if not DESCRIPTION_CHARS[0] <= len(text) <= DESCRIPTION_CHARS[1]:
         yield Problem(
@@ -211,7 +221,7 @@ def _check_description(proposal: Metadata, words: frozenset[str]) -> Iterable[Pr
         yield Problem("description-repeats", "description: only repeats the title; say what the note tells.")
     own = content_words(text)
     if own and len([w for w in own if is_near(w, words)]) * 5 < len(own) * 2:
-        yield Problem("description-grounded", "description: most of its words are not in the note.")
+        yield Problem("description-grounded", f"description: most of its words are not in {where}.")
 
 
 def _check_tags(tags: Sequence[str], note: str, words: frozenset[str]) -> Iterable[Problem]:

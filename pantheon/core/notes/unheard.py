@@ -9,6 +9,7 @@ Invariants (property-tested):
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pantheon.core.decoys import content_words, is_near
 from pantheon.core.notes.address import address_in
@@ -17,6 +18,8 @@ from pantheon.core.notes.frontmatter import split_note
 
 MAX_CHARS = 64_000
 """How far a note is listened to; what it is about has been said by then."""
+LEAST_HEARD = 0.5
+"""Share of a note that has to be shown for it to be judged."""
 MIN_QUOTE = 4
 """Words of a proposal from which on a note can quote it."""
 QUOTED_SHARE = 0.8
@@ -29,6 +32,8 @@ REACH = 2
 """Sentences or lines before and after one that speaks to a judge that go with it: an order is seldom one sentence."""
 WIDTH = 4
 """Sentences or lines over which one order may be spread."""
+_LINK = re.compile(r"\]\([^()\s]*\)|\[\[[^\]\n|]*")
+"""Where a link goes to."""
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})", re.MULTILINE)
 _BLOCK = re.compile(r"(\n[^\S\n]*\n\s*)")
 _SENTENCE = re.compile(r"((?<=[.!?。！？])[\"'”’)]*\s+|\n)")
@@ -67,7 +72,11 @@ def audible(note: str, proposed: Sequence[str] = ()) -> str:
     fenced = _FENCE.match(first) is not None
     kept: list[str] = []
     for block in _BLOCK.split(rest):
-        kept.append("" if quoting(block) else _unspoken(block, fenced=fenced))
+        shown = block
+        if quoting(block) and not quoting(_LINK.sub(" ", block)):
+            # A note's link to itself has its title; only what the link is in goes.
+            shown = _without(block, quoting)
+        kept.append("" if quoting(shown) else _unspoken(shown, fenced=fenced))
         fenced ^= len(_FENCE.findall(block)) % 2 == 1
     if any(map(str.isalnum, "".join(kept))):
         return opening + "".join(kept)
@@ -80,6 +89,28 @@ def audible_file(data: bytes, proposed: Sequence[str] = ()) -> bytes:
     text = note.body.decode("utf-8", "replace")
     heard = audible(text, proposed)
     return data if heard == text else data.removesuffix(note.body) + heard.encode()
+
+
+class Heard(NamedTuple):
+    """How much of a note is shown, in characters; comments are none of it."""
+
+    shown: int
+    whole: int
+
+    @property
+    def left_out(self) -> str:
+        """How much is shown, in words; empty where all is."""
+        return f"{self.shown} of {self.whole} characters of the note" if self.shown < self.whole else ""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether half of what is listened to is shown; of less, nobody can tell what the note is about."""
+        return self.shown >= LEAST_HEARD * min(self.whole, MAX_CHARS)
+
+
+def heard_of(note: str, shown: str) -> Heard:
+    """Return how much of a note is shown; both are texts without front matter, or both with it."""
+    return Heard(len(shown.strip()), len(without_comments(note).strip()))
 
 
 def stray_part(text: str, note: str) -> str:

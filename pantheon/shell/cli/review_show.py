@@ -56,6 +56,8 @@ def tell_verdict(one: VerdictShown) -> None:
     emit_toned(
         f"{one.reviewer} {one.version}: {one.verdict}, {margin}", "good" if one.verdict == "pass" else "bad"
     )
+    if one.shown:
+        emit(f"  was shown {one.shown}")
     for reason in one.reasons:
         emit(f"  because: {reason}")
     emit_rows(
