@@ -1,17 +1,21 @@
 """A state that came from somewhere else: with the repository, or from another user. Nothing of it is opened.
 
 What nights remember is believed: measured reviewers, tests that passed, git's own settings, orders, logs that are
-written on. Whoever gives a repository away must not have written it.
+written on. Whoever gives a repository away must not have written it. Believed are this user's own, that of the
+repository's owner by anybody but root, that of who asked sudo for root, and of users that a variable names; who may
+write by a folder's group is taken to be let.
 """
 
 import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pantheon.core.errors import ConfigError, GitError, PreflightError
 from pantheon.shell.config import Project
+from pantheon.shell.environment import EVERYBODY, TRUSTED, trusted_users
 from pantheon.shell.wiring import listing
 
 SHOWN = 3
@@ -136,17 +140,77 @@ def _find_links(folder: Path, depths: Mapping[str, object], above: str = "") -> 
 
 
 def _of_others(project: Project) -> Iterator[tuple[str, str]]:
-    found, state = project.state.stat(), project.config.folders.state
-    # Whose the repository is may let a service's user, or root, work in it; whoever else made the state brought it.
-    if found.st_uid not in (os.geteuid(), project.root.stat().st_uid):
-        name = name_of(found.st_uid)
+    found, repository = project.state.stat(), project.root.stat().st_uid
+    state, trusted = project.config.folders.state, trusted_users()
+    if not _believed(found.st_uid, repository, trusted):
         yield (
-            f"{state}/ belongs to {name}, who could have written what nights remember",
-            f"Run it as {name}: sudo -u {name} pantheon ...; where you know who wrote it, make it yours with chown -R; "
-            "else remove the folder and begin anew with pantheon init.",
+            f"{state}/ belongs to {name_of(found.st_uid)}, who could have written what nights remember",
+            _give_back(state, found.st_uid, repository),
         )
+        return
+    if stat.S_IMODE(found.st_mode) & stat.S_IWOTH and not _keeps_modes(project.state, found):
+        if EVERYBODY not in trusted:
+            yield (
+                f"the file system of {state}/ keeps no modes, and so everybody could have written what nights remember",
+                "Put the repository on a disk that keeps them (under WSL below your home, not below /mnt); or, where "
+                f"nobody else uses this machine, set the variable {TRUSTED}={EVERYBODY}",
+            )
     elif stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
         yield (
             f"everybody can write into {state}/, and so could have written what nights remember",
             f"Look at what is in it, or remove it; then chmod 700 {state}",
         )
+    for name, uid in _owners(project.state):
+        # Root's own, left by one command with sudo, is what root could have written anyway.
+        if uid not in (0, found.st_uid) and not _believed(uid, repository, trusted):
+            yield (
+                f"{state}/{name} belongs to {name_of(uid)}, who could have written what nights remember",
+                _give_back(f"{state}/{name}", uid, repository),
+            )
+            return
+
+
+def _owners(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield (name, owner) of what is in a folder; nothing where it cannot be listed, and so not be opened."""
+    try:
+        paths = sorted(folder.iterdir())
+    except PermissionError:
+        return
+    for path in paths:
+        # A store's log comes and goes with whoever has it open.
+        with suppress(FileNotFoundError):
+            yield path.name, path.lstat().st_uid
+
+
+def _believed(uid: int, repository: int, trusted: frozenset[str]) -> bool:
+    """Whose the repository is may let another user work in it; root, who may do everything, asks for more."""
+    me = os.geteuid()
+    if uid == me or (uid == repository and me != 0):
+        return True
+    return bool(trusted & {str(uid), name_of(uid), EVERYBODY})
+
+
+def _give_back(place: str, uid: int, repository: int) -> str:
+    name, owner = name_of(uid), name_of(repository)
+    trust = f"where {name} may decide what happens here, set the variable {TRUSTED}={name}"
+    if uid == repository:
+        return f"Run it as {name}: sudo -u {name} pantheon ...; or, {trust}"
+    return (
+        f"Where you know who wrote it, give it to whose the repository is: sudo chown -R {owner} {place}; or, "
+        f"{trust}; else remove it and begin anew with pantheon init."
+    )
+
+
+def _keeps_modes(folder: Path, found: os.stat_result) -> bool:
+    """Tell whether a mode of a folder can be changed at all; it stays as it was."""
+    mode = stat.S_IMODE(found.st_mode)
+    try:
+        folder.chmod(mode & ~stat.S_IWOTH)
+        changed = stat.S_IMODE(folder.stat().st_mode) != mode
+        folder.chmod(mode)
+    except PermissionError:
+        # Its owner alone may ask; to anybody else the mode is what it says.
+        return found.st_uid != os.geteuid()
+    except OSError:
+        return True
+    return changed

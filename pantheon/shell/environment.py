@@ -13,13 +13,23 @@ RELAY = "PANTHEON_RELAY"
 """Set with it: the Unix socket that leads to the model server on the loopback outside."""
 POOL_RELAYS = "PANTHEON_POOL_RELAYS"
 """Set with it: JSON, endpoint of the pool -> the Unix socket that leads to it, where it is on the loopback outside."""
-RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED, RELAY, POOL_RELAYS})
+TRUSTED = "PANTHEON_TRUSTED_USERS"
+"""Whose state is believed beside this user's own: names or numbers, with commas; ``*`` is everybody of the machine."""
+EVERYBODY = "*"
+RESERVED = frozenset({"PANTHEON_DEBUG", "PANTHEON_MODELS_DIR", CONTAINED, RELAY, POOL_RELAYS, TRUSTED})
 """Variables with the prefix that name no field of the configuration."""
 
 
 def environment() -> Mapping[str, str]:
     """Return a copy of the environment as it is now."""
     return dict(os.environ)
+
+
+def trusted_users() -> frozenset[str]:
+    """Return whom ``PANTHEON_TRUSTED_USERS`` names, and by number who asked sudo for root."""
+    named = {one.strip() for one in os.environ.get(TRUSTED, "").split(",")}
+    asked = {os.environ.get("SUDO_UID", "")} if os.geteuid() == 0 else set()
+    return frozenset((named | asked) - {""})
 
 
 def drop_from_environment(names: Iterable[str]) -> None:

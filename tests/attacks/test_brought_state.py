@@ -260,6 +260,86 @@ def test_control_whose_the_repository_is_may_let_another_work_in_it(
         refuse_brought_state(load_project(clone))
 
 
+def given_to(clone: Path, repository: int, state: int) -> None:
+    os.chown(clone, repository, repository)
+    for path in (clone / ".pantheon", *(clone / ".pantheon").iterdir()):
+        os.chown(path, state, state)
+
+
+def refused(clone: Path) -> str:
+    """Return why a state is refused, with what to do; nothing where it is believed."""
+    try:
+        refuse_brought_state(load_project(clone))
+    except PreflightError as error:
+        return f"{error.message}. {error.hint}"
+    return ""
+
+
+def test_root_believes_no_repository_of_somebody_else(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its owner asked sudo for root, or root named him outside of the repository; the hint says how."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    assert refused(clone) == "", "the control"
+    given_to(clone, 60_325, 60_325)
+    assert "belongs to #60325" in refused(clone) and "sudo -u #60325" in refused(clone)
+    monkeypatch.setenv("SUDO_UID", "60326")
+    assert "belongs to #60325" in refused(clone), "root that somebody else asked for"
+    monkeypatch.setenv("SUDO_UID", "60325")
+    assert refused(clone) == ""
+    monkeypatch.delenv("SUDO_UID")
+    monkeypatch.setenv("PANTHEON_TRUSTED_USERS", "nobody, #60325")
+    assert refused(clone) == ""
+    monkeypatch.setenv("SUDO_UID", "60325")
+    monkeypatch.setenv("PANTHEON_TRUSTED_USERS", "nobody")
+    monkeypatch.setattr(os, "geteuid", lambda: 60_326)
+    given_to(clone, 60_327, 60_325)
+    assert "belongs to #60325" in refused(clone), "who is not root is asked by nobody through sudo"
+
+
+def test_a_file_of_somebody_else_in_a_state_of_ours_is_refused(night: Path, tmp_path: Path) -> None:
+    """As an archive that was unpacked by root leaves it."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    os.chown(clone / ".pantheon" / "pantheon.db", 60_325, 60_325)
+    assert "pantheon.db belongs to #60325" in refused(clone)
+
+
+def test_no_hint_leads_in_a_circle(night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one ``sudo pantheon init`` its owner is told to take the state, not to be root; then both may work."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    given_to(clone, 60_325, 0)
+    with monkeypatch.context() as alice:
+        alice.setattr(os, "geteuid", lambda: 60_325)
+        assert "sudo chown -R #60325 .pantheon" in refused(clone)
+        assert "sudo -u" not in refused(clone)
+        given_to(clone, 60_325, 60_325)
+        assert refused(clone) == ""
+    monkeypatch.setenv("SUDO_UID", "60325")
+    assert refused(clone) == ""
+
+
+def test_where_a_file_system_keeps_no_modes_that_is_said(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hint to change the mode would mend nothing there: another disk, or a word outside of the repository."""
+    clone = tmp_path / "clone"
+    subprocess.run(["cp", "-a", night, clone], check=True)
+    open_to_everybody(clone)
+    assert "chmod 700" in refused(clone), "the control"
+    monkeypatch.setenv("PANTHEON_TRUSTED_USERS", "*")
+    assert "chmod 700" in refused(clone), "where modes are kept nobody's word is needed"
+    monkeypatch.delenv("PANTHEON_TRUSTED_USERS")
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    told = refused(clone)
+    assert "keeps no modes" in told and "chmod" not in told and "PANTHEON_TRUSTED_USERS=*" in told
+    monkeypatch.setenv("PANTHEON_TRUSTED_USERS", "*")
+    assert refused(clone) == ""
+
+
 def test_every_command_that_works_with_a_repository_is_asked() -> None:
     """A new command needs its words here, or a reason why it opens no state."""
     assert {words[0] for words in BY_DAY.values()} | OF_NO_REPOSITORY == set(COMMANDS)
