@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from pantheon.core.errors import INTERRUPTED
 from pantheon.core.window import Span
 
 REFUSED_PAUSE_S = 3_600.0
@@ -23,7 +24,6 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 60.0, 3_600.0
 ORDINARY_ENDS = frozenset({0, 1, 5, 6})
 """Exit codes of a night that came to its end."""
 REFUSED_ENDS = frozenset({2, 3})
-INTERRUPTED = 130
 
 
 class Urgency(IntEnum):

@@ -10,6 +10,9 @@ An expected "no" is a value (a verdict, a decision), never an exception.
 
 from typing import Any, ClassVar
 
+INTERRUPTED = 130
+"""Exit code of a command that somebody stopped: no error, and what shells make of an interrupt."""
+
 
 class PantheonError(Exception):
     """Base of every deliberate error.

@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from pantheon import __version__
-from pantheon.core.errors import ConfigError, PantheonError
+from pantheon.core.errors import INTERRUPTED, ConfigError, PantheonError
 from pantheon.shell.cli.context import Session, parse_settings
 from pantheon.shell.cli.lazy import ListedGroup
 from pantheon.shell.cli.output import emit, say, to_json
@@ -63,7 +63,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 ORDERS = frozenset({"pause", "resume", "drain", "cancel", "hold", "release"})
 """Commands that share one module."""
 
-INTERRUPTED, BROKEN_PIPE = 130, 141
+BROKEN_PIPE = 141
 
 
 class LazyGroup(ListedGroup):

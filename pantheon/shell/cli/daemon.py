@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from pantheon.core.daemon import Patience
+from pantheon.core.errors import INTERRUPTED
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, say, to_json
 from pantheon.shell.cli.service import install, uninstall
@@ -16,7 +17,6 @@ from pantheon.shell.config import Project
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_wiring import open_daemon
 
-INTERRUPTED = 130
 CANCEL_S, KILL_S = 45, 15
 """Of the time to stop: seconds to settle what was cancelled, and to die."""
 _TONES = {"trouble": "warn", "missed": "warn"}

@@ -5,11 +5,10 @@ from datetime import datetime
 
 import click
 
+from pantheon.core.errors import INTERRUPTED
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import say
 from pantheon.shell.containment_wiring import contain
-
-INTERRUPTED = 130
 
 
 @click.command("night")

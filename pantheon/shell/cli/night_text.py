@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pantheon.core.checkpoint import note_text, parse_checkpoint
+from pantheon.core.errors import INTERRUPTED
 from pantheon.core.outages import BACK, GONE, LOST, STILL_LOST
 from pantheon.core.records import TaskOutcome, TaskRecord
 from pantheon.core.task import Task
@@ -17,7 +18,6 @@ from pantheon.shell.reporting import WrittenReport
 SOME_FAILED = 1
 WORK_LEFT = 5
 GATE_BLOCKED = 6
-INTERRUPTED = 130
 SERVER_GONE = 4
 _SERVER_WORDS = {
     LOST: "the model server is lost, the night waits for it",
