@@ -108,7 +108,11 @@ def read_end(path: Path, limit: int, *, since: int = 0) -> bytes:
 
 
 def replace_small(path: Path, data: bytes) -> None:
-    """Write a file for this user alone, whole or not at all; its folder is there. Raises ``OSError``."""
+    """Write a file for this user alone, whole or not at all, after a power loss too; its folder is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder = os.open(path.parent, _FOLDER)
     try:
         draft = f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}"
@@ -116,10 +120,13 @@ def replace_small(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             os.unlink(draft, dir_fd=folder)
             raise
+        os.fsync(folder)
     finally:
         os.close(folder)
 

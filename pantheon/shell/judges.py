@@ -1,6 +1,7 @@
 """Which reviewers are qualified tonight: the qualifications in force, and what tells the model that answers."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from pantheon.adapters.content import read_regular
@@ -49,5 +50,5 @@ def load_qualified(project: Project, model: str) -> Qualified:
 
 
 def read_qualifications(path: Path) -> tuple[Qualification, ...]:
-    """Read a file of qualifications; none where there is no file. Raises ``ConfigError``."""
-    return load_qualifications(str(path), read_regular(path)) if path.exists() else ()
+    """Read a file of qualifications; none where there is no file. Raises ``ConfigError``, for a link to nothing too."""
+    return load_qualifications(str(path), read_regular(path)) if os.path.lexists(path) else ()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -15,15 +16,17 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.daemon_files import LastSeen
 from pantheon.adapters.git.tree_state import TreeState, hold
 from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
-from pantheon.adapters.own_files import open_log, read_end, read_small
+from pantheon.adapters.own_files import open_log, read_end, read_small, replace_small
 from pantheon.adapters.served_process import find_supervisor, hold_supervisor, start_process, stop_process
 from pantheon.adapters.server_file import FILE as SERVERS
 from pantheon.adapters.server_file import read_servers, remember_server
 from pantheon.adapters.signer_child import signer_child
 from pantheon.adapters.store import hold_night, night_holder
 from pantheon.core.calibration import CaseResult
-from pantheon.core.errors import PantheonError
+from pantheon.core.errors import ConfigError, PantheonError
+from pantheon.core.qualification import QUALIFICATIONS_FILE
 from pantheon.core.server_capabilities import ServerCapabilities
+from pantheon.shell.judges import read_qualifications
 from pantheon.shell.vllm_wiring import start_supervisor
 
 VICTIM = b"a file of somebody's\n"
@@ -319,3 +322,35 @@ async def test_root_works_on_the_files_of_whose_folder_it_is(
     monkeypatch.setattr(os, "geteuid", lambda: OTHER_USER + 1)
     with pytest.raises(PantheonError, match="another user"):
         await supervisor_lock(lock)
+
+
+def test_what_is_replaced_is_whole_after_a_power_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is on the disk before it gets its name, and the name before anybody is told."""
+    done: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append(
+            "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes"
+        )
+        sync(handle)
+
+    def renamed(*names: str, **folders: int) -> None:
+        done.append("named")
+        rename(*names, **folders)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    replace_small(tmp_path / "config", b"[core]\n")
+    assert done == ["7 bytes", "named", "folder"]
+
+
+@pytest.mark.parametrize("what", ["link", "link to nothing", "pipe", "folder"])
+def test_qualifications_are_read_from_a_file_alone(tmp_path: Path, victim: Path, what: str) -> None:
+    """Through a link, even one to nothing, nobody qualifies and the reader says so; no file is none (the control)."""
+    assert read_qualifications(tmp_path / "state" / QUALIFICATIONS_FILE) == ()
+    plant(tmp_path / "state" / QUALIFICATIONS_FILE, victim, what)
+    with pytest.raises(ConfigError, match=QUALIFICATIONS_FILE):
+        read_qualifications(tmp_path / "state" / QUALIFICATIONS_FILE)
