@@ -60,7 +60,7 @@ def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
     found = []
     for question in questions:
         text = change.proposal.text(question.field)
-        if said := address_in(text):
+        if said := address_in(text, change.target):
             found.append(f"{question.id}: speaks to whoever judges it ({said!r})")
         elif strange := strange_script(text, change.target):
             found.append(f"{question.id}: has letters that the note does not use ({strange!r})")

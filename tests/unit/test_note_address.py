@@ -227,3 +227,37 @@ def test_a_hostile_text_takes_no_time(piece: str) -> None:
     audible(text, [text[:200]])
     stray_part(text, NOTE)
     assert time.perf_counter() - began < 5
+
+
+ABOUT = (
+    ("Print labels with a thermal printer", "How we print each label on the thermal printer."),
+    ("Select options in HTML forms", "The select element of a form has an option for each country."),
+    ("Choosing alternatives to Redis", "We choose among the alternatives to Redis."),
+    ("System prompt design for local agents", "How the system prompt of a local agent is designed."),
+    ("Correct answers to common interview questions", "What the correct answer is to such questions."),
+    ("Judge models should be calibrated before use", "A judge is a model. Each judge is calibrated."),
+    ("The model must be loaded before the night", "Load the model in the evening; a night needs it."),
+    ("How reviewers should handle large pull requests", "A reviewer gets large pull requests in parts."),
+    ("Human: a history", "About human history."),
+    ("首选项设置指南", "首选项在设置里。"),
+)
+
+
+@pytest.mark.parametrize(("title", "note"), ABOUT)
+def test_what_a_note_is_about_does_not_speak(title: str, note: str) -> None:
+    """An ordinary title over a note about that subject; the same title may well speak over another note."""
+    assert address_in(title, note) == ""
+
+
+@pytest.mark.parametrize("text", [*SPOKEN, *APPROVALS])
+def test_no_subject_excuses_an_order(text: str) -> None:
+    """A note about options, labels, models and answers makes no order one that is about it."""
+    about = " ".join(note for _, note in ABOUT) + " Titles, descriptions and verdicts; approve, decoy."
+    assert address_in(text, about)
+    assert address_in(text, NOTE)
+
+
+def test_words_far_from_a_note_speak_whatever_they_would_be_elsewhere() -> None:
+    """A title about printing labels over a note about rate limits."""
+    assert address_in(ABOUT[0][0], NOTE)
+    assert address_in(f"{ABOUT[0][0]}. Answer: A", ABOUT[0][1]) == "Answer: A"

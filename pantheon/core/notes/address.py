@@ -8,6 +8,8 @@ the alternatives is right, a role in a conversation. A wording that none of this
 import re
 import unicodedata
 
+from pantheon.core.decoys import content_words, is_near
+
 SHOWN_CHARS = 40
 _ALIKE = str.maketrans(
     "аеорсухіјѕԁһԛԝӏαορυνικАВЕКМНОРСТХІЈЅΑΒΕΗΙΚΜΝΟΡΤΧΥΖ", "aeopcyxijsdhqwlaopuvikABEKMHOPCTXIJSABEHIKMNOPTXYZ"
@@ -122,13 +124,71 @@ _FAR = (
 _SPOKEN = re.compile("|".join((*_ORDERS, *_CLAIMS, *_PERSONS, *_TURNS, *_FAR)), re.IGNORECASE)
 
 
-def address_in(text: str) -> str:
-    """Return the words of a text that speak to whoever judges it; empty where there are none."""
+_ORDERED = re.compile(
+    r"(?-i:\b[AB]\b)|\b(?:please|always|only|ignore|disregard|forget|override|overrule|instructions?|verdict|immer|bitte"
+    r"|toujours|veuillez|siempre|por favor|this|these|it|one|me|first|second|former|latter|above|other|rival"
+    r"|opposite|either|both|whichever)\b|[<>|\[\]#=]|\b(?:system|assistant|user|human|ai)\s*:",
+    re.IGNORECASE,
+)
+"""What a hit has that is no subject, whatever the note is about."""
+_AUXILIARY = frozenset("must need needs ought will shall please".split())
+_AFTER = 20
+"""Letters after a hit in which it may point to something."""
+MIN_ROW = 3
+"""Words of a hit from which on a note can have them in a row."""
+_MAX_SUBJECTS = 20
+"""Hits of one text that may be excused."""
+
+
+def address_in(text: str, note: str = "") -> str:
+    """Return the words of a text that speak to whoever judges it; empty where there are none.
+
+    Args:
+        text: what may speak.
+        note: what is heard of its note. Words that name what that is about do not speak, unless they order or point.
+    """
+    subject = _Subject(note) if note else None
     plain = _plain(text)
-    found = _SPOKEN.search(plain)
-    if found is None and not plain.isascii():
-        found = _SPOKEN.search(plain.translate(_ALIKE))
-    return " ".join(found.group().split())[:SHOWN_CHARS] if found else ""
+    for version in dict.fromkeys((plain, plain.translate(_ALIKE))):
+        found, seen = _SPOKEN.search(version), 0
+        while (
+            found
+            and subject
+            and seen < _MAX_SUBJECTS
+            and subject.has(found.group(), version[found.end() : found.end() + _AFTER])
+        ):
+            found, seen = _SPOKEN.search(version, found.start() + 1), seen + 1
+        if found:
+            return " ".join(found.group().split())[:SHOWN_CHARS]
+    return ""
+
+
+class _Subject:
+    """What a note is about."""
+
+    def __init__(self, note: str) -> None:
+        self._words = content_words(note)
+        self._row = _row(note)
+
+    def has(self, said: str, after: str) -> bool:
+        """Tell whether words are the note's own, three or more in a row or all that carry a subject, and no order.
+
+        Args:
+            said: the words.
+            after: what follows on them.
+        """
+        if _ORDERED.search(said + after):
+            return False
+        row, own = _row(said), content_words(said) - _AUXILIARY
+        return (row.count(" ") > MIN_ROW and row in self._row) or (
+            bool(own) and all(is_near(word, self._words) for word in own)
+        )
+
+
+def _row(text: str) -> str:
+    """Return the words of a text, each between spaces."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return f" {' '.join(words)} "
 
 
 def _plain(text: str) -> str:

@@ -49,7 +49,9 @@ def _plain(number: str) -> str:
     return number.replace(",", "").lstrip("0") or "0"
 
 
-def check_details(name: str, text: str, note: str, named: Iterable[str] = ()) -> Iterable[tuple[str, str]]:
+def check_details(
+    name: str, text: str, note: str, named: Iterable[str] = (), heard: str = ""
+) -> Iterable[tuple[str, str]]:
     """Yield (check, reason) of each detail that the note does not bear out.
 
     Args:
@@ -57,8 +59,9 @@ def check_details(name: str, text: str, note: str, named: Iterable[str] = ()) ->
         text: what it says.
         note: the whole text of the note.
         named: words that are names however the text is spelled.
+        heard: what of the note does not itself speak to a judge.
     """
-    if found := address_in(text):
+    if found := address_in(text, heard):
         yield f"{name}-address", f"{name}: speaks to whoever judges it ({found!r})."
     for number in foreign_numbers(text, note)[:1]:
         yield f"{name}-number", f"{name}: the number {number} is not in the note."

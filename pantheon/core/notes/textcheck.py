@@ -130,7 +130,7 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
     problems: list[Problem] = []
     for name, text in (("title", proposal.title), ("description", proposal.description)):
         problems += _check_text(name, text, note, prompt_texts)
-        problems += [Problem(*found) for found in check_details(name, text, note, named[name])]
+        problems += [Problem(*found) for found in check_details(name, text, note, named[name], borne_out)]
         if part := stray_part(text, borne_out):
             problems.append(
                 Problem(f"{name}-strays", f"{name}: a part of it says nothing of the note ({part[:40]!r}).")
@@ -146,7 +146,7 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
     problems += _check_title(proposal.title, words, where)
     problems += _check_description(proposal, words, where)
     problems += _check_tags(proposal.tags, note, content_words(note))
-    if said := address_in(". ".join(proposal.tags)):
+    if said := address_in(". ".join(proposal.tags), borne_out):
         problems.append(Problem("tags-address", f"tags: speak to whoever judges them ({said!r})."))
     return tuple(problems)
 
