@@ -109,6 +109,32 @@ def test_an_abbreviation_of_what_the_note_says_is_no_foreign_name() -> None:
     assert foreign_names("it ran into an SLO", "the objective of the service level") == ("SLO",)
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("how it moves to PostgreSQL", "we move to postgres"),
+        ("how the tables are moved to Postgres", "we move to PostgreSQL"),
+        ("a bundle of JavaScript", "the js bundle"),
+        ("the proxy ends TLS", "the proxy serves https"),
+        ("written in CSS", "our stylesheet"),
+        ("how the whole job runs each Tuesday", "runs every tue"),
+        ("tells what was done there in March", "done on 2025-03-04"),
+        ("how the WiFi drops", "the wlan drops"),
+        ("makes PDFs and calls APIs", "prints pages and calls the server"),
+    ],
+)
+def test_another_way_to_write_a_name_is_no_other_name(text: str, note: str) -> None:
+    """Short and long forms, days and months that the note has short or as dates, and what everybody abbreviates."""
+    assert foreign_names(text, note) == ()
+
+
+def test_a_beginning_that_many_names_have_is_no_name() -> None:
+    """Nor is a day that the note does not have."""
+    assert foreign_names("moves to PostgreSQL", "the post is moved") == ("PostgreSQL",)
+    assert foreign_names("how that is watched by means of Datadog", "the data is watched") == ("Datadog",)
+    assert foreign_names("how the whole job runs each Monday", "runs every tue") == ("Monday",)
+
+
 def test_a_language_that_writes_nouns_with_capitals_is_no_list_of_names() -> None:
     """Where the note itself has capitals inside its sentences throughout, only terms are names."""
     note = "Wir erneuern das Zertifikat mit einem Skript, und der Dienst wird in der Nacht vom Rechner neu gestartet."

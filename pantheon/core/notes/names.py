@@ -5,6 +5,7 @@ capital where no sentence begins. In a title whose words are all capitalised tha
 name when the description, or what else the author of the title was shown, writes it as one.
 """
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -18,8 +19,20 @@ NEAR = 8
 """Letters before a word in which the end of another sentence is looked for."""
 _WORD = re.compile(r"[^\W_][\w]*(?:[.+#][^\W_]\w*)*[+#]*")
 _OPENING = re.compile(r"(?:[.!?:;\"“”‘(\[|/–—-]|\s-)\s*$")
-_GENERAL = frozenset("API CI CD CPU EU FAQ GPU HTTP HTTPS ID IT OK OOM OS PC RAM TV UI UK URL US USA".split())
+_GENERAL = frozenset(
+    "AI API ASCII CI CD CLI CPU CSS CSV DB DNS EU FAQ FTP GPU GUI HTML HTTP HTTPS ID IDE IMAP IO IP IT JPEG JSON LAN"
+    " LED OK OOM OS PC PDF PNG QR RAM REST ROM RSS SDK SMS SMTP SQL SSD SSH SSL SVG TCP TLS TV UDP UI UK URL US USA USB UTC"
+    " UTF UX VM VPN WLAN WiFi XML YAML ZIP".split()
+)
 """Abbreviations of general use, by which a text may well call what its note writes out."""
+_CALENDAR = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august"
+    " september october november december".split()
+)
+_DATE = re.compile(r"\d{4}-\d{2}|\d{1,2}[./]\d{1,2}[./]")
+_SHORT_FORMS = {"javascript": "js", "typescript": "ts", "kubernetes": "k8s", "python": "py"}
+BEGINNING = (4, 0.6)
+"""Letters, and share of a name's, from which on a word of the note that the name begins with is that name."""
 _POSSESSIVE = re.compile(r"['’]s?(?!\w)")
 
 
@@ -54,7 +67,12 @@ def foreign_names(text: str, note: str, named: Iterable[str] = ()) -> tuple[str,
         for match in _WORD.finditer(_POSSESSIVE.sub(" ", text))
         if match.group().lower() in known and match.group()[0].isupper() and match.group() not in found
     ]
-    return tuple(name for name in found if not _is_held(name, joined, whole, initials))
+    dated = _DATE.search(note) is not None
+    return tuple(
+        name
+        for name in found
+        if not _is_held(name, joined, whole, initials) and not (dated and name.lower() in _CALENDAR)
+    )
 
 
 def _is_held(name: str, joined: str, words: frozenset[str], initials: str) -> bool:
@@ -62,6 +80,13 @@ def _is_held(name: str, joined: str, words: frozenset[str], initials: str) -> bo
     forms = [plain, plain.removesuffix("s"), plain.removesuffix("es")]
     if name.isupper() and plain in initials:
         # An abbreviation of words that the note writes out.
+        return True
+    if plain in _CALENDAR and plain[:SHORT] in words:
+        return True
+    least, share = BEGINNING
+    if _SHORT_FORMS.get(plain, plain) in words or any(
+        plain[:size] in words for size in range(max(least, math.ceil(len(plain) * share)), len(plain))
+    ):
         return True
     if len(plain) <= SHORT:
         return any(word.startswith(form) for form in forms[:2] for word in words if form)
@@ -71,7 +96,7 @@ def _is_held(name: str, joined: str, words: frozenset[str], initials: str) -> bo
 def _is_term(word: str) -> bool:
     """Tell whether a word's spelling alone makes it a term: API, GitHub, IPv6."""
     letters = [char for char in word if char.isalpha()]
-    if len(word) < MIN_CHARS or not letters or word in _GENERAL:
+    if len(word) < MIN_CHARS or not letters or _is_general(word):
         return False
     if any(char.isdigit() for char in word):
         return not word[0].isdigit()
@@ -79,7 +104,11 @@ def _is_term(word: str) -> bool:
 
 
 def _is_capital(word: str) -> bool:
-    return len(word) >= MIN_CHARS and word[0].isupper() and word not in _GENERAL
+    return len(word) >= MIN_CHARS and word[0].isupper() and not _is_general(word)
+
+
+def _is_general(word: str) -> bool:
+    return word in _GENERAL or word.removesuffix("s") in _GENERAL
 
 
 def _begins(text: str, match: re.Match[str]) -> bool:
