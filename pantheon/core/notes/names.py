@@ -21,8 +21,8 @@ _WORD = re.compile(r"[^\W_][\w]*(?:[.+#][^\W_]\w*)*[+#]*")
 _OPENING = re.compile(r"(?:[.!?:;\"“”‘(\[|/–—-]|\s-)\s*$")
 _GENERAL = frozenset(
     "AI API ASCII CI CD CLI CPU CSS CSV DB DNS EU FAQ FTP GPU GUI HTML HTTP HTTPS ID IDE IMAP IO IP IT JPEG JSON LAN"
-    " LED OK OOM OS PC PDF PNG QR RAM REST ROM RSS SDK SMS SMTP SQL SSD SSH SSL SVG TCP TLS TV UDP UI UK URL US USA USB UTC"
-    " UTF UX VM VPN WLAN WiFi XML YAML ZIP".split()
+    " LED OK OOM OS PC PDF PNG QR RAM REST ROM RSS SDK SMS SMTP SQL SSD SSH SSL SVG TCP TLS TV UDP UI UK URL US USA USB"
+    " UTC UTF UX VM VPN WLAN WiFi XML YAML ZIP".split()
 )
 """Abbreviations of general use, by which a text may well call what its note writes out."""
 _CALENDAR = frozenset(
