@@ -174,7 +174,9 @@ def _replace_lock(path: Path, handle: int) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OSError(errno.EBUSY, "has a second name, and somebody holds it", str(path)) from error
+        raise OSError(
+            errno.EBUSY, "has a second name, and somebody holds it, who must end first", str(path)
+        ) from error
     # Whoever else found two names waits for this lock, or finds that another file has the name by now.
     if os.path.samestat(os.fstat(handle), path.lstat()):
         replace_small(path, b"")

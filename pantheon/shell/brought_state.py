@@ -151,9 +151,10 @@ def _of_others(project: Project) -> Iterator[tuple[str, str]]:
     if stat.S_IMODE(found.st_mode) & stat.S_IWOTH and not _keeps_modes(project.state, found):
         if EVERYBODY not in trusted:
             yield (
-                f"the file system of {state}/ keeps no modes, and so everybody could have written what nights remember",
-                "Put the repository on a disk that keeps them (under WSL below your home, not below /mnt); or, where "
-                f"nobody else uses this machine, set the variable {TRUSTED}={EVERYBODY}",
+                f"the mode of {state}/ lets everybody write what nights remember, and cannot be changed",
+                "Have its owner change it; where the file system keeps no modes, put the repository on one that does "
+                "(under WSL below your home, not below /mnt); or, where nobody else uses this machine, set the "
+                f"variable {TRUSTED}={EVERYBODY}",
             )
     elif stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
         yield (
@@ -202,15 +203,18 @@ def _give_back(place: str, uid: int, repository: int) -> str:
 
 
 def _keeps_modes(folder: Path, found: os.stat_result) -> bool:
-    """Tell whether a mode of a folder can be changed at all; it stays as it was."""
+    """Tell whether a mode of a folder can be changed at all; it stays as it was.
+
+    Its owner alone may ask: to anybody else who cannot change it, it is as if none were kept.
+    """
     mode = stat.S_IMODE(found.st_mode)
     try:
-        folder.chmod(mode & ~stat.S_IWOTH)
+        # Not the bit that is asked for: another command may be looking at it.
+        folder.chmod(mode ^ stat.S_ISVTX)
         changed = stat.S_IMODE(folder.stat().st_mode) != mode
         folder.chmod(mode)
     except PermissionError:
-        # Its owner alone may ask; to anybody else the mode is what it says.
-        return found.st_uid != os.geteuid()
+        return False
     except OSError:
         return True
     return changed

@@ -337,7 +337,12 @@ def test_where_a_file_system_keeps_no_modes_that_is_said(
     monkeypatch.delenv("PANTHEON_TRUSTED_USERS")
     monkeypatch.setattr(Path, "chmod", lambda *_: None)
     told = refused(clone)
-    assert "keeps no modes" in told and "chmod" not in told and "PANTHEON_TRUSTED_USERS=*" in told
+    assert (
+        "cannot be changed" in told
+        and "keeps no modes" in told
+        and "chmod" not in told
+        and "PANTHEON_TRUSTED_USERS=*" in told
+    )
     monkeypatch.setenv("PANTHEON_TRUSTED_USERS", "*")
     assert refused(clone) == ""
 
