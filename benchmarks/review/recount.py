@@ -3,11 +3,12 @@
     cd PROJECT && python benchmarks/review/recount.py RESULTS.jsonl --out RECOUNTED.jsonl [--without NOTE]
 
 PROJECT is a repository after ``pantheon init``, with the notes that RESULTS.jsonl was measured on; ``--without`` leaves
-out one that was no known note then. Nothing of it is changed, and its model is started but not asked. Every case is
-made again and put before the checks. What the checks now deny or let through is written with the strengths that the
-reviewers had; a reviewer that now fails a case unasked, because a text speaks to it, has none. A case that is not made
-any more, or that no reviewer was asked about and the checks now let through, is named: only a new calibration can
-count it.
+out one that was no known note then. Nothing of it is changed, and its model is started but not asked. The notes are
+taken whatever the checks say of them today, so that a known-good change which they deny is counted and not left out.
+Every case is made again and put before the checks. What the checks now deny or let through is written with the
+strengths that the reviewers had; a reviewer that now fails a case unasked, because a text speaks to it, has none. A
+case that is not made any more, or that no reviewer was asked about and the checks now let through, is named: only a new
+calibration can count it.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pantheon.core.calibration import CaseResult
+from pantheon.core.calibration import GOOD, CaseResult
 from pantheon.core.errors import ToolError
 from pantheon.core.known_cases import KnownCase
 from pantheon.engine.calibrator import Calibrator, Subject
@@ -63,7 +64,7 @@ async def run(results: Path, out: Path, without: frozenset[str]) -> None:
     project = load_project(Path.cwd(), {})
     async with open_night_services(project, find_user_paths(), say=_say) as opened:
         services = opened.services
-        known = await find_known(services, project, "files", WHOLE.notes)
+        known = await find_known(services, project, "files", WHOLE.notes, checked=False)
         flow = services.content.flows["docops"]
         notes = [one for one in known.notes if one.path.rpartition("/")[2] not in without]
         calibrator = Calibrator(services, flow, notes, known.start)
@@ -84,6 +85,10 @@ async def run(results: Path, out: Path, without: frozenset[str]) -> None:
                 found.append(now.model_dump(mode="json"))
     for name in old:
         _say(f"{name}: is not made any more")
+    good = [one for one in found if one["kind"] == GOOD]
+    _say(
+        f"{sum(bool(one['failures']) for one in good)} of {len(good)} known-good changes are denied by the checks"
+    )
     text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
     await asyncio.to_thread(out.write_text, text, "utf-8")
 

@@ -54,8 +54,13 @@ class KnownCase(Frozen):
     """The commit that made the good change; None where it was made from a file as it is."""
 
 
-def known_notes(files: Mapping[str, bytes]) -> tuple[KnownNote, ...]:
-    """Return those files that are notes with a telling name and metadata to which no check objects, by path."""
+def known_notes(files: Mapping[str, bytes], *, checked: bool = True) -> tuple[KnownNote, ...]:
+    """Return those files that are notes with a telling name and metadata to which no check objects, by path.
+
+    Args:
+        files: path -> bytes.
+        checked: ask the checks; without, those to which they object are returned too, so that they can be counted.
+    """
     found = []
     for path, data in sorted(files.items()):
         metadata = metadata_of(data)
@@ -71,7 +76,7 @@ def known_notes(files: Mapping[str, bytes]) -> tuple[KnownNote, ...]:
             or not is_plain(path)
         ):
             continue
-        if not check_metadata(metadata, body):
+        if not checked or not check_metadata(metadata, body):
             found.append(KnownNote(path=path, text=text))
     return tuple(found)
 

@@ -41,7 +41,9 @@ class Known:
     """What there was, for people."""
 
 
-async def find_known(services: Services, project: Project, source: Source, most: int) -> Known:
+async def find_known(
+    services: Services, project: Project, source: Source, most: int, *, checked: bool = True
+) -> Known:
     """Return what a calibration is to try; from both sources, at most half of it comes from history.
 
     Args:
@@ -49,12 +51,13 @@ async def find_known(services: Services, project: Project, source: Source, most:
         project: the configured repository.
         source: where known-good changes are taken from.
         most: how many.
+        checked: leave out notes to whose metadata a check objects today.
 
     Raises:
         ConfigError: nothing is known to be good.
         GitError: the history cannot be read.
     """
-    start, notes, beside = await _notes(services)
+    start, notes, beside = await _notes(services, checked=checked)
     past: tuple[PastChange, ...] = ()
     found = []
     if source != "files":
@@ -74,12 +77,14 @@ async def find_known(services: Services, project: Project, source: Source, most:
     return Known(start, notes, chosen, past, beside, tuple(found))
 
 
-async def _notes(services: Services) -> tuple[str, tuple[KnownNote, ...], Mapping[str, bytes]]:
+async def _notes(
+    services: Services, *, checked: bool
+) -> tuple[str, tuple[KnownNote, ...], Mapping[str, bytes]]:
     """Return a commit, its notes that are catalogued rightly, and ours among them where its own are few."""
     repository = services.repository
     head = await repository.resolve("HEAD")
     paths = [path for path in await repository.list_files(head) if path.lower().endswith(NOTE_SUFFIXES)]
-    own = known_notes(await repository.read_files(head, paths))
+    own = known_notes(await repository.read_files(head, paths), checked=checked)
     if len(own) >= ENOUGH_NOTES:
         return head, own, {}
     shipped = {f"{SHIPPED}/{name}": data for name, data in (await asyncio.to_thread(shipped_notes)).items()}
@@ -87,7 +92,7 @@ async def _notes(services: Services) -> tuple[str, tuple[KnownNote, ...], Mappin
         for path, data in shipped.items():
             await asyncio.to_thread(tree.files.write_bytes, path, data)
         start = await tree.commit(operation_message("Known notes", ()))
-    return start, (*own, *known_notes(shipped)), shipped
+    return start, (*own, *known_notes(shipped, checked=checked)), shipped
 
 
 async def _past(services: Services, project: Project, most: int) -> tuple[tuple[PastChange, ...], str]:

@@ -33,7 +33,7 @@ def fooled(body: Mapping[str, Any]) -> Reply:
 
 
 async def run(folder: Path, *words: str) -> Mapping[str, Any]:
-    """Run the command in a folder and return what it printed."""
+    """Run the command in a folder and return what it printed, or said."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder.parent),
@@ -47,7 +47,7 @@ async def run(folder: Path, *words: str) -> Mapping[str, Any]:
     )  # fmt: skip
     out, told = await process.communicate()
     assert process.returncode == 0, told.decode()
-    return json.loads(out) if out.startswith(b"{") else {}
+    return json.loads(out) if out.startswith(b"{") else {"said": told.decode()}
 
 
 async def prepare(root: Path, socket: Path) -> None:
@@ -90,9 +90,29 @@ async def test_a_recount_asks_nothing_and_keeps_the_strengths(tmp_path: Path) ->
     async with asyncio.timeout(120), serve_script(fooled, socket) as server:
         await prepare(root, socket)
         command = (str(FOLDER / "recount.py"), str(results), "--out", str(out))
-        await run(root, *command, "--without", "request-timeouts-between-services.md")
+        said = await run(root, *command, "--without", "request-timeouts-between-services.md")
+        assert "0 of 1 known-good changes are denied by the checks" in said["said"]
         assert not [one for one in server.requests if "\nA: " in str(one["messages"][-1]["content"])]
     found = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(one["case"], bool(one["failures"]), one["judged"]) for one in found] == [
         (one["case"], bool(one["failures"]), one["judged"]) for one in own
     ]
+
+
+async def test_a_recount_counts_a_good_change_that_the_checks_deny(tmp_path: Path) -> None:
+    """A note that was known to be good, and to whose title a check objects now, is not left out."""
+    path = "notes/plum-trees-in-the-yard.md"
+    note = (
+        "---\ntitle: Plum Trees in the Yard\ndescription: Tells how plum trees in the yard are cut with PostgreSQL.\n"
+        "tags: [plum, trees, yard]\n---\nThe plum trees in the yard are cut in winter, before they have blossoms.\n"
+    )
+    root = make_repository(tmp_path / "user", {path: note.encode()})
+    socket, results, out = tmp_path / "m.sock", tmp_path / "results.jsonl", tmp_path / "out.jsonl"
+    results.write_text(
+        json.dumps({"case": path, "subject": path, "kind": "good", "failures": [], "judged": []})
+    )
+    async with asyncio.timeout(120), serve_script(fooled, socket):
+        await prepare(root, socket)
+        said = await run(root, str(FOLDER / "recount.py"), str(results), "--out", str(out))
+    assert "1 of 1 known-good changes are denied by the checks" in said["said"]
+    assert "description-name" in json.loads(out.read_text())["failures"][0]

@@ -41,6 +41,7 @@ def test_what_is_not_catalogued_rightly_is_not_known() -> None:
     }  # fmt: skip
     assert known_notes(broken) == ()
     assert [note.path for note in known_notes({**broken, path: data})] == [path]
+    assert "notes/another-name.md" in {note.path for note in known_notes(broken, checked=False)}
 
 
 def test_a_note_has_its_good_change_first_and_no_case_twice() -> None:
