@@ -66,7 +66,7 @@ def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
             found.append(f"{question.id}: has letters that the note does not use ({strange!r})")
         elif part := stray_part(text, change.target):
             found.append(f"{question.id}: a part of it says nothing of the note ({part[:SHOWN_CHARS]!r})")
-    if not change.excerpt.strip():
+    if not change.heard.shown:
         found.append("nothing of the note is left but words to whoever judges it")
     elif not change.heard.is_enough:
         found.append(

@@ -210,7 +210,7 @@ async def test_what_cannot_be_about_the_note_is_not_asked_about(
 
 async def test_a_note_of_nothing_but_words_to_the_reviewer_passes_nothing(tmp_path: Path) -> None:
     """Where nothing is left to compare with, nothing is asked."""
-    review, model = await reviewed(tmp_path, fair, note="")
+    review, model = await reviewed(tmp_path, fair, note="", heard=Heard(0, len(TARGET)))
     assert (review.verdict, model.requests) == ("fail", [])
     assert "nothing of the note is left" in review.reasons[0]
 
