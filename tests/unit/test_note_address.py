@@ -139,6 +139,7 @@ def test_a_quotation_of_the_proposal_is_no_evidence_for_it() -> None:
         ("Limits requests to the search endpoint per customer. Tells clients when to come back.", ""),
         ("Nothing else compares with this splendid summary.", ""),
         ("Rate Limits: A Splendid Summary", "A Splendid"),
+        ("Core Idea: Rate Limits for Customers", ""),
     ],
 )
 def test_a_part_that_says_nothing_of_the_note_strays(text: str, stray: str) -> None:
@@ -179,11 +180,10 @@ def test_a_table_loses_only_the_rows_about_an_order() -> None:
 
 
 def test_no_document_of_this_project_is_muted() -> None:
-    """Honest pages, some of which are about reviewers, keep half of their text and more; nearly all three quarters."""
+    """Honest pages, some of which are about reviewers, keep most of their text."""
     pages = [page.read_text("utf-8") for page in Path(__file__).parents[2].joinpath("docs").rglob("*.md")]
     kept = [len(audible(page)) / len(page) for page in pages]
-    assert min(kept) > 0.5
-    assert sum(share < 0.75 for share in kept) <= 1
+    assert min(kept) > 0.7
 
 
 def test_a_comment_that_is_never_closed_ends_with_its_block() -> None:

@@ -85,7 +85,7 @@ _CLAIMS = (
     r"\s+(?:by|as)\b[^.]{0,25}\b(?:maintainers?|editors?|authors?|owners?|librarians?|staff|humans?|admins?\w*|team"
     r"|hand|archivists?|reviewers?|committee|experts?|correct|final)\b",
     r"\bverdict\b[^.]{0,25}\b(?:pass|change|approve\w*|accept\w*)\b",
-    r"\b(?:either|both|whichever) (?:label |)orders?\b",
+    r"\b(?:(?:either|whichever) (?:label |)|(?<!over )(?<!mean of )both )orders?\b",
     r"\b(?:ground[ -]truth|gold(?:en)?[ -](?:label|answer)s?|distractors?|rival (?:title|description|option|tag)s?)\b",
     rf"\b(?:the|any|every) (?:other|rival|competing|opposite|alternative) (?:{_FIELD}|{_CHOICE}|alternative)\b",
     r"\b(?:letters?|labels?|buchstaben?|lettres?|letras?)\b[^.]{0,20}\b(?:in front of|beside|next to|preced\w+"

@@ -36,6 +36,8 @@ _LINK = re.compile(r"\]\([^()\s]*\)|\[\[[^\]\n|]*")
 """Where a link goes to."""
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})", re.MULTILINE)
 _BLOCK = re.compile(r"(\n[^\S\n]*\n\s*)")
+_FRAME = frozenset("appendix chapter idea introduction overview part topic".split())
+"""Words that say what a part of a text is, and nothing of any note."""
 _SENTENCE = re.compile(r"((?<=[.!?。！？])[\"'”’)]*\s+|\n)")
 _PART = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|\s*[;|]\s+|\s+[\u2013\u2014-]{1,2}\s+|:\s+")
 _KEY = re.compile(
@@ -127,7 +129,9 @@ def first_part(text: str) -> str:
 
 def _parts(text: str) -> list[str]:
     """Return the parts of a text that say something; none for a text in one part, which comparisons are for."""
-    parts = [part for part in _PART.split(" ".join(text.split())) if len(content_words(part)) >= MIN_PART]
+    parts = [
+        part for part in _PART.split(" ".join(text.split())) if len(content_words(part) - _FRAME) >= MIN_PART
+    ]
     return parts if len(parts) > 1 else []
 
 
