@@ -32,9 +32,9 @@ async def outcome(tmp_path: Path, description: str) -> tuple[str, str, str]:
     "description",
     [
         f"Compares retries with dead letter queues for the order service, with the token {TOKEN} in it.",
-        f"Compares retries with dead letter queues for the order service, {TOKEN}, pragma: allowlist secret here.",
-        "Compares retries with dead letter queues for the order service; its password: "
-        + "'hunter-xyz' is kept.",
+        f"Compares retries with dead letter queues, {TOKEN}; pragma: allowlist secret for the order service queues.",
+        "Compares retries with dead letter queues; the order service keeps the password: "
+        + "'hunter-xyz' of the queues.",
     ],
 )
 async def test_a_secret_that_a_model_writes_does_not_land(tmp_path: Path, description: str) -> None:

@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterable
 
-MIN_CHARS = 2
+MIN_CHARS, MAX_CHARS = 2, 30
+"""Letters of a name. What is longer may be a key or a token: another check looks for those without repeating them."""
 SHORT = 3
 """Terms of so few letters are looked up as beginnings of words; any text has them somewhere inside one."""
 TITLE_CASE = 0.5
@@ -96,7 +97,7 @@ def _is_held(name: str, joined: str, words: frozenset[str], initials: str) -> bo
 def _is_term(word: str) -> bool:
     """Tell whether a word's spelling alone makes it a term: API, GitHub, IPv6."""
     letters = [char for char in word if char.isalpha()]
-    if len(word) < MIN_CHARS or not letters or _is_general(word):
+    if not MIN_CHARS <= len(word) <= MAX_CHARS or not letters or _is_general(word):
         return False
     if any(char.isdigit() for char in word):
         return not word[0].isdigit()
@@ -104,7 +105,7 @@ def _is_term(word: str) -> bool:
 
 
 def _is_capital(word: str) -> bool:
-    return len(word) >= MIN_CHARS and word[0].isupper() and not _is_general(word)
+    return MIN_CHARS <= len(word) <= MAX_CHARS and word[0].isupper() and not _is_general(word)
 
 
 def _is_general(word: str) -> bool:
