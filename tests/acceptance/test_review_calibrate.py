@@ -65,7 +65,9 @@ async def test_a_short_calibration_tells_and_resumes_and_qualifies_nobody(tmp_pa
         assert figures["false_accepts"]["hits"] == 0
         assert figures["false_rejects"]["share"] == 1.0
         assert {one["reviewer"] for one in figures["reviewers"]} == {"review.peerA", "review.peerB"}
-        assert all(one["area"]["value"] == 0.5 for one in figures["reviewers"])
+        # Undecided on all that it is asked about; what speaks to reviewers is failed unasked.
+        areas = [one["area"]["value"] for one in figures["reviewers"]]
+        assert all(0.5 <= area < 0.75 for area in areas), areas
         assert found["written"] is None
         assert not (home.root / ".pantheon" / "qualifications.json").exists()
         results = Path(found["results"])

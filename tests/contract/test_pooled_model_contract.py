@@ -61,7 +61,7 @@ async def test_a_real_server_that_is_killed_in_mid_stream_is_gone_round(
         )
 
     long = ChatRequest(
-        messages=(Message(role="user", content="Tell a long story."),), sampling=Sampling(max_tokens=64)
+        messages=(Message(role="user", content="Write the numbers from 1 to 100, one after the other."),), sampling=Sampling(max_tokens=64)
     )
     async with server("a") as one, server("b") as two, asyncio.timeout(120):
         processes = {one.socket.parent.name: one, two.socket.parent.name: two}
@@ -75,7 +75,7 @@ async def test_a_real_server_that_is_killed_in_mid_stream_is_gone_round(
             first = (await pool.chat(long, deadline_s=60)).endpoint
             async with asyncio.TaskGroup() as group:
                 call = group.create_task(pool.chat(long, deadline_s=60), name="call")
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.1)
                 pid = processes[first].pid
                 assert pid is not None
                 os.killpg(pid, signal.SIGKILL)

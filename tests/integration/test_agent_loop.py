@@ -23,7 +23,7 @@ from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry, ToolContext
 
 NOTE = (
-    b"queues\n\nWe compared retries with dead letter queues for the order service and its slow consumers.\n"
+    b"queues\n\nWe compared retries with dead letter queues. Orders pile up where the service has slow consumers.\n"
 )
 GOOD = {
     "subject": "order service",
