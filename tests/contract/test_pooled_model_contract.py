@@ -61,7 +61,8 @@ async def test_a_real_server_that_is_killed_in_mid_stream_is_gone_round(
         )
 
     long = ChatRequest(
-        messages=(Message(role="user", content="Write the numbers from 1 to 100, one after the other."),), sampling=Sampling(max_tokens=64)
+        messages=(Message(role="user", content="Write the numbers from 1 to 100, one after the other."),),
+        sampling=Sampling(max_tokens=64),
     )
     async with server("a") as one, server("b") as two, asyncio.timeout(120):
         processes = {one.socket.parent.name: one, two.socket.parent.name: two}

@@ -22,9 +22,7 @@ from pantheon.testing.tree import FakeTree
 from pantheon.tools.notes import NOTE_TOOLS
 from pantheon.tools.registry import Registry, ToolContext
 
-NOTE = (
-    b"queues\n\nWe compared retries with dead letter queues. Orders pile up where the service has slow consumers.\n"
-)
+NOTE = b"queues\n\nWe compared retries with dead letter queues. Orders pile up where the service has slow consumers.\n"
 GOOD = {
     "subject": "order service",
     "title": "Retries versus Dead Letter Queues for Orders",
