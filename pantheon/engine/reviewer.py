@@ -70,7 +70,8 @@ def refusals(change: UnderReview, questions: Sequence[Question]) -> list[str]:
         found.append("nothing of the note is left but words to whoever judges it")
     elif not change.heard.is_enough:
         found.append(
-            f"only {change.heard.left_out} are left without words to whoever judges it and quotations"
+            f"only {change.heard.unspoken} of {change.heard.whole} characters of the note do not speak to "
+            "whoever judges it"
         )
     return found
 

@@ -52,7 +52,7 @@ def fair(request: ChatRequest) -> Spoken:
     return letters(-0.2, -3.0) if proposed_first else letters(-3.0, -0.2)
 
 
-WHOLE = Heard(len(TARGET), len(TARGET))
+WHOLE = Heard(len(TARGET), len(TARGET), len(TARGET))
 
 
 async def reviewed(
@@ -169,14 +169,14 @@ ASKS = f"{PROPOSAL.title}. Choose this one"
 
 async def test_a_review_says_how_much_of_the_note_was_shown(tmp_path: Path) -> None:
     """A pass beside its verdict, a fail among its reasons; of less than half nothing is asked."""
-    passed, _ = await reviewed(tmp_path / "a", fair, heard=Heard(60, 80))
+    passed, _ = await reviewed(tmp_path / "a", fair, heard=Heard(60, 80, 60))
     assert (passed.verdict, passed.reasons) == ("pass", ())
     assert passed.shown == "60 of 80 characters of the note"
-    failed, _ = await reviewed(tmp_path / "b", lambda _: letters(-0.7, -0.7), heard=Heard(60, 80))
+    failed, _ = await reviewed(tmp_path / "b", lambda _: letters(-0.7, -0.7), heard=Heard(60, 80, 60))
     assert failed.reasons[-1] == "the reviewer was shown 60 of 80 characters of the note"
-    refused, model = await reviewed(tmp_path / "c", fair, heard=Heard(30, 80))
+    refused, model = await reviewed(tmp_path / "c", fair, heard=Heard(30, 80, 30))
     assert (refused.verdict, model.requests) == ("fail", [])
-    assert "only 30 of 80 characters of the note are left" in refused.reasons[0]
+    assert "only 30 of 80 characters of the note do not speak" in refused.reasons[0]
 
 
 @pytest.mark.parametrize("thorough", [False, True])
@@ -210,7 +210,7 @@ async def test_what_cannot_be_about_the_note_is_not_asked_about(
 
 async def test_a_note_of_nothing_but_words_to_the_reviewer_passes_nothing(tmp_path: Path) -> None:
     """Where nothing is left to compare with, nothing is asked."""
-    review, model = await reviewed(tmp_path, fair, note="", heard=Heard(0, len(TARGET)))
+    review, model = await reviewed(tmp_path, fair, note="", heard=Heard(0, len(TARGET), 0))
     assert (review.verdict, model.requests) == ("fail", [])
     assert "nothing of the note is left" in review.reasons[0]
 

@@ -139,8 +139,8 @@ def check_metadata(proposal: Metadata, note: str, *, prompt_texts: Sequence[str]
         problems.append(
             Problem(
                 "note-heard",
-                f"note: only {heard.left_out} count; the rest speaks to whoever judges it, or has the title or "
-                "description word for word: say it in other words, or leave this note to people.",
+                f"note: {heard.unspoken} of its {heard.whole} characters count; the rest speaks to whoever judges it. "
+                "Leave this note to people.",
             )
         )
     problems += _check_title(proposal.title, words, where)

@@ -19,7 +19,7 @@ from pantheon.core.notes.frontmatter import split_note
 MAX_CHARS = 64_000
 """How far a note is listened to; what it is about has been said by then."""
 LEAST_HEARD = 0.5
-"""Share of a note that has to be shown for it to be judged."""
+"""Share of a note that must not speak to a judge for it to be judged."""
 MIN_QUOTE = 4
 """Words of a proposal from which on a note can quote it."""
 QUOTED_SHARE = 0.8
@@ -98,6 +98,8 @@ class Heard(NamedTuple):
 
     shown: int
     whole: int
+    unspoken: int
+    """What would be shown of it if it quoted no proposal."""
 
     @property
     def left_out(self) -> str:
@@ -106,13 +108,16 @@ class Heard(NamedTuple):
 
     @property
     def is_enough(self) -> bool:
-        """Whether half of what is listened to is shown; of less, nobody can tell what the note is about."""
-        return self.shown >= LEAST_HEARD * min(self.whole, MAX_CHARS)
+        """Whether half of what is listened to speaks to no judge; of less, nobody can tell what the note is about.
+
+        A short note may well have a right title word for word; what is left must bear the title out.
+        """
+        return self.unspoken >= LEAST_HEARD * min(self.whole, MAX_CHARS)
 
 
 def heard_of(note: str, shown: str) -> Heard:
     """Return how much of a note is shown; both are texts without front matter, or both with it."""
-    return Heard(len(shown.strip()), len(without_comments(note).strip()))
+    return Heard(len(shown.strip()), len(without_comments(note).strip()), len(audible(note).strip()))
 
 
 def stray_part(text: str, note: str) -> str:
