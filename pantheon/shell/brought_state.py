@@ -57,10 +57,8 @@ def refuse_brought_store(project: Project) -> Sequence[str]:
         problems = [*_tracked(project)]
     except GitError as error:
         # Whoever brings an index that git cannot read could as well have brought one that lists nothing.
-        problems, told = (
-            [],
-            [f"whether the repository brings {project.state.name}/ cannot be asked: {error.message}"],
-        )
+        problems = []
+        told = [f"whether the repository brings {project.state.name}/ cannot be asked: {error.message}"]
     links = sorted(_find_links(project.state, LOOKED_INTO))
     opened = [one for one in links if one.startswith(project.database.name)]
     for why, mend in (*_of_others(project), *problems, *_say_links(project, opened)):
@@ -78,7 +76,7 @@ def brought_problems(project: Project) -> Iterator[tuple[str, str]]:
         return
     yield from _tracked(project)
     yield from _of_others(project)
-    yield from _links(project)
+    yield from _say_links(project, sorted(_find_links(project.state, LOOKED_INTO)))
 
 
 def name_of(uid: int) -> str:
@@ -100,28 +98,26 @@ def _tracked(project: Project) -> Iterator[tuple[str, str]]:
     folders = {place.relative_to(top).as_posix() for place in places if place.is_relative_to(top)}
     found = sorted({one for folder in folders for one in listing.list_tracked(top, folder)})
     if found:
-        shown = ", ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
         yield (
-            f"the repository brings what only this machine's nights may have written: {shown}",
+            f"the repository brings what only this machine's nights may have written: {_name_some(found)}",
             f"Look at who committed it. Then git rm -r --cached {project.config.folders.state}; and unless it was you, "
             "remove the folder and begin anew with pantheon init.",
         )
 
 
-def _links(project: Project) -> Iterator[tuple[str, str]]:
-    """Nights keep what they keep in files and folders of their own: a link has them write, or clean, elsewhere."""
-    yield from _say_links(project, sorted(_find_links(project.state, LOOKED_INTO)))
-
-
 def _say_links(project: Project, found: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Nights keep what they keep in files and folders of their own: a link has them write, or clean, elsewhere."""
     if found:
-        state = project.config.folders.state
-        shown = ", ".join(f"{state}/{one}" for one in found[:SHOWN])
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        shown = _name_some([f"{project.config.folders.state}/{one}" for one in found])
         yield (
-            f"a symbolic link, which no night makes, stands in what nights remember: {shown}{more}",
+            f"a symbolic link, which no night makes, stands in what nights remember: {shown}",
             "Look at who put it there, and remove it.",
         )
+
+
+def _name_some(found: Sequence[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
 
 
 def _find_links(folder: Path, depths: Mapping[str, object], above: str = "") -> Iterator[str]:

@@ -92,6 +92,13 @@ THREE = (
 )
 
 
+async def answers_again(site: PoolSite) -> None:
+    """Wait until the night says of an endpoint that it is back."""
+    async with asyncio.timeout(10):
+        while not any("answers again" in said for said in site.said):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def test_all_endpoints_answer_and_are_named(site: PoolSite) -> None:
     """Two endpoints that serve the night's model share its calls; the reply names the one."""
     project = site.project(TWO_ENDPOINTS)
@@ -139,9 +146,7 @@ async def test_an_adapter_is_loaded_again_into_an_endpoint_that_was_started_agai
             with pytest.raises(ModelLostError):
                 await ask(pool, "agent", "lora")
             server.script = lambda _: Say("hello")
-            async with asyncio.timeout(10):
-                while not any("answers again" in said for said in site.said):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await answers_again(site)
             assert server.further == ["big", "lora"]
             assert await ask(pool, "agent", "lora") == "c"
         assert server.further == ["big"]
@@ -172,9 +177,7 @@ async def test_a_policy_that_is_being_edited_ends_no_night_whose_server_comes_ba
             with pytest.raises(ModelLostError):
                 await ask(pool, "agent", "lora")
             server.script = lambda _: Say("hello")
-            async with asyncio.timeout(10):
-                while not any("answers again" in said for said in site.said):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await answers_again(site)
             assert await ask(pool, "agent", "lora") == "endpoint"
 
 

@@ -117,7 +117,10 @@ class Heard(NamedTuple):
 
 def heard_of(note: str, shown: str) -> Heard:
     """Return how much of a note is shown; both are texts without front matter, or both with it."""
-    return Heard(len(shown.strip()), len(without_comments(note).strip()), len(audible(note).strip()))
+    whole = without_comments(note).strip()
+    heard = len(shown.strip())
+    # Of a note that is shown whole, nothing is left out without a proposal either.
+    return Heard(heard, len(whole), heard if heard == len(whole) else len(audible(note).strip()))
 
 
 def stray_part(text: str, note: str) -> str:
