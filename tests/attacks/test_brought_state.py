@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pantheon.adapters.git.repository import NightRepository
-from pantheon.adapters.store import open_store
 from pantheon.core.errors import ConfigError, PreflightError
 from pantheon.core.qualification import QUALIFICATIONS_FILE
 from pantheon.shell.brought_state import refuse_brought_state
@@ -21,7 +20,7 @@ from pantheon.shell.repository_checks import repository_problems
 from pantheon.shell.wiring import lay_out_repository
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.qualified import qualify_project
-from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.sample_project import play_night
 from pantheon.testing.user_repository import git, make_repository
 
 
@@ -174,19 +173,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "tasks.jsonl").write_text('{"kind": "docops", "goal": "g", "targets": ["docs/a.md"]}\n')
     commit(root)
     project = load_project(root)
-
-    def put(folder: str, name: str, data: bytes) -> None:
-        (project.artifacts / folder).mkdir(parents=True, exist_ok=True)
-        (project.artifacts / folder / name).write_bytes(data)
-
-    async def play() -> None:
-        store = await open_store(project.database, FakeClock(), write=True)
-        try:
-            await SampleNight(store, FakeClock(), put).play(8, close=False)
-        finally:
-            await store.aclose()
-
-    asyncio.run(play())
+    asyncio.run(play_night(project.database, project.artifacts, 8, close=False))
     return root
 
 

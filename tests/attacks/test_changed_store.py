@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pantheon.adapters.store import open_store
 from pantheon.shell.cli.app import run
 from pantheon.shell.config import load_project
 from pantheon.shell.wiring import lay_out_repository
-from pantheon.testing.clock import FakeClock
-from pantheon.testing.sample_night import SampleNight
+from pantheon.testing.sample_project import play_night
 from pantheon.testing.user_repository import git, make_repository
 
 ASKED = {
@@ -57,19 +55,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "laid out")
     project = load_project(root)
-
-    def put(folder: str, name: str, data: bytes) -> None:
-        (project.artifacts / folder).mkdir(parents=True, exist_ok=True)
-        (project.artifacts / folder / name).write_bytes(data)
-
-    async def play() -> None:
-        store = await open_store(project.database, FakeClock(), write=True)
-        try:
-            await SampleNight(store, FakeClock(), put).play(4)
-        finally:
-            await store.aclose()
-
-    asyncio.run(play())
+    asyncio.run(play_night(project.database, project.artifacts, 4))
     return top
 
 
