@@ -221,7 +221,7 @@ def main() -> None:
     rows = [Row(int(one)) for one in wanted.at_once.split(",")]
     with (
         tempfile.TemporaryDirectory(prefix="throughput-") as name,
-        run_vllm(prepared, port=port, extra={"VLLM_SERVER_DEV_MODE": "1"}) as server,
+        run_vllm(prepared, port=port, adapters=False, extra={"VLLM_SERVER_DEV_MODE": "1"}) as server,
     ):
         bench = Bench(prepared, server, port, Path(name), not wanted.no_ceiling, wanted.constrained)
         bench.measure(Row(WARM_UP_TASKS), WARM_UP_TASKS)

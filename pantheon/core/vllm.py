@@ -27,6 +27,9 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLLM_HOST_IP": "127.0.0.1",
     "VLLM_NO_USAGE_STATS": "1",
 }
+CPU_BLOCK_TOKENS = 32
+"""A prefix is reused in whole blocks. vLLM's own 128 on a CPU is longer than the opening of many an agent; it computes
+blocks of multiples of 32 best."""
 DROP_IN = "pantheon-llm.service.d/command.conf"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -51,6 +54,8 @@ class VllmServer(Frozen):
     """Share of the GPU's memory; None leaves it to vLLM."""
     cpu_cache_gib: int = 0
     """Memory for the cache where there is no GPU, in GiB; 0 has a GPU."""
+    cpu_threads: int = 0
+    """Cores that compute where there is no GPU; 0 leaves it to vLLM, which keeps one of them free."""
     eager: bool = False
     """Compile nothing: slower, but up sooner."""
     adapters: Mapping[str, str] = Field(default_factory=dict)
@@ -81,6 +86,10 @@ def vllm_command(server: VllmServer) -> tuple[str, ...]:
     ]  # fmt: skip
     if server.gpu_memory_share is not None:
         words += ["--gpu-memory-utilization", f"{server.gpu_memory_share:g}"]
+    if server.cpu_cache_gib:
+        words += ["--block-size", str(CPU_BLOCK_TOKENS)]
+    if server.cpu_threads:
+        words += ["--distributed-executor-backend", "uni"]
     if server.eager:
         words.append("--enforce-eager")
     if server.adapters:
@@ -91,8 +100,15 @@ def vllm_command(server: VllmServer) -> tuple[str, ...]:
 
 def vllm_environment(server: VllmServer) -> Mapping[str, str]:
     """Return the variables that the server is started with, beside what the machine needs."""
-    cache = {"VLLM_CPU_KVCACHE_SPACE": str(server.cpu_cache_gib)} if server.cpu_cache_gib else {}
-    return {**ENVIRONMENT, **cache}
+    variables = dict(ENVIRONMENT)
+    if server.cpu_cache_gib:
+        variables["VLLM_CPU_KVCACHE_SPACE"] = str(server.cpu_cache_gib)
+    if server.cpu_threads:
+        # Whoever computes in a process of its own is waited for by turning, which takes a core from those that compute.
+        variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        variables["OMP_NUM_THREADS"] = str(server.cpu_threads)
+    return variables
 
 
 def shell_line(command: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -181,11 +181,11 @@ class AgentLoop:
         if left_s <= 0:
             self._cause = f"did not finish within {self._timeout_s():.0f} s"
             return Stopped(outcome=LoopOutcome.TIMEOUT)
-        tools = {} if command.finalize_only else {t: self.tools.args_schema(t) for t in spec.tools}
+        tools = {} if command.finalize_only else {t: self.tools.get(t).args_schema for t in spec.tools}
         messages = step_messages(
             self.agent,
             self.task,
-            [self.tools.card(name) for name in spec.tools],
+            [self.tools.get(name).card for name in spec.tools],
             self._target,
             self._history,
             self._refusal,

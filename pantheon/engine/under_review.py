@@ -78,7 +78,7 @@ def ready_reviewer(
     return Reviewer(
         agent=agent,
         opening=opening,
-        cards=[services.tools.card(name) for name in opening.spec.tools],
+        cards=[services.tools.get(name).card for name in opening.spec.tools],
         task=context.task,
         client=services.peers.get(agent.spec.name, services.model),
         evidence=evidence,

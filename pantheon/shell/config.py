@@ -86,6 +86,8 @@ class VllmConfig(Frozen):
     """Share of the GPU's memory that is taken; 0 leaves it to vLLM."""
     cpu_cache_gib: int = Field(default=0, ge=0, le=4_096)
     """Where there is no GPU: memory for the cache, in GiB."""
+    cpu_threads: int = Field(default=0, ge=0, le=1_024)
+    """Where there is no GPU: cores that compute; 0 leaves it to vLLM, which keeps one of them free."""
     eager: bool = False
     """Compile nothing: slower, but up sooner."""
     adapters: dict[str, str] = Field(default_factory=dict)

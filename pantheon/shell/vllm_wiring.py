@@ -78,6 +78,7 @@ def plan_vllm(project: Project) -> VllmServer:
         max_num_seqs=wanted.max_num_seqs,
         gpu_memory_share=wanted.gpu_memory_share or None,
         cpu_cache_gib=wanted.cpu_cache_gib,
+        cpu_threads=wanted.cpu_threads,
         eager=wanted.eager,
         adapters={name: str(project.root / path) for name, path in wanted.adapters.items()},
     )

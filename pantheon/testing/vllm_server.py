@@ -16,19 +16,19 @@ from types import MappingProxyType
 
 import httpx
 
+from pantheon.core.vllm import VllmServer, vllm_command, vllm_environment
+
 START_S = 300.0
 STOP_S = 30.0
 NAME = "smollm2-135m"
 PREPARED = Path(__file__).parents[2] / ".vllm"
 """Where ``make vllm-setup`` puts vLLM's environment, the model and its adapter."""
 GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULTILINE)
-VARIABLES = {
-    "VLLM_CPU_KVCACHE_SPACE": "2",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
-}
+TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+"""Native tool calls, which only a test asks for."""
+ADAPTERS = ("--enable-lora", "--max-lora-rank", "8")
+ADAPTERS_VARIABLES = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+"""What lets adapters be loaded while it serves."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,10 @@ class Prepared:
                 raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
 
 
-def command(prepared: Prepared, place: Path, *, name: str, port: int | None, sequences: int) -> list[str]:
-    """Return the command of the server.
+def planned(
+    prepared: Prepared, place: Path, *, name: str = NAME, port: int | None = None, sequences: int = 16
+) -> VllmServer:
+    """Return the server as Pantheon's own configuration would describe it on a machine without a GPU.
 
     Args:
         prepared: environment and model.
@@ -66,16 +68,19 @@ def command(prepared: Prepared, place: Path, *, name: str, port: int | None, seq
         port: port of loopback to listen on instead.
         sequences: requests that it decodes at once.
     """
-    where = ["--uds", str(place)] if port is None else ["--host", "127.0.0.1", "--port", str(port)]
-    return [
-        str(prepared.python), "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(prepared.model), "--served-model-name", name,
-        "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-        "--max-num-seqs", str(sequences), *where,
-        "--enable-prefix-caching", "--enable-prompt-tokens-details", "--max-logprobs", "20",
-        "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
-        "--enable-lora", "--max-lora-rank", "8",
-    ]  # fmt: skip
+    return VllmServer(
+        python=str(prepared.python),
+        model=str(prepared.model),
+        name=name,
+        uds=str(place) if port is None else "",
+        port=port or 8_000,
+        dtype="float32",
+        context_tokens=4_096,
+        max_num_seqs=sequences,
+        cpu_cache_gib=2,
+        cpu_threads=len(os.sched_getaffinity(0)),
+        eager=True,
+    )
 
 
 @dataclass
@@ -88,6 +93,7 @@ class Vllm:
         log: everything that it prints.
         port: port of loopback where it listens instead; None for the socket.
         sequences: requests that it decodes at once.
+        adapters: whether adapters can be loaded while it serves, which costs those that have none a sixth.
         extra: further variables of its environment.
     """
 
@@ -96,6 +102,7 @@ class Vllm:
     log: Path
     port: int | None = None
     sequences: int = 16
+    adapters: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -131,11 +138,17 @@ class Vllm:
         self.kill()
         self.socket.unlink(missing_ok=True)
         inherited = {one: os.environ[one] for one in ("HOME", "LANG", "PATH") if one in os.environ}
-        words = command(self.prepared, self.socket, name=name, port=self.port, sequences=self.sequences)
+        server = planned(self.prepared, self.socket, name=name, port=self.port, sequences=self.sequences)
+        words = [*vllm_command(server), *TOOLS, *(ADAPTERS if self.adapters else ())]
+        variables = {
+            **vllm_environment(server),
+            **(ADAPTERS_VARIABLES if self.adapters else {}),
+            **self.extra,
+        }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**inherited, **VARIABLES, **self.extra}, start_new_session=True,
+                env={**inherited, **variables}, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -199,6 +212,7 @@ def run_vllm(
     *,
     port: int | None = None,
     sequences: int = 16,
+    adapters: bool = True,
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Vllm]:
     """Start a server, and end it with everything that it started.
@@ -207,6 +221,7 @@ def run_vllm(
         prepared: what ``make vllm-setup`` made.
         port: port of loopback to listen on instead of a Unix socket.
         sequences: requests that it decodes at once.
+        adapters: whether adapters can be loaded while it serves.
         extra: further variables of its environment.
 
     Raises:
@@ -216,7 +231,7 @@ def run_vllm(
     prepared = prepared or Prepared()
     prepared.check()
     folder = Path(tempfile.mkdtemp(prefix="vllm-"))
-    server = Vllm(prepared, folder / "s.sock", folder / "server.log", port, sequences, extra)
+    server = Vllm(prepared, folder / "s.sock", folder / "server.log", port, sequences, adapters, extra)
     try:
         server.start()
         yield server

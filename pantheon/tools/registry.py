@@ -8,6 +8,7 @@ the same call can be replayed on another commit.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -62,6 +63,21 @@ class Tool:
     timeout_s: float = 30.0
     max_output_chars: int = 8_000
 
+    @cached_property
+    def card(self) -> str:
+        """What tells a model about it: what for, which arguments, one example. Made once: each prompt has it."""
+        properties = self.arguments.model_json_schema()["properties"]
+        args = ", ".join(f"{key}: {_type_name(schema)}" for key, schema in properties.items())
+        example = json.dumps({"tool": self.name, "args": dict(self.example)}, ensure_ascii=False)
+        return f"{self.name}({args}): {self.description}\nExample: {example}"
+
+    @cached_property
+    def args_schema(self) -> Mapping[str, Any]:
+        """JSON Schema of its arguments, without references, for constrained decoding. Made once."""
+        schema = self.arguments.model_json_schema()
+        inlined: Mapping[str, Any] = _inlined(schema, schema.get("$defs", {}))
+        return inlined
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -91,20 +107,6 @@ class Registry:
         if name not in self._by_name:
             raise ConfigError(f"no tool is called {name!r} (tools: {', '.join(self.names)})")
         return self._by_name[name]
-
-    def card(self, name: str) -> str:
-        """Return the card that tells a model about a tool: what for, which arguments, one example."""
-        tool = self.get(name)
-        properties = tool.arguments.model_json_schema()["properties"]
-        args = ", ".join(f"{key}: {_type_name(schema)}" for key, schema in properties.items())
-        example = json.dumps({"tool": name, "args": dict(tool.example)}, ensure_ascii=False)
-        return f"{name}({args}): {tool.description}\nExample: {example}"
-
-    def args_schema(self, name: str) -> Mapping[str, Any]:
-        """Return the JSON Schema of a tool's arguments, without references, for constrained decoding."""
-        schema = self.get(name).arguments.model_json_schema()
-        inlined: Mapping[str, Any] = _inlined(schema, schema.get("$defs", {}))
-        return inlined
 
     def call(self, name: str, args: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Validate arguments and call a tool.

@@ -89,13 +89,28 @@ def test_the_command_says_what_the_night_counts_on() -> None:
     assert not {"--enable-lora", "--host", "--enforce-eager", "--gpu-memory-utilization"} & set(words)
     assert vllm_environment(SERVER)["HF_HUB_OFFLINE"] == "1"
     assert vllm_environment(SERVER)["VLLM_HOST_IP"] == "127.0.0.1"
-    more = SERVER.model_copy(
-        update={"adapters": {"b": "/b", "a": "/a"}, "uds": "", "cpu_cache_gib": 2, "eager": True}
-    )
+    more = SERVER.model_copy(update={"adapters": {"b": "/b", "a": "/a"}, "uds": "", "eager": True})
     words = vllm_command(more)
     assert words[-6:] == ("--enable-lora", "--max-loras", "2", "--lora-modules", "a=/a", "b=/b")
     assert words[words.index("--host") + 1] == "127.0.0.1"
-    assert vllm_environment(more)["VLLM_CPU_KVCACHE_SPACE"] == "2"
+
+
+def test_without_a_gpu_it_is_told_what_the_machine_has() -> None:
+    """Memory for its cache, in blocks that short openings fill; as many cores as are wanted, and none that waits by
+    turning; with a GPU nothing of it is said."""
+    cached = SERVER.model_copy(update={"cpu_cache_gib": 2})
+    words = vllm_command(cached)
+    assert words[words.index("--block-size") + 1] == "32"
+    assert vllm_environment(cached)["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert "OMP_NUM_THREADS" not in vllm_environment(cached)
+    threaded = SERVER.model_copy(update={"cpu_threads": 3})
+    words, variables = vllm_command(threaded), vllm_environment(threaded)
+    assert words[words.index("--distributed-executor-backend") + 1] == "uni"
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    with_gpu = {*vllm_command(SERVER), *vllm_environment(SERVER)}
+    assert not {name for name in with_gpu if "CPU" in name or "block" in name or "MULTIPROC" in name}
 
 
 def test_a_unit_reads_the_words_as_they_are() -> None:

@@ -48,13 +48,13 @@ CONTEXT = ToolContext(files=FakeTree(), task=Task(id="t", kind="docops", goal="g
 def test_a_schema_stands_alone_and_accepts_the_example(tool: Tool) -> None:
     """No references, closed objects at every level, and the card's example is valid under it."""
     registry = Registry((tool,))
-    schema = registry.args_schema(tool.name)
+    schema = registry.get(tool.name).args_schema
     text = json.dumps(schema)
     assert "$ref" not in text and "$defs" not in text
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(dict(tool.example), schema)
     assert _closed(schema)
-    card = registry.card(tool.name)
+    card = registry.get(tool.name).card
     assert card.startswith(f"{tool.name}(")
     assert json.loads(card.split("Example: ")[1]) == {"tool": tool.name, "args": dict(tool.example)}
 

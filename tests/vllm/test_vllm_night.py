@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ pytestmark = pytest.mark.vllm
 ROOT = Path(__file__).parents[2]
 ENDED = {0, 1, 5, 6}
 """Exit codes of a night that came to its end; this model is too small for all to be accepted."""
+ADAPTED = 3
+"""Notes of a night whose agent has an adapter."""
+BEGUN_S = 120
 CONFIGURATION = """
 [endpoint]
 kind = "openai"
@@ -77,7 +81,49 @@ def test_an_agent_with_an_adapter(
     """The night has the server load an agent's adapter, every call is answered by it, and it is gone afterwards."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    notes = {f"docs/{n}.md": f"Note {n} on queues, caches and their owners.\n".encode() for n in range(3)}
+    repository = _with_adapter(vllm, tmp_path)
+    assert _listed(vllm) == {NAME}
+    began = time.monotonic()
+    said = pantheon(repository, "night", allowed=frozenset(ENDED)).stderr
+    night_s = time.monotonic() - began
+    assert "endpoint has loaded the adapter tiny" in said
+    assert _listed(vllm) == {NAME}
+    [night] = (repository / "artifacts").glob("*/report.html")
+    calls = _calls(night.parent)
+    answered = [call["reply"] for call in calls if call["reply"]]
+    assert len(answered) >= ADAPTED
+    assert {call["request"]["model"] for call in calls} == {"tiny"}
+    assert {reply["model"] for reply in answered} == {"tiny"}
+    _print_figures(capsys, {"adapter": ADAPTED}, calls, night_s)
+
+
+def test_an_adapter_outlives_its_server(vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is killed in mid-answer and started again has lost what it had loaded: the night has it load the
+    adapter again before it asks anything, and no task pays for it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    repository = _with_adapter(vllm, tmp_path)
+    with ThreadPoolExecutor(1) as beside:
+        night = beside.submit(pantheon, repository, "night")
+        until, wanted = time.monotonic() + BEGUN_S, vllm.generated() + 5
+        while vllm.generated() < wanted:
+            assert not night.done() and time.monotonic() < until
+            time.sleep(0.1)
+        vllm.kill()
+        vllm.start()
+        said = night.result().stderr
+    assert said.count("endpoint has loaded the adapter tiny") == 2
+    assert _listed(vllm) == {NAME}
+    [evidence] = (repository / "artifacts").glob("*/report.html")
+    replies = [call["reply"] for call in _calls(evidence.parent) if call["reply"]]
+    assert [reply["model"] for reply in replies] == ["tiny"] * ADAPTED
+
+
+def _with_adapter(vllm: Vllm, tmp_path: Path) -> Path:
+    """Return a repository whose notes wait to be described by an agent that has a LoRA adapter."""
+    notes = {
+        f"docs/{n}.md": f"Note {n} on queues, caches and their owners.\n".encode() for n in range(ADAPTED)
+    }
     repository = make_repository(tmp_path / "user", notes)
     pantheon(repository, "init")
     pool = f'\n[[pool]]\nname = "endpoint"\nadapters = {{ tiny = "{vllm.prepared.adapter}" }}\n'
@@ -89,23 +135,11 @@ def test_an_agent_with_an_adapter(
         (agent / name).write_bytes(data)
     tasks = [
         {"id": f"n{n}", "kind": describe.KIND, "goal": "describe", "targets": [f"docs/{n}.md"]}
-        for n in range(3)
+        for n in range(ADAPTED)
     ]
     (repository / "tasks.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks))
     pantheon(repository, "enqueue", "tasks.jsonl")
-    assert _listed(vllm) == {NAME}
-    began = time.monotonic()
-    said = pantheon(repository, "night", allowed=frozenset(ENDED)).stderr
-    night_s = time.monotonic() - began
-    assert "endpoint has loaded the adapter tiny" in said
-    assert _listed(vllm) == {NAME}
-    [night] = (repository / "artifacts").glob("*/report.html")
-    calls = _calls(night.parent)
-    answered = [call["reply"] for call in calls if call["reply"]]
-    assert len(answered) >= len(tasks)
-    assert {call["request"]["model"] for call in calls} == {"tiny"}
-    assert {reply["model"] for reply in answered} == {"tiny"}
-    _print_figures(capsys, {"adapter": len(tasks)}, calls, night_s)
+    return repository
 
 
 def _listed(vllm: Vllm) -> set[str]:
