@@ -183,7 +183,8 @@ def write_prompts(file: Path, calls: list[dict[str, Any]], model: Path) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """Return the figures as a Markdown table."""
+    """Return the figures as a Markdown table, beside the row with the fewest at once."""
+    alone = min(rows, key=lambda row: row.at_once)
     lines = [
         "| at once | nights | calls | output tokens | night, tok/s | raw server, tok/s | of the raw server "
         "| of one at once | CPU of the night | CPU of others |",
@@ -198,7 +199,7 @@ def table(rows: list[Row]) -> str:
             raw, share = f"{row.ceiling_per_s:.1f}", f"{row.per_s / row.ceiling_per_s:.0%}"
         lines.append(
             f"| {row.at_once} | {len(rates)} | {one.calls} | {one.output_tokens} | {row.per_s:.1f}{spread} | {raw} "
-            f"| {share} | {row.per_s / rows[0].per_s:.2f} | {row.cpu_share:.1%} | {row.others:.0%} |"
+            f"| {share} | {row.per_s / alone.per_s:.2f} | {row.cpu_share:.1%} | {row.others:.0%} |"
         )
     return "\n".join(lines)
 
