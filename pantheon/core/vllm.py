@@ -86,7 +86,7 @@ def vllm_command(server: VllmServer) -> tuple[str, ...]:
     ]  # fmt: skip
     if server.gpu_memory_share is not None:
         words += ["--gpu-memory-utilization", f"{server.gpu_memory_share:g}"]
-    if server.cpu_cache_gib:
+    if server.cpu_cache_gib or server.cpu_threads:
         words += ["--block-size", str(CPU_BLOCK_TOKENS)]
     if server.cpu_threads:
         words += ["--distributed-executor-backend", "uni"]
@@ -104,7 +104,8 @@ def vllm_environment(server: VllmServer) -> Mapping[str, str]:
     if server.cpu_cache_gib:
         variables["VLLM_CPU_KVCACHE_SPACE"] = str(server.cpu_cache_gib)
     if server.cpu_threads:
-        # Whoever computes in a process of its own is waited for by turning, which takes a core from those that compute.
+        # A worker in a process of its own is waited for by turning, which takes a core from those that compute. On a
+        # CPU it is admitted to the scheduler's process only with the first of these; nothing binds its threads there.
         variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         variables["OMP_NUM_THREADS"] = str(server.cpu_threads)

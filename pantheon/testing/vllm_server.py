@@ -24,6 +24,7 @@ NAME = "smollm2-135m"
 PREPARED = Path(__file__).parents[2] / ".vllm"
 """Where ``make vllm-setup`` puts vLLM's environment, the model and its adapter."""
 GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULTILINE)
+RUNNING = re.compile(r"^vllm:num_requests_running\{[^}]*\} (\S+)$", re.MULTILINE)
 TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 """Native tool calls, which only a test asks for."""
 ADAPTERS = ("--enable-lora", "--max-lora-rank", "8")
@@ -93,7 +94,7 @@ class Vllm:
         log: everything that it prints.
         port: port of loopback where it listens instead; None for the socket.
         sequences: requests that it decodes at once.
-        adapters: whether adapters can be loaded while it serves, which costs those that have none a sixth.
+        adapters: whether adapters can be loaded while it serves, which costs those that have none up to a fifth.
         extra: further variables of its environment.
     """
 
@@ -122,9 +123,11 @@ class Vllm:
 
     def generated(self) -> int:
         """Return how many tokens it has generated since it was started."""
-        with self.http() as http:
-            found = GENERATED.findall(http.get("/metrics").text)
-        return int(sum(float(one) for one in found))
+        return self._measured(GENERATED)
+
+    def running(self) -> int:
+        """Return how many requests it is answering."""
+        return self._measured(RUNNING)
 
     def start(self, name: str = NAME) -> None:
         """Start it anew and wait until it is ready; one that still runs is killed.
@@ -186,6 +189,11 @@ class Vllm:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_S)
         self.kill()
+
+    def _measured(self, name: re.Pattern[str]) -> int:
+        with self.http() as http:
+            found = name.findall(http.get("/metrics").text)
+        return int(sum(float(one) for one in found))
 
     def _is_healthy(self) -> bool:
         family, address = (

@@ -73,7 +73,7 @@ class Tool:
 
     @cached_property
     def args_schema(self) -> Mapping[str, Any]:
-        """JSON Schema of its arguments, without references, for constrained decoding. Made once."""
+        """JSON Schema of its arguments, without references, for constrained decoding. Made once: nobody changes it."""
         schema = self.arguments.model_json_schema()
         inlined: Mapping[str, Any] = _inlined(schema, schema.get("$defs", {}))
         return inlined

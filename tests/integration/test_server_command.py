@@ -106,6 +106,7 @@ def test_without_a_gpu_it_is_told_what_the_machine_has() -> None:
     threaded = SERVER.model_copy(update={"cpu_threads": 3})
     words, variables = vllm_command(threaded), vllm_environment(threaded)
     assert words[words.index("--distributed-executor-backend") + 1] == "uni"
+    assert words[words.index("--block-size") + 1] == "32"
     assert variables["OMP_NUM_THREADS"] == "3"
     assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
