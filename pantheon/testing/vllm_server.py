@@ -57,33 +57,6 @@ class Prepared:
                 raise FileNotFoundError(f"{path} is not there; run make vllm-setup")
 
 
-def planned(
-    prepared: Prepared, place: Path, *, name: str = NAME, port: int | None = None, sequences: int = 16
-) -> VllmServer:
-    """Return the server as Pantheon's own configuration would describe it on a machine without a GPU.
-
-    Args:
-        prepared: environment and model.
-        place: Unix socket to listen on, unless a port is given.
-        name: the model's name in its listing.
-        port: port of loopback to listen on instead.
-        sequences: requests that it decodes at once.
-    """
-    return VllmServer(
-        python=str(prepared.python),
-        model=str(prepared.model),
-        name=name,
-        uds=str(place) if port is None else "",
-        port=port or 8_000,
-        dtype="float32",
-        context_tokens=4_096,
-        max_num_seqs=sequences,
-        cpu_cache_gib=2,
-        cpu_threads=len(os.sched_getaffinity(0)),
-        eager=True,
-    )
-
-
 @dataclass
 class Vllm:
     """One server, which can be made to fail and started again at the same address.
@@ -141,7 +114,7 @@ class Vllm:
         self.kill()
         self.socket.unlink(missing_ok=True)
         inherited = {one: os.environ[one] for one in ("HOME", "LANG", "PATH") if one in os.environ}
-        server = planned(self.prepared, self.socket, name=name, port=self.port, sequences=self.sequences)
+        server = self._planned(name)
         words = [*vllm_command(server), *TOOLS, *(ADAPTERS if self.adapters else ())]
         variables = {
             **vllm_environment(server),
@@ -189,6 +162,22 @@ class Vllm:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_S)
         self.kill()
+
+    def _planned(self, name: str) -> VllmServer:
+        """Return the server as Pantheon's own configuration would describe it on a machine without a GPU."""
+        return VllmServer(
+            python=str(self.prepared.python),
+            model=str(self.prepared.model),
+            name=name,
+            uds=str(self.socket) if self.port is None else "",
+            port=self.port or 8_000,
+            dtype="float32",
+            context_tokens=4_096,
+            max_num_seqs=self.sequences,
+            cpu_cache_gib=2,
+            cpu_threads=len(os.sched_getaffinity(0)),
+            eager=True,
+        )
 
     def _measured(self, name: re.Pattern[str]) -> int:
         with self.http() as http:

@@ -35,6 +35,13 @@ slots = {{ model = 8, cpu = 2, git = 1 }}
 """
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and state of a night are its test's own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 def pantheon(
     repository: Path, *words: str, allowed: frozenset[int] = frozenset({0})
 ) -> "subprocess.CompletedProcess[str]":
@@ -50,12 +57,8 @@ def pantheon(
     return done
 
 
-def test_a_night_of_the_sample_notes(
-    vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_night_of_the_sample_notes(vllm: Vllm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Fifteen notes end each with an outcome, nothing is lost, the evidence verifies, and the calls were counted."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     repository = tmp_path / "repository"
     subprocess.run([ROOT / "samples" / "make_repository.sh", repository], check=True, capture_output=True)
     pantheon(repository, "init")
@@ -75,12 +78,8 @@ def test_a_night_of_the_sample_notes(
     _print_figures(capsys, outcomes, _calls(night.parent), night_s)
 
 
-def test_an_agent_with_an_adapter(
-    vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_agent_with_an_adapter(vllm: Vllm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The night has the server load an agent's adapter, every call is answered by it, and it is gone afterwards."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     repository = _with_adapter(vllm, tmp_path)
     assert _listed(vllm) == {NAME}
     began = time.monotonic()
@@ -97,11 +96,9 @@ def test_an_agent_with_an_adapter(
     _print_figures(capsys, {"adapter": ADAPTED}, calls, night_s)
 
 
-def test_an_adapter_outlives_its_server(vllm: Vllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_outlives_its_server(vllm: Vllm, tmp_path: Path) -> None:
     """A server that is killed in mid-answer and started again has lost what it had loaded: the night has it load the
     adapter again before it asks anything, and no task pays for it."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     repository = _with_adapter(vllm, tmp_path)
     with ThreadPoolExecutor(1) as beside:
         night = beside.submit(pantheon, repository, "night")
