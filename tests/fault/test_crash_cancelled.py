@@ -5,7 +5,6 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +14,9 @@ from pantheon.adapters import artifacts
 from pantheon.adapters.artifacts import ArtifactFolder
 from pantheon.testing.chaos_check import check_night, fingerprint, running_attempts
 from pantheon.testing.chaos_night import ChaosNight
+from pantheon.testing.steps import Steps
 
 HANGS_S = 60
-
-
-class Steps:
-    """Counts every step of every ``asyncio.Task`` of a loop and cancels one of them at a given count.
-
-    Args:
-        at: the step at which ``victim`` is cancelled; 0 never.
-    """
-
-    def __init__(self, at: int = 0) -> None:
-        self.at = at
-        self.count = 0
-        self.victim: asyncio.Task[Any] | None = None
-
-    def make(
-        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
-    ) -> asyncio.Task[Any]:
-        """Return a task that is counted; a loop's task factory."""
-        return asyncio.Task(_Counted(self, work), loop=loop, **more)
-
-    def tick(self) -> None:
-        self.count += 1
-        if self.count == self.at and self.victim is not None:
-            self.victim.cancel()
-
-
-class _Counted(Coroutine[Any, Any, Any]):
-    """A coroutine that is counted at every step; one that never begins is closed with its task."""
-
-    def __init__(self, steps: Steps, work: Coroutine[Any, Any, Any]) -> None:
-        self._steps = steps
-        self._work = work
-
-    def send(self, value: Any) -> Any:
-        self._steps.tick()
-        return self._work.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        self._steps.tick()
-        return self._work.throw(*error)
-
-    def close(self) -> None:
-        self._work.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._work.__await__()
 
 
 def run_cancelled(night: ChaosNight, at: int) -> tuple[bool, int]:
@@ -71,10 +25,9 @@ def run_cancelled(night: ChaosNight, at: int) -> tuple[bool, int]:
 
     async def main() -> bool:
         asyncio.get_running_loop().set_task_factory(steps.make)
-        steps.victim = asyncio.get_running_loop().create_task(night.run(), name="night")
+        task = steps.start(night.run(), name="night")
         async with asyncio.timeout(HANGS_S):
-            done, _ = await asyncio.wait([steps.victim])
-        task = done.pop()
+            await asyncio.wait([task])
         if task.cancelled():
             return False
         task.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import itertools
 import os
 import signal
 import subprocess
@@ -19,9 +20,12 @@ from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.git.repository import NightRepository
 from pantheon.core.errors import GitError
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.steps import Steps
 from pantheon.testing.user_repository import git, make_repository
 
 FILES = {f"d{number % 7}/f{number}.md": b"%d\n" % number for number in range(300)}
+MANY_STEPS = 200
+"""More than an attempt waits."""
 CHILD = """
 import asyncio, os, signal, sys
 from pathlib import Path
@@ -208,13 +212,16 @@ async def test_a_git_that_outlives_its_night_is_waited_for(user: Path, tmp_path:
         assert time.monotonic() - begun > 0.3
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("before_it", ["HEAD", "HEAD~1"])
 async def test_cancelled_at_every_await_the_tree_comes_back_right(
-    user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    before_it: str, late: bool, user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever a lease or a commit is cancelled: no process is left, and the next lease and commit are right."""
     state = tmp_path / "state"
     repository = await NightRepository.open(user, state, trees=1, clock=FakeClock())
     head, before = await repository.resolve("HEAD"), await repository.resolve("HEAD~1")
+    stands = await repository.resolve(before_it)
     children: list[asyncio.subprocess.Process] = []
     start = asyncio.create_subprocess_exec
 
@@ -231,20 +238,18 @@ async def test_cancelled_at_every_await_the_tree_comes_back_right(
             tree.files.write_bytes("made/x.md", b"attempt")
             return await tree.commit("attempt")
 
-    finished, turns = False, 0
-    while not finished:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(attempt(before if turns % 2 else head), name="attempt")
-            for _ in range(turns):
-                await asyncio.sleep(0)
-                if turns % 5 == 0:
-                    await asyncio.sleep(0.0003)
-            finished = task.done()
-            task.cancel()
+    for at, then in itertools.product(range(1, MANY_STEPS), (head, before)):
+        await assert_right(repository, state, stands)
+        steps = Steps(at, late=late)
+        async with asyncio.timeout(30):
+            await asyncio.wait([steps.start(attempt(head), name="attempt")])
         assert all(child.returncode is not None for child in children)
-        if turns % 4 == 0 or finished:
-            await assert_right(repository, state, head if turns % 2 else before)
-        turns += 1 if turns < 40 else 20
+        await assert_right(repository, state, then)
+        if steps.count < at:
+            break
+    else:
+        pytest.fail("the attempt never came to its end")
+    assert at > 5, "each git process, each thread is waited for"
     assert await attempt(head) == await attempt(head)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not wait

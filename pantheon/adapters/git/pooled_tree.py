@@ -86,8 +86,7 @@ class PooledTree:
         Cancellation:
             git's process is killed; the next lease makes the folder again.
         """
-        if await self._disk(self._make_folder):
-            self.at = None
+        await self._disk(self._make_folder)
         async with hold(self._state_path) as state:
             self._state = state
             try:
@@ -110,29 +109,29 @@ class PooledTree:
         if state is None:
             raise GitError("the lease of this work tree has ended")
         reach(CrashPoint.TREE_COMMIT_BEFORE)
-        written = None
-        if not self._journal.unsure:
-            written = await self._disk(self._snapshot)
+        standing = False
+        try:
+            commit = await self._commit(message, state)
+            reach(CrashPoint.TREE_COMMIT_AFTER)
+            state.write(TreeState(self._owner, commit))
+            self.at, standing = commit, True
+        finally:
+            if not standing:
+                # Wherever it broke off, the folder stands where it stood, below all that this lease has written.
+                self._journal.fresh |= self._journal.paths
+        return commit
+
+    async def _commit(self, message: str, state: StateFile) -> str:
+        written = None if self._journal.unsure else await self._disk(self._snapshot)
         if written is not None and not written:
             return self._start
         reach(CrashPoint.TREE_COMMIT_MIDWAY)
-        done = False
-        try:
-            if written is None:
-                commit = await commit_whole(
-                    self._git, {**self._env, **identity(self._clock)}, (state.handle,),
-                    parent=self._start, message=message,
-                )  # fmt: skip
-            else:
-                commit = await self._import(written, message, state)
-            done = True
-        finally:
-            if not done:
-                self._journal.fresh |= self._journal.paths
-        reach(CrashPoint.TREE_COMMIT_AFTER)
-        state.write(TreeState(self._owner, commit))
-        self.at = commit
-        return commit
+        if written is not None:
+            return await self._import(written, message, state)
+        return await commit_whole(
+            self._git, {**self._env, **identity(self._clock)}, (state.handle,),
+            parent=self._start, message=message,
+        )  # fmt: skip
 
     async def _stand_at(self, commit: str, state: StateFile) -> None:
         reach(CrashPoint.CHECKOUT_BEFORE)
@@ -259,12 +258,12 @@ class PooledTree:
         if await self._disk(lambda: self._set_aside(kept)):
             _log.warning("work_tree_set_aside", tree=self._folder.name, folder=str(kept), why=why)
 
-    def _make_folder(self) -> bool:
+    def _make_folder(self) -> None:
         try:
             self._folder.mkdir(mode=0o700, parents=True)
         except FileExistsError:
-            return False
-        return True
+            return
+        self.at = None
 
     def _set_aside(self, kept: Path) -> bool:
         if not any(self._folder.iterdir()):
