@@ -27,6 +27,7 @@ from pantheon.engine.results import NodeResult
 from pantheon.engine.scheduler import Scheduler
 from pantheon.engine.services import NightContext
 from pantheon.engine.starting_point import StartingPoint
+from pantheon.engine.to_end import take_back_cancellation, to_end
 from pantheon.ports.store import Store
 
 MAX_INTERRUPTIONS = 5
@@ -168,7 +169,7 @@ class NightRun:
                 tried=self.state.tried(planned.key),
                 lost=self.state.lost(planned.key),
                 done=done,
-                cancelled=lambda: self.scheduler.standing.cancel_cause(planned.task),
+                cancelled=lambda: self.scheduler.why_told(planned.key),
             )
         )
         if result.retry is not None and result.kind is FailureKind.SERVER:
@@ -182,7 +183,12 @@ class NightRun:
         if conclusion is not None:
             self._tell_task(conclusion)
         else:
-            await self._conclude(planned.task)
+            _, cut = await to_end(self._conclude(planned.task))
+            if cut:
+                if not self.scheduler.why_told(planned.key):
+                    raise asyncio.CancelledError
+                # Ordered when the node had ended already: what is recorded stands.
+                take_back_cancellation()
         return NodeEnded(result.state, result.cause)
 
     async def end_nodes(self, state: NodeState, cause: str, keys: tuple[str, ...]) -> None:

@@ -59,9 +59,10 @@ class Scheduler:
     may_start: Callable[[Candidate], bool] = lambda _: True
     _frontier: Frontier = field(init=False)
     _ready: ReadyRoom = field(init=False)
-    _running: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
-    _told: set[str] = field(init=False, default_factory=set)
-    """Running nodes that were told that they are cancelled."""
+    _running: dict[str, "asyncio.Task[None] | None"] = field(init=False, default_factory=dict)
+    """Nodes that were started; None while the loop has not come to them yet."""
+    _told: dict[str, str] = field(init=False, default_factory=dict)
+    """Running node that was told that it is cancelled -> why."""
     _waiting: dict[str, "asyncio.Task[None]"] = field(init=False, default_factory=dict)
     _ends: deque[tuple[PlannedNode, NodeEnded]] = field(init=False, default_factory=deque)
     _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -125,6 +126,10 @@ class Scheduler:
         """Return a node of the plan."""
         return self._frontier.node(key)
 
+    def why_told(self, key: str) -> str:
+        """Return why a running node was told to end, whatever was ordered since; empty when it was not."""
+        return self._told.get(key, "")
+
     async def run_all(self) -> None:
         """Run until every node that can run has ended, or until ``stop`` and the running ones are done.
 
@@ -171,8 +176,8 @@ class Scheduler:
                 self._wake.set()
                 continue
             self._open += 1
-            work = group.create_task(self._run_one(group, node, candidate), name=f"node {node.key}")
-            self._running[node.key] = work
+            self._running[node.key] = None
+            group.create_task(self._run_one(group, node, candidate), name=f"node {node.key}")
 
     async def _run_one(self, group: asyncio.TaskGroup, node: PlannedNode, candidate: Candidate) -> None:
         released = False
@@ -184,10 +189,13 @@ class Scheduler:
                 self._ready.give_back(candidate.resources)
                 self._wake.set()
 
+        self._running[node.key] = asyncio.current_task()
         try:
+            if node.key in self._told:
+                raise asyncio.CancelledError
             ended: NodeEnded | Again = await self.run(node, release)
         except asyncio.CancelledError:
-            cause = self.standing.cancel_cause(node.task)
+            cause = self.why_told(node.key)
             if not cause:
                 raise
             take_back_cancellation()
@@ -196,7 +204,7 @@ class Scheduler:
         finally:
             release()
             self._running.pop(node.key, None)
-            self._told.discard(node.key)
+            self._told.pop(node.key, None)
         if isinstance(ended, Again):
             # From now on, however long the ends of others take to be recorded.
             again = group.create_task(self._ready_later(node, ended.after_s), name=f"again {node.key}")
@@ -264,13 +272,16 @@ class Scheduler:
                 continue
             if (again := self._waiting.pop(key, None)) is not None:
                 again.cancel()
-            if (work := self._running.get(key)) is None:
-                idle.setdefault(self.standing.cancel_cause(self.node(key).task), []).append(key)
+            cause = self.standing.cancel_cause(self.node(key).task)
+            if key not in self._running:
+                idle.setdefault(cause, []).append(key)
             elif self.node(key).node.gate != "merge" and key not in self._told:
                 # A merge that has begun is finished: half of it must not stay unsaid. And nobody is told twice: the
                 # second word would cut the recording of the first.
-                self._told.add(key)
-                work.cancel()
+                self._told[key] = cause
+                # One that was cancelled before its first step would never come to give its slots back.
+                if (work := self._running[key]) is not None:
+                    work.cancel()
         self._doomed = []
         for cause, ending in idle.items():
             await self._end(tuple(ending), NodeEnded(NodeState.CANCELLED, cause))

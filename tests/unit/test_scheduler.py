@@ -453,3 +453,43 @@ async def test_holds_and_the_server_keep_a_node_together() -> None:
                 assert recorder.started == []
                 scheduler.obey(Standing())
         assert sorted(recorder.started) == ["a#n1", "b#n1"]
+
+
+async def test_a_node_that_is_cancelled_before_its_first_step_gives_its_slots_back() -> None:
+    """An order that comes while a node is being started ends that node; the night goes on with its slots."""
+    recorder = Recorder(planned("a#n1"), planned("b#n1", cpu=1), planned("c#n1", cpu=1))
+    scheduler = recorder.scheduler({"cpu": 1}, admit=lambda node: "spent" if node.task == "a" else "")
+
+    async def end(state: NodeState, cause: str, keys: tuple[str, ...]) -> None:
+        if keys == ("a#n1",):
+            # The order comes while this end is recorded: the loop has not yet come to the node started before.
+            scheduler.obey(Standing(cancelled_tasks={"b": "not wanted"}))
+
+    scheduler.end = end
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert recorder.started == ["c#n1"]
+    assert scheduler.ended["b#n1"] == NodeEnded(NodeState.CANCELLED, "cancelled by the operator: not wanted")
+    assert scheduler.ended["c#n1"] == DONE
+
+
+async def test_an_order_that_is_taken_back_while_a_node_ends_for_it_leaves_nothing_hanging() -> None:
+    """A node that was told to end has ended, also where nobody wants that any more when it is recorded."""
+    recorder = Recorder(planned("a#n1", cpu=1), planned("b#n1", cpu=1))
+
+    async def run(node: PlannedNode, release: Release) -> NodeEnded | Again:
+        if node.key == "a#n1":
+            scheduler.obey(Standing(cancelled_tasks={"a": "wrong"}))
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                scheduler.obey(Standing())
+                await asyncio.sleep(0.01)
+        return await recorder.run(node, release)
+
+    scheduler = recorder.scheduler({"cpu": 1})
+    scheduler.run = run
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert scheduler.ended["a#n1"] == NodeEnded(NodeState.CANCELLED, "cancelled by the operator: wrong")
+    assert recorder.started == ["b#n1"]
