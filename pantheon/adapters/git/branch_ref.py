@@ -6,11 +6,11 @@ Invariants:
   nobody else writes that branch for longer than the blink of a ``git gc``.
 """
 
-import asyncio
 from pathlib import Path
 
 import structlog
 
+from pantheon.adapters.finishing import finish
 from pantheon.adapters.git.command import GitRunner
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import GitError
@@ -69,17 +69,7 @@ def _age_s(lock: Path, clock: Clock) -> float:
 
 
 async def _update(git: GitRunner, ref: str, new: str, old: str | None) -> None:
-    # Not a child of the caller's TaskGroup: that would cancel it, and so kill git in the middle.
-    moving = asyncio.get_running_loop().create_task(
+    await finish(
         git.run("update-ref", "--no-deref", "-m", "pantheon: accepted", ref, new, old or ""),
         name=f"move {ref}",
     )
-    cancelled = False
-    while not moving.done():
-        try:
-            await asyncio.wait([moving])
-        except asyncio.CancelledError:
-            cancelled = True
-    moving.result()
-    if cancelled:
-        raise asyncio.CancelledError

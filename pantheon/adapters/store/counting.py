@@ -6,6 +6,7 @@ from typing import Any
 import aiosqlite
 
 from pantheon.adapters.store.failures import translated
+from pantheon.adapters.store.reading import reading
 from pantheon.adapters.store.rows import LEASE, UNTAKEN, read_lease, read_rows
 from pantheon.core.records import AttemptFigures, Counts, NodeState, TaskOutcome, p95_place
 
@@ -47,9 +48,9 @@ _SECONDS = (
 async def measure_attempts(connection: aiosqlite.Connection, path: Path, night: str) -> AttemptFigures:
     """Return a night's ended attempts in numbers."""
     with translated(path):
-        async with connection.execute(_ENDED, (night,)) as cursor:
+        async with reading(connection, _ENDED, (night,)) as cursor:
             [(ended, broken)] = await cursor.fetchall()
-        async with connection.execute(_SECONDS, (night, p95_place(ended))) as cursor:
+        async with reading(connection, _SECONDS, (night, p95_place(ended))) as cursor:
             # A time that SQLite cannot read, which only a changed database has, gives no duration.
             found = [float(row[0]) for row in await cursor.fetchall() if row[0] is not None]
     return AttemptFigures(ended=ended, broken=broken, p95_s=round(found[0], 3) if found else None)
@@ -59,7 +60,7 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
     """Count a night's tasks and nodes, or the whole store's; what no night has taken is counted always."""
 
     async def fetch(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        async with connection.execute(sql, parameters) as cursor:
+        async with reading(connection, sql, parameters) as cursor:
             return [tuple(row) for row in await cursor.fetchall()]
 
     with translated(path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from pantheon.adapters.store.reading import reading
 from pantheon.core.errors import StoreError
 
 APPLICATION_ID = 0x50414E54
@@ -45,7 +46,7 @@ async def check_schema(connection: aiosqlite.Connection, path: Path) -> int:
         StoreError: it belongs to another program or to a newer version.
     """
     latest = len(load_migrations())
-    async with connection.execute(SCHEMA) as cursor:
+    async with reading(connection, SCHEMA) as cursor:
         [(application, version, parts)] = await cursor.fetchall()
     if application != APPLICATION_ID and (application, version, parts) != (0, 0, 0):
         raise StoreError(f"{path} is a database of another program", hint="name another file for the store")
@@ -104,6 +105,6 @@ def split_statements(script: str) -> Iterator[str]:
 
 async def pragma(connection: aiosqlite.Connection, name: str) -> int | str:
     """Return the value of a pragma."""
-    async with connection.execute(f"PRAGMA {name}") as cursor:
+    async with reading(connection, f"PRAGMA {name}") as cursor:
         row = await cursor.fetchone()
     return 0 if row is None else row[0]

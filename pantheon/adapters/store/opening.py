@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
+from pantheon.adapters.finishing import finish
 from pantheon.adapters.store.failures import store_error
 from pantheon.adapters.store.group import GroupConnection, Groups
 from pantheon.adapters.store.migrations import check_schema, load_migrations, migrate, pragma
@@ -124,7 +125,7 @@ async def _opened(opening: aiosqlite.Connection, path: Path) -> AsyncIterator[ai
     try:
         yield connection
     except BaseException as error:
-        await asyncio.shield(connection.close())
+        await finish(connection.close(), name="store close")
         if isinstance(error, sqlite3.Error):
             raise store_error(path, error) from error
         raise

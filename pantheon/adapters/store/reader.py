@@ -9,6 +9,7 @@ import aiosqlite
 from pantheon.adapters.store import rows
 from pantheon.adapters.store.counting import measure_attempts, read_counts
 from pantheon.adapters.store.failures import translated
+from pantheon.adapters.store.reading import reading
 from pantheon.core.orders import Order
 from pantheon.core.records import (
     AttemptFigures,
@@ -90,7 +91,7 @@ class Reader:
     ) -> tuple[rows.Record, ...]:
         found: list[rows.Record] = []
         with translated(self._path):
-            async with self._connection.execute(sql, parameters) as cursor:
+            async with reading(self._connection, sql, parameters) as cursor:
                 while chunk := await cursor.fetchmany(CHUNK):
                     found += rows.read_rows(read, [tuple(row) for row in chunk])
         return tuple(found)

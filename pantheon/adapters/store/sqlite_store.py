@@ -5,7 +5,6 @@ Invariants:
 - times and JSON are made before a command is handed over, so that a bad value fails its caller at once.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from pantheon.adapters.finishing import finish
 from pantheon.adapters.store import commands, leases, orders
 from pantheon.adapters.store.failures import translated
 from pantheon.adapters.store.group import GroupConnection, Groups
@@ -70,7 +70,7 @@ async def open_store(
     try:
         reading = await open_reading(path, busy_timeout_s=busy_timeout_s)
     except BaseException:
-        await asyncio.shield(writing.close())
+        await finish(writing.close(), name="store close")
         raise
     writer = Writer(writing, groups, path)
     return SqliteStore(path, clock, Reader(reading, path), (reading, writing), writer)
@@ -232,6 +232,9 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         self._closed = True
+        await finish(self._close_all(), name="store close")
+
+    async def _close_all(self) -> None:
         async with AsyncExitStack() as closing:
             # Called back in reverse: the connection for writing goes last and takes its log along.
             for connection in reversed(self._connections):
@@ -241,7 +244,7 @@ class SqliteStore:
 
     async def _close(self, connection: aiosqlite.Connection) -> None:
         with translated(self._path):
-            await asyncio.shield(connection.close())
+            await connection.close()
 
     def _order(self, verb: Verb, *, reason: str, by: str, **subject: str) -> Order:
         reason, by = storable_text(reason), storable_text(by)
