@@ -181,8 +181,15 @@ def _refuse_tricks(text: str) -> None:
             raise ToolError("the front matter uses YAML anchors or aliases")
 
 
+class _PlainYaml(YAML):
+    """A reader that does not look through folders for extensions each time one is made; there are none."""
+
+    def official_plug_ins(self) -> list[str]:
+        return []
+
+
 def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
+    yaml = _PlainYaml(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 1_000_000
     yaml.allow_unicode = True
