@@ -11,7 +11,7 @@ OPENS_IN_S = 10
 
 
 @contextmanager
-def in_thread(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+def in_thread(context: AbstractAsyncContextManager[T], *, opens_in_s: float = OPENS_IN_S) -> Iterator[T]:
     """Hold an asynchronous context open in a thread with a loop of its own, and yield what it yields."""
     ready, done = threading.Event(), threading.Event()
     opened: list[T] = []
@@ -25,7 +25,7 @@ def in_thread(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
     thread = threading.Thread(target=asyncio.run, args=(hold(),))
     thread.start()
     try:
-        assert ready.wait(OPENS_IN_S)
+        assert ready.wait(opens_in_s)
         yield opened[0]
     finally:
         done.set()

@@ -133,20 +133,23 @@ def cost_s(reader: Callable[[str], object], text: str) -> float:
 def grows(reader: Callable[[str], object], unit: str, before: str, after: str, size: int) -> str:
     """Return how the cost grows where it does so faster than the text; empty where it does not."""
 
-    def cost(length: int) -> float:
-        return cost_s(reader, before + unit * (length // len(unit)) + after)
+    def cost(length: int, tries: int) -> float:
+        # The least of several: a core that does something else beside it makes a reader look slower, never quicker.
+        text = before + unit * (length // len(unit)) + after
+        return min(cost_s(reader, text) for _ in range(tries))
 
-    if cost(size) < 0.02:
+    first = cost(size, 1)
+    # Nowhere near growing faster than a quarter of the text: longer ones would take longer to say the same.
+    if first < 0.02 or first < 6 * cost(size // 4, 2):
         return ""
-    # The least of several: a core that does something else beside it makes a reader look slower, never quicker.
-    one, four = min(cost(size) for _ in range(4)), min(cost(size * 4) for _ in range(3))
+    one, four = cost(size, 4), cost(size * 4, 3)
     told = f"{unit!r} after {before!r}: {one * 1000:.0f} ms, four times as long {four * 1000:.0f} ms"
     return told if four > 9 * one else ""
 
 
 def test_a_bomb_would_be_seen() -> None:
     """The control: two patterns that are known to explode do grow faster than their text."""
-    assert any(grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 8_000) for _ in range(5))
+    assert any(grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 4_000) for _ in range(5))
     assert cost_s(re.compile(r"(?:a|a)*c").match, "a" * 20) > 0.01
 
 

@@ -1,7 +1,7 @@
 """The model client's contract, on the scripted server and on the real embedded one."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,25 @@ from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
 from pantheon.ports.model import ModelClient
 from pantheon.testing.model_contract import ModelContract
 from pantheon.testing.scripted_model import behave_well, serve_script
+from pantheon.testing.thread import in_thread
+
+LOADS_IN_S = 60
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(
+        small_model,
+        model_sha256=small_model.stem,
+        alias="small",
+        # Other tests run beside these, and threads that wait for a busy core wait for each other.
+        settings=ServerSettings(context_tokens=2_048, slots=1, threads=1),
+        log=tmp_path_factory.mktemp("embedded") / "server.log",
+        environment=dict(os.environ),
+        clock=SystemClock(),
+    )
+    with in_thread(server, opens_in_s=LOADS_IN_S) as running:
+        yield running
 
 
 class TestScriptedServer(ModelContract):
@@ -30,17 +49,7 @@ class TestEmbeddedServer(ModelContract):
     """The real embedded server keeps it with the small model."""
 
     @pytest.fixture
-    async def client(self, tmp_path: Path, small_model: Path) -> AsyncIterator[ModelClient]:
-        server = EmbeddedServer(
-            small_model,
-            model_sha256=small_model.stem,
-            alias="small",
-            settings=ServerSettings(context_tokens=2_048, slots=1),
-            log=tmp_path / "server.log",
-            environment=dict(os.environ),
-            clock=SystemClock(),
-        )
-        async with server as running:
-            client = HttpModelClient("embedded", base_url=running.base_url, uds=str(running.socket))
-            yield client
-            await client.aclose()
+    async def client(self, embedded: EmbeddedServer) -> AsyncIterator[ModelClient]:
+        client = HttpModelClient("embedded", base_url=embedded.base_url, uds=str(embedded.socket))
+        yield client
+        await client.aclose()

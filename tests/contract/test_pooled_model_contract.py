@@ -54,7 +54,7 @@ async def test_a_real_server_that_is_killed_in_mid_stream_is_gone_round(
             small_model,
             model_sha256=small_model.stem,
             alias="small",
-            settings=ServerSettings(context_tokens=1_024, slots=1, cache_ram_mib=0),
+            settings=ServerSettings(context_tokens=1_024, threads=1, slots=1, cache_ram_mib=0),
             log=tmp_path / f"{name}.log",
             environment=dict(os.environ),
             clock=SystemClock(),

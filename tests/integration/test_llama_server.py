@@ -19,7 +19,7 @@ from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.llama_server import EmbeddedServer, ServerSettings
 from pantheon.core.errors import ModelError, ModelLostError, ModelTimeoutError
 
-SMALL = ServerSettings(context_tokens=1_024, cache_ram_mib=0)
+SMALL = ServerSettings(context_tokens=1_024, threads=1, cache_ram_mib=0)
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "s",
     "https_proxy": "http://127.0.0.1:9",
@@ -172,7 +172,7 @@ class Server(EmbeddedServer):
 
 async def main():
     async with Server(
-        Path(sys.argv[1]), model_sha256="0" * 64, alias="small", settings=ServerSettings(context_tokens=1024),
+        Path(sys.argv[1]), model_sha256="0" * 64, alias="small", settings=ServerSettings(context_tokens=1024, threads=1),
         log=Path(sys.argv[2]), environment=dict(os.environ), clock=SystemClock(),
     ) as running:
         print("ready", running.pid, flush=True)
