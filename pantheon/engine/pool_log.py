@@ -1,5 +1,6 @@
 """Records with a night what its endpoints did: how many calls each answered and broke, and when one was lost."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ async def pool_logged(model: ModelClient, store: Store, clock: Clock, night: str
         async with alongside({"log of the pool": log.run}):
             yield
     finally:
-        await to_end(log.record())
+        await log.record()
 
 
 @dataclass
@@ -50,7 +51,16 @@ class PoolLog:
             await self.record()
 
     async def record(self) -> None:
-        """Record what has happened since the last time. Raises ``StoreError``."""
+        """Record what has happened since the last time. Raises ``StoreError``.
+
+        Cancellation:
+            All of it is recorded first: the pool has forgotten what it told.
+        """
+        _, cancelled = await to_end(self._record())
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _record(self) -> None:
         counts, changes = self.pool.take_news()
         for name, what, why in changes:
             await self.store.add_event(self.night, name, CHANGE, {"what": what, "why": why})

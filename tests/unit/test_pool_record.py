@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from pantheon.core.records import EventRecord
 from pantheon.engine.alongside import alongside
 from pantheon.engine.drains import Drains
 from pantheon.engine.endpoint_models import EndpointModels
-from pantheon.engine.pool_log import pool_logged
+from pantheon.engine.pool_log import PoolLog, pool_logged
 from pantheon.engine.pooled_model import PooledModel
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.steps import Steps
 from pantheon.testing.store import FakeStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -56,6 +58,35 @@ async def test_a_night_records_what_its_pool_did() -> None:
         EndpointCalls(endpoint="b", answered=1),
         EndpointCalls(endpoint="a", broken=1, state="is lost"),
     )
+
+
+class SlowStore(FakeStore):
+    """Takes its time to record."""
+
+    async def add_event(self, *what: Any, **more: Any) -> None:
+        await asyncio.sleep(0)
+        await super().add_event(*what, **more)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_a_pool_told_is_recorded_whenever_that_is_cancelled(late: bool) -> None:
+    """The end of a night may come while a record is being made: each call is counted once."""
+    for at in range(1, 20):
+        clock = FakeClock()
+        broken, well = FakeModel(lambda _: ModelLostError("gone")), FakeModel(lambda _: Spoken("yes"))
+        endpoints = [(EndpointModels("a", {"": broken}), 1000), (EndpointModels("b", {"": well}), 1)]
+        pool, store = PooledModel(endpoints, clock), SlowStore(clock)
+        await pool.chat(REQUEST, deadline_s=5)
+        steps = Steps(at, late=late)
+        await asyncio.wait([steps.start(PoolLog(pool, store, clock, "n").record(), name="log")])
+        told = [one for name in (CALLS, CHANGE) for one in await store.events("n", name=name)]
+        assert {one.endpoint: (one.answered, one.broken, one.state) for one in sum_calls(told)} == {
+            "a": (0, 1, "is lost"),
+            "b": (1, 0, ""),
+        }
+        if steps.count < at:
+            return
+    pytest.fail("the record never came to its end")
 
 
 async def test_drains_are_orders_that_are_recorded() -> None:
