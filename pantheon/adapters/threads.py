@@ -7,6 +7,7 @@ lock: the lock would be given back while the work goes on.
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -45,3 +46,23 @@ async def run_to_end(work: Callable[[], T]) -> T:
         The work has ended when this returns, however often it is cancelled.
     """
     return await run_stoppable(lambda _: work())
+
+
+async def take_in_thread(work: Callable[[], T], give_back: Callable[[T], object]) -> T:
+    """Get something in a thread that somebody has to give back, such as an open file.
+
+    Args:
+        work: gets it, soon.
+        give_back: gives it back, in a thread too.
+
+    Cancellation:
+        What was got meanwhile was given back; nobody else could, who never heard of it.
+    """
+    got: list[T] = []
+    try:
+        await run_to_end(lambda: got.append(work()))
+    except asyncio.CancelledError:
+        for one in got:
+            await run_to_end(partial(give_back, one))
+        raise
+    return got[0]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from pantheon.adapters.finishing import take
 from pantheon.core.errors import GitError
 
 PLAIN_READING = (
@@ -21,6 +22,8 @@ PLAIN_READING = (
     "core.commentChar=#",
 )
 """Settings of a repository that would change what a commit seems to say."""
+END_S = 2.0
+"""Seconds for a git to end that was told to."""
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -120,20 +123,24 @@ class GitRunner:
             GitError: the status is not one of ``ok``, the time is up, or git is not there.
 
         Cancellation:
-            The process is killed and reaped.
+            The process has ended: it was told to, which lets it take its locks away, or killed.
         """
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         command = [find_git(), "--no-pager", *settings, *args]
         environment = git_environment({"GIT_DIR": str(self.git_dir), **(env or {})})
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE if into is None else into,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-                cwd="/",
-                pass_fds=tuple(keep),
+            process = await take(
+                asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE if into is None else into,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=environment,
+                    cwd="/",
+                    pass_fds=tuple(keep),
+                ),
+                _end,
+                name=f"start git {args[0]}",
             )
         except OSError as error:
             raise GitError(f"git {args[0]} could not be started: {error.strerror or error}") from error
@@ -146,9 +153,7 @@ class GitRunner:
         except TimeoutError as error:
             raise GitError(f"git {args[0]} did not finish within {limit_s:.0f} s") from error
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await _end(process)
         status = process.returncode
         if status is None or status not in ok:
             said = err.decode("utf-8", "replace").strip()[:500]
@@ -159,3 +164,18 @@ class GitRunner:
         """Return standard output without its last newline. Raises as ``run`` does."""
         _, out = await self.run(*args, stdin=stdin, env=env)
         return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a git that may still be at work: a killed one would leave its locks behind, and nobody could lock again."""
+    try:
+        if process.returncode is None:
+            process.terminate()
+            async with asyncio.timeout(END_S):
+                await process.wait()
+    except TimeoutError:
+        return
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

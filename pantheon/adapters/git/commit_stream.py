@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pantheon.adapters import beneath
 from pantheon.adapters.git.folders import open_folder
+from pantheon.ports.clock import Clock
 
 MAX_PATHS = 1000
 MAX_BYTES = 64_000_000
@@ -63,6 +64,13 @@ def commit_stream(written: list[Written], *, ref: str, parent: str, message: str
             parts += [head, b"\ndata %d\n" % len(one.data), one.data, b"\n"]
     parts.append(f'\nget-mark :1\nls :1 ""\nls {parent} ""\n'.encode())
     return b"".join(parts)
+
+
+def identity(clock: Clock) -> dict[str, str]:
+    """Return the environment that names author, committer and time of a commit."""
+    stamp = clock.now().strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    values = {"NAME": "Pantheon", "EMAIL": "pantheon@localhost", "DATE": stamp}
+    return {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in values.items()}
 
 
 def message_bytes(message: str) -> bytes:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
-from pantheon.adapters.git.commit_stream import message_bytes
+from pantheon.adapters.git.commit_stream import identity, message_bytes
 from pantheon.adapters.git.own_directory import open_own
 from pantheon.adapters.git.past_edits import read_commit, read_past
-from pantheon.adapters.git.pooled_tree import identity
-from pantheon.adapters.threads import run_to_end
+from pantheon.adapters.threads import run_to_end, take_in_thread
 from pantheon.core.errors import GitError, MergeConflictError
 from pantheon.core.history import Commit
 from pantheon.core.past_changes import PastCommit
@@ -202,7 +201,8 @@ async def open_history(root: Path, state: Path, clock: Clock) -> AsyncIterator[D
     await run_to_end(lambda: state.mkdir(parents=True, exist_ok=True))
     now = clock.now().timestamp()
     await run_to_end(lambda: _sweep(state, now - _STALE_S))
-    folder = Path(await run_to_end(lambda: tempfile.mkdtemp(prefix="day-", dir=state)))
+    made = await take_in_thread(lambda: tempfile.mkdtemp(prefix="day-", dir=state), shutil.rmtree)
+    folder = Path(made)
     try:
         own = await open_own(folder / "git", Path(common), object_format=form, clock=clock)
         yield DayHistory(checkout, GitRunner(Path(common)), own, clock)

@@ -17,7 +17,7 @@ import structlog
 
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.command import GitRunner
-from pantheon.adapters.git.commit_stream import Written, commit_stream, parse_answer, read_written
+from pantheon.adapters.git.commit_stream import Written, commit_stream, identity, parse_answer, read_written
 from pantheon.adapters.git.folders import remove_named, remove_tree, sweep_empty
 from pantheon.adapters.git.rescue import commit_whole, rescue
 from pantheon.adapters.git.tree_files import DiskTree, Journal
@@ -33,13 +33,6 @@ FULL_CHECKOUT_S = 1800.0
 """For a checkout of every file, on a slow disk."""
 _log = structlog.get_logger()
 T = TypeVar("T")
-
-
-def identity(clock: Clock) -> dict[str, str]:
-    """Return the environment that names author, committer and time of a commit."""
-    stamp = clock.now().strftime("%Y-%m-%dT%H:%M:%S+00:00")
-    values = {"NAME": "Pantheon", "EMAIL": "pantheon@localhost", "DATE": stamp}
-    return {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in values.items()}
 
 
 class PooledTree:
@@ -88,9 +81,11 @@ class PooledTree:
         """
         await self._disk(self._make_folder)
         async with hold(self._state_path) as state:
+            # Until that is done the state stays as it was found: it says what is still to be kept.
+            at, last = await self._take_over(state)
             self._state = state
             try:
-                await self._stand_at(commit, state)
+                await self._stand_at(commit, at, last, state)
                 yield self
             finally:
                 self._state = None
@@ -101,6 +96,7 @@ class PooledTree:
         async with hold(self._state_path, wait_s=0) as state:
             found = state.read()
             if found is not None and found.open_at is not None and found.owner != self._owner:
+                await self._disk(self._remove_locks)
                 await self._keep_what_is_left(found, state)
                 state.write(TreeState(found.owner, None))
 
@@ -133,15 +129,24 @@ class PooledTree:
             parent=self._start, message=message,
         )  # fmt: skip
 
-    async def _stand_at(self, commit: str, state: StateFile) -> None:
+    async def _take_over(self, state: StateFile) -> tuple[str | None, Journal]:
+        """End the last lease, and keep what another process left; returns where the folder stands but for a journal."""
         reach(CrashPoint.CHECKOUT_BEFORE)
         at, self.at = self.at, None
         last, self._journal = self._journal, Journal()
-        await run_to_end(last.close)
+
+        def end_last() -> None:
+            last.close()
+            self._remove_locks()
+
+        await self._disk(end_last)
         found = state.read()
         if found is None or found.owner != self._owner:
             at = None
             await self._keep_what_is_left(found, state)
+        return at, last
+
+    async def _stand_at(self, commit: str, at: str | None, last: Journal, state: StateFile) -> None:
         state.write(TreeState(self._owner, None))
         if at is None or last.unsure or not await self._follow(at, commit, last, state):
             await self._make_again(commit, state)
@@ -238,7 +243,6 @@ class PooledTree:
 
     async def _keep_what_is_left(self, found: TreeState | None, state: StateFile) -> None:
         """Keep what an attempt of another process may have left here."""
-        await self._disk(self._remove_locks)
         if found is not None and found.open_at is None:
             return
         why = "nobody knows at which commit it stood"
@@ -275,7 +279,7 @@ class PooledTree:
 
     def _discard(self) -> None:
         self._index.unlink(missing_ok=True)
-        self._lock_file().unlink(missing_ok=True)
+        self._remove_locks()
         remove_tree(self._folder)
         self._folder.mkdir(mode=0o700)
 
@@ -287,12 +291,9 @@ class PooledTree:
 
     def _remove_locks(self) -> None:
         """Remove what a killed git left locked: whoever holds this tree's state knows that no git is at work on it."""
-        self._lock_file().unlink(missing_ok=True)
+        self._index.with_name(f"{self._index.name}.lock").unlink(missing_ok=True)
         (self._git.git_dir / f"{self._ref}.lock").unlink(missing_ok=True)
 
     @property
     def _ref(self) -> str:
         return f"refs/pantheon/trees/{self._folder.name}"
-
-    def _lock_file(self) -> Path:
-        return self._index.with_name(f"{self._index.name}.lock")

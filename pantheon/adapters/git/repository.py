@@ -15,10 +15,10 @@ from pantheon.adapters.beneath import require_openat2
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
-from pantheon.adapters.git.commit_stream import message_bytes
+from pantheon.adapters.git.commit_stream import identity, message_bytes
 from pantheon.adapters.git.own_directory import open_own
 from pantheon.adapters.git.pool import TreePool
-from pantheon.adapters.git.pooled_tree import PooledTree, identity
+from pantheon.adapters.git.pooled_tree import PooledTree
 from pantheon.core.errors import CommitLostError, GitError, MergeConflictError
 from pantheon.ports.clock import Clock
 from pantheon.ports.crash_points import CrashPoint, reach
