@@ -10,15 +10,24 @@ runs with ``VLLM_ALLOW_RUNTIME_LORA_UPDATING``.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 
+from pantheon.adapters.finishing import finish
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.server_identity import ask_identity, ask_listing, read_bounded
-from pantheon.core.errors import ModelLostError, ModelRefusedError, ModelTimeoutError
+from pantheon.core.errors import (
+    LocalityError,
+    ModelError,
+    ModelLostError,
+    ModelRefusedError,
+    ModelTimeoutError,
+)
 
 MAX_ANSWER_BYTES = 65_536
+TAKE_BACK_S = 5.0
+"""Seconds that a server has to unload an adapter whose loading was broken off."""
 NO_SUCH_PATH = frozenset({404, 405, 501})
 
 
@@ -38,14 +47,27 @@ async def load_adapter(
         LocalityError: the server fronts a cloud, or the address leads elsewhere.
         ModelRefusedError: it loads no adapters, or not this one.
         ModelTimeoutError, ModelLostError, ModelOutputError: it does not answer, or not so.
+
+    Cancellation:
+        What may have been loaded is unloaded, as well as the server lets itself be told.
     """
-    async with _asking(base_url, uds, f"endpoint {endpoint}", f"load {name!r}", deadline_s) as http:
-        # Only who lists its models, and none of a cloud's, is told of a folder of this machine.
-        if name in (await ask_listing(http, endpoint, name)).names:
-            return False
-        await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
-        await ask_identity(http, endpoint, name)
-        return True
+    ordered = False
+    try:
+        async with _asking(base_url, uds, f"endpoint {endpoint}", f"load {name!r}", deadline_s) as http:
+            # Only who lists its models, and none of a cloud's, is told of a folder of this machine.
+            if name in (await ask_listing(http, endpoint, name)).names:
+                return False
+            ordered = True
+            await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
+            await ask_identity(http, endpoint, name)
+    except ModelRefusedError:
+        raise
+    except BaseException:
+        # Nobody would unload what no night knows to be its own: the next one would take it for somebody else's.
+        if ordered:
+            await finish(_take_back(base_url, uds, endpoint, name), name=f"unload {name}")
+        raise
+    return True
 
 
 async def unload_adapter(
@@ -54,6 +76,11 @@ async def unload_adapter(
     """Have a server unload an adapter that it was made to load. Raises as ``load_adapter`` does."""
     async with _asking(base_url, uds, f"endpoint {endpoint}", f"unload {name!r}", deadline_s) as http:
         await _order(http, endpoint, "unload", {"lora_name": name})
+
+
+async def _take_back(base_url: str, uds: str | None, endpoint: str, name: str) -> None:
+    with suppress(ModelError, LocalityError):
+        await unload_adapter(base_url, uds, endpoint, name, deadline_s=TAKE_BACK_S)
 
 
 @asynccontextmanager
