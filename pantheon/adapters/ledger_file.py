@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pantheon.adapters.artifacts import ArtifactFolder
-from pantheon.adapters.threads import run_to_end
+from pantheon.adapters.threads import run_to_end, take_in_thread
 from pantheon.core.checkpoint import MAX_NOTE_BYTES
 from pantheon.core.dsse import MAX_ENVELOPE_BYTES
 from pantheon.core.errors import ArtifactError
@@ -54,6 +54,10 @@ class AppendedFile:
         reach(CrashPoint.CHECKPOINT_AFTER)
 
     async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; a second time changes nothing."""
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
@@ -96,9 +100,14 @@ class LedgerFolder:
     async def open_night(self, night: str, take: Callable[[bytes], bool]) -> OpenedLedger:
         if not _NIGHT.fullmatch(night):
             raise ArtifactError(f"{night!r} cannot be the name of a night's folder")
-        return await run_to_end(lambda: self._open(night, take))
+        file, checkpoint, cut, cut_bytes = await take_in_thread(
+            lambda: self._open(night, take), lambda opened: opened[0].close()
+        )
+        return OpenedLedger(file, checkpoint, cut, cut_bytes)
 
-    def _open(self, night: str, take: Callable[[bytes], bool]) -> OpenedLedger:
+    def _open(
+        self, night: str, take: Callable[[bytes], bool]
+    ) -> tuple[AppendedFile, bytes | None, bytes, int]:
         folder = self._root / night
         path = folder / LEDGER
         try:
@@ -118,7 +127,7 @@ class LedgerFolder:
                 raise
         except OSError as error:
             raise ArtifactError(f"{path} cannot be opened: {error.strerror}") from error
-        return OpenedLedger(self._file(handle, path, night), checkpoint, cut, cut_bytes)
+        return self._file(handle, path, night), checkpoint, cut, cut_bytes
 
     def _file(self, handle: int, path: Path, night: str) -> AppendedFile:
         return AppendedFile(handle, path, self._artifacts, night)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pantheon.adapters.own_files import ask_lock, open_lock, open_log
+from pantheon.adapters.threads import take_in_thread
 from pantheon.core.errors import ModelError, PreflightError
 
 INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
@@ -61,7 +62,7 @@ async def start_process(
     """Start a server in a session of its own. Raises ``ModelError``."""
     inherited = {name: environment[name] for name in INHERITED if name in environment}
     try:
-        descriptor = await asyncio.to_thread(open_log, log)
+        descriptor = await take_in_thread(lambda: open_log(log), os.close)
     except OSError as error:
         raise ModelError(f"the server's log {log} cannot be opened: {error.strerror}") from error
     try:

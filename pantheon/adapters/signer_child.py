@@ -12,6 +12,7 @@ from pantheon.adapters.own_files import open_log, read_end
 from pantheon.adapters.signer_client import SocketSigner
 from pantheon.adapters.signer_process import READY
 from pantheon.adapters.socket_folder import socket_folder
+from pantheon.adapters.threads import take_in_thread
 from pantheon.core.errors import ModelError, SignatureError
 from pantheon.ports.clock import Clock
 
@@ -60,7 +61,7 @@ async def _start(
         # The kernel's signal comes when the thread that started the child ends: only the main one lives long enough.
         words += ["--parent", str(os.getpid())]
     try:
-        with os.fdopen(await asyncio.to_thread(open_log, log), "ab") as file:
+        with os.fdopen(await take_in_thread(lambda: open_log(log), os.close), "ab") as file:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "pantheon", "signer", *words,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=file,

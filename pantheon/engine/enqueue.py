@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from threading import Event
 
 from pantheon.core.batch import BatchClaim, Pins, batch_statement, read_claim
@@ -22,6 +23,7 @@ from pantheon.core.statement import parse_statement
 from pantheon.core.strict_json import parse_json
 from pantheon.core.task import Task
 from pantheon.core.taskfile import TaskFileReader
+from pantheon.engine.to_end import to_end
 from pantheon.ports.clock import Clock
 from pantheon.ports.queue import BatchDraft, QueueFolder
 from pantheon.ports.signer import Signer
@@ -120,8 +122,9 @@ async def run_enqueue(
         Nothing is kept before everything is valid; a batch that was kept but not registered is registered by
         repeating the call.
     """
-    draft = await asyncio.to_thread(queue.open_draft)
+    draft, cancelled = await to_end(asyncio.to_thread(queue.open_draft))
     try:
+        _go_on_unless(cancelled)
         preview = await _freeze(request, draft)
         claim = _claim(request, draft, clock.now().isoformat())
         async with open_services() as services:
@@ -131,16 +134,23 @@ async def run_enqueue(
                 statement = batch_statement(claim)
                 signature = await signer.sign(pae(PAYLOAD_TYPE, statement))
                 envelope = seal(statement, [(signer.key_id, signature)]).to_bytes() + b"\n"
+                keep = partial(queue.put_envelope, claim.name, envelope)
                 if outcome is EnqueueOutcome.CREATED:
-                    await asyncio.to_thread(queue.keep, draft, claim.name, envelope)
-                else:
-                    await asyncio.to_thread(queue.put_envelope, claim.name, envelope)
+                    keep = partial(queue.keep, draft, claim.name, envelope)
+                _, cancelled = await to_end(asyncio.to_thread(keep))
+                _go_on_unless(cancelled)
             added = await register_batch(kept, queue=queue, store=services.store)
             if added and outcome is EnqueueOutcome.UNCHANGED:
                 outcome = EnqueueOutcome.COMPLETED
     finally:
-        await asyncio.to_thread(draft.discard)
+        _, cancelled = await to_end(asyncio.to_thread(draft.discard))
+    _go_on_unless(cancelled)
     return _result(claim, queue, outcome, preview, drift)
+
+
+def _go_on_unless(cancelled: bool) -> None:
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def preview_enqueue(request: EnqueueRequest, *, queue: QueueFolder) -> EnqueueResult:

@@ -27,6 +27,7 @@ from pantheon.engine.enqueue import (
 )
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.signing import FakeSigner
+from pantheon.testing.steps import Steps
 from pantheon.testing.store import FakeStore
 
 LINES = (
@@ -247,6 +248,25 @@ async def test_two_at_once_make_one_batch(place: Place) -> None:
     assert {call.result().batch for call in calls} == {calls[0].result().batch}
     assert len(place.files()) == 2
     assert len(await place.store.tasks()) == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_cancelled_at_any_step_it_is_completed_by_the_next_time(tmp_path: Path, late: bool) -> None:
+    """No draft is left, no file of a batch is torn away from the other, and saying it again does the rest."""
+    for at in range(1, 60):
+        place = Place(tmp_path / f"{at}")
+        steps = Steps(at, late=late)
+        await asyncio.wait([steps.start(place.enqueue(), name="enqueue")])
+        left = place.files()
+        assert not [name for name in left if name.startswith(".")]
+        assert len(left) in (0, 2)
+        await place.enqueue()
+        assert len(place.files()) == 2
+        assert len(await place.store.tasks()) == 2
+        if steps.count < at:
+            assert at > 5, "each thread is waited for"
+            return
+    pytest.fail("the file was never enqueued")
 
 
 async def test_cancelling_leaves_nothing(place: Place) -> None:

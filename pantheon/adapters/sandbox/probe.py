@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from pantheon.adapters.sandbox.bubblewrap import INSTALL, BubblewrapSandbox
-from pantheon.adapters.threads import run_to_end
+from pantheon.adapters.threads import run_to_end, take_in_thread
 from pantheon.core.errors import PreflightError, SandboxError
 from pantheon.core.sandbox_proof import LOOK, MULTIPLY, PROOF_LIMITS, SandboxProof, find_holes
 
@@ -23,7 +23,9 @@ async def prove_sandbox(sandbox: BubblewrapSandbox) -> SandboxProof:
     Raises:
         PreflightError: the sandbox cannot be made here, or does not hold.
     """
-    folder = await run_to_end(lambda: tempfile.TemporaryDirectory(prefix="pantheon-proof-"))
+    folder = await take_in_thread(
+        lambda: tempfile.TemporaryDirectory(prefix="pantheon-proof-"), lambda made: made.cleanup()
+    )
     try:
         tree = await asyncio.to_thread(Path(folder.name).resolve)
         looked = await sandbox.run(LOOK, tree, PROOF_LIMITS)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pantheon.adapters.finishing import take
 from pantheon.adapters.sandbox.capture import Capture, FloodError, open_capture
 from pantheon.adapters.sandbox.disk import DiskError, guard_disk
 from pantheon.adapters.threads import run_to_end
@@ -60,12 +61,14 @@ async def run_process(launch: Launch, limits: SandboxLimits, clock: Clock) -> Sa
     """
     async with open_capture(limits.output_bytes) as out, open_capture(limits.output_bytes) as err:
         begun = clock.monotonic()
-        process, cancelled = await _start_whole(launch, out, err)
+
+        async def bury(process: asyncio.subprocess.Process) -> None:
+            await _bury_at_once(process, launch.bury)
+
+        # One that is half started could be buried by nobody.
+        process = await take(_start(launch, out, err), bury, name="sandbox start")
         out.close_write_end()
         err.close_write_end()
-        if cancelled:
-            await _bury_at_once(process, launch.bury)
-            raise asyncio.CancelledError
         try:
             killed = await _watch(process, launch, limits, (out, err))
         except SandboxError:
@@ -86,22 +89,6 @@ def wait_for_end(pidfd: int, timeout_s: float) -> bool:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(timeout_s * 1000))
-
-
-async def _start_whole(launch: Launch, out: Capture, err: Capture) -> tuple[asyncio.subprocess.Process, bool]:
-    """Start the process whatever cancellation arrives: one that is half started could be buried by nobody.
-
-    Returns:
-        The process, and whether a cancellation arrived meanwhile.
-    """
-    starting = asyncio.get_running_loop().create_task(_start(launch, out, err), name="sandbox start")
-    cancelled = False
-    while not starting.done():
-        try:
-            await asyncio.wait([starting])
-        except asyncio.CancelledError:
-            cancelled = True
-    return starting.result(), cancelled
 
 
 async def _bury_at_once(process: asyncio.subprocess.Process, bury: Undertaker) -> None:
@@ -153,6 +140,7 @@ async def _watch(
     pidfd = _open_process(process.pid)
     problems: list[SandboxError] = []
     killed: KillReason | None = None
+    before = _cancellations()
     try:
         try:
             async with asyncio.TaskGroup() as group:
@@ -175,7 +163,15 @@ async def _watch(
             os.close(pidfd)
     if problems:
         raise problems[0]
+    if _cancellations() > before:
+        # The group told of the flood instead: who called the run off would work on with its result.
+        raise asyncio.CancelledError
     return killed
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def _outlast(
