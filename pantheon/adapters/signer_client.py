@@ -112,18 +112,21 @@ class SocketSigner:
 
     async def _ask(self, message: Frozen, *, partly: bool = False) -> Answer:
         """Return the signer's answer; one that refuses is an error unless ``partly`` done work counts."""
+        question = pack(message)
         async with self._turn:
+            answered = False
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    self._writer.write(pack(message))
+                    self._writer.write(question)
                     await self._writer.drain()
                     data = await read_message(self._reader)
+                answered = True
             except (OSError, TimeoutError) as error:
                 raise SignatureError(f"the signer does not answer: {type(error).__name__} {error}") from error
-            except asyncio.CancelledError:
-                # The answer is under way and would be taken for that of the next question.
-                self._writer.close()
-                raise
+            finally:
+                if not answered:
+                    # The answer may be under way and would be taken for that of the next question.
+                    self._writer.transport.abort()
         if data is None:
             raise SignatureError("the signer has gone", hint="pantheon night goes on with a new one.")
         answer = parse_answer(data)
