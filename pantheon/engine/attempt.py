@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from pantheon.core.budget import Usage
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.dag import PlannedNode
 from pantheon.core.errors import LeaseLostError, MergeConflictError, PantheonError
@@ -42,6 +43,8 @@ class Try:
     """Attempts of the node under which the model server broke before this one."""
     done: Callable[[NodeResult], Conclusion | None]
     """Told what the work came to once only its record is left; says what becomes of the task for it."""
+    cut: Callable[[Usage], None]
+    """Told what the work has used when it is cut by a cancellation, after which ``done`` is told nothing."""
     cancelled: Callable[[], str]
     """Why the operator has cancelled the task; empty when nobody has."""
 
@@ -127,9 +130,16 @@ class AttemptRunner:
     async def _work(self, attempt: Try, record: AttemptRecorder) -> NodeResult:
         """Do the work and decide what follows it."""
         began_s = self.services.clock.monotonic()
-        result = await self._execute(attempt, record)
-        used = record.evidence.tally.usage(self.services.clock.monotonic() - began_s)
-        result = replace(result, used=used)
+
+        def used() -> Usage:
+            return record.evidence.tally.usage(self.services.clock.monotonic() - began_s)
+
+        try:
+            result = await self._execute(attempt, record)
+        except asyncio.CancelledError:
+            attempt.cut(used())
+            raise
+        result = replace(result, used=used())
         if result.state is not NodeState.FAILED:
             return result
         if result.kind is FailureKind.SERVER:

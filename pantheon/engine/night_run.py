@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from pantheon.core.budget import Usage
 from pantheon.core.dag import Plan, PlannedNode, PlannedTask
@@ -169,6 +170,7 @@ class NightRun:
                 tried=self.state.tried(planned.key),
                 lost=self.state.lost(planned.key),
                 done=done,
+                cut=partial(self.spend, planned),
                 cancelled=lambda: self.scheduler.why_told(planned.key),
             )
         )
