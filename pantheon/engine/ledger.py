@@ -10,7 +10,7 @@ the signer and one flush of the disk serve all of it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -108,9 +108,7 @@ class NightLedger:
         """
         done: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         if self._broken is not None or self._closing:
-            done.set_exception(self._broken or TransitionError("the night's ledger is closed"))
-            # Whoever asked may have gone before it looks at the answer.
-            done.exception()
+            _fail([done], self._broken or TransitionError("the night's ledger is closed"))
             return done
         self._wishes.append(_Wish(role, subjects, kind, predicate, done))
         self._woken.set()
@@ -153,7 +151,18 @@ class NightLedger:
         return await asyncio.shield(done)
 
     async def run(self) -> None:
-        """Write what is entered until ``stop``. Never raises for what the signer or the disk refuse."""
+        """Write what is entered until ``stop``. Never raises for what the signer or the disk refuse.
+
+        Cancellation:
+            Whoever waits is told that nothing is written any more.
+        """
+        try:
+            await self._write_all()
+        except BaseException:
+            self._break(SignatureError("the night's ledger is written no more"))
+            raise
+
+    async def _write_all(self) -> None:
         self._pointed_at = self.clock.monotonic()
         while not self._closing or self._wishes or self._points:
             await self._woken.wait()
@@ -182,8 +191,9 @@ class NightLedger:
         del self._wishes[: len(group)]
         try:
             await self._sign_and_append(group)
-        except PantheonError as error:
-            self._fail(group, error)
+        except BaseException:
+            # ``run`` tells them, with all others who wait behind them.
+            self._wishes[:0] = group
             raise
 
     async def _sign_and_append(self, group: list[_Wish]) -> None:
@@ -191,7 +201,7 @@ class NightLedger:
         signed = await self.signer.sign_statements(requests) if requests else None
         count = 0 if signed is None else len(signed.signatures)
         if signed is not None and signed.refusal and count < len(group):
-            self._fail([group[count]], SignatureError(f"the signer refuses: {signed.refusal}"))
+            _fail([group[count].done], SignatureError(f"the signer refuses: {signed.refusal}"))
             self._wishes[:0] = group[count + 1 :]
         elif count < len(group):
             raise SignatureError(f"the signer has signed {count} of {len(group)} statements")
@@ -218,20 +228,16 @@ class NightLedger:
                 statement = make_statement(wish.subjects, wish.kind, with_place(wish.predicate, place))
             except (ValueError, TypeError, RecursionError) as error:
                 group.remove(wish)
-                self._fail([wish], SignatureError(f"no statement can be made of this: {error}"))
+                _fail([wish.done], SignatureError(f"no statement can be made of this: {error}"))
                 continue
             requests.append(SigningRequest(wish.role, statement))
         return requests
 
     async def _write_checkpoint(self) -> None:
-        tree, waiting = self.index.tree, self._points
-        self._points = []
-        try:
-            if self.checkpointed is None or self.checkpointed.size != tree.size:
-                await self._sign_checkpoint()
-        except PantheonError:
-            self._points = waiting
-            raise
+        tree, waiting = self.index.tree, tuple(self._points)
+        if self.checkpointed is None or self.checkpointed.size != tree.size:
+            await self._sign_checkpoint()
+        del self._points[: len(waiting)]
         self._pointed_at = self.clock.monotonic()
         assert self.checkpointed is not None
         for one in waiting:
@@ -277,20 +283,17 @@ class NightLedger:
 
     def _break(self, error: PantheonError) -> None:
         self._broken = error
-        wishes, self._wishes = self._wishes, []
-        points, self._points = self._points, []
-        self._fail(wishes, error)
-        for one in points:
-            if not one.done():
-                one.set_exception(error)
-                one.exception()
+        waiting: list[asyncio.Future[Any]] = [*(wish.done for wish in self._wishes), *self._points]
+        self._wishes, self._points = [], []
+        _fail(waiting, error)
 
-    @staticmethod
-    def _fail(wishes: list[_Wish], error: PantheonError) -> None:
-        for wish in wishes:
-            if not wish.done.done():
-                wish.done.set_exception(error)
-                wish.done.exception()
+
+def _fail(waiting: Iterable["asyncio.Future[Any]"], error: PantheonError) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_exception(error)
+            # Whoever asked may have gone before it looks at the answer.
+            one.exception()
 
 
 def _ids_of(delegation: Delegation) -> dict[str, str]:

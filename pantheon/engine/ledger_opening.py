@@ -25,6 +25,7 @@ from pantheon.core.statement import (
     parse_statement,
 )
 from pantheon.engine.ledger import NightLedger
+from pantheon.engine.to_end import to_end
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import LedgerStore, OpenedLedger, Witness
 from pantheon.ports.signer import DelegationRequest, NightSigner
@@ -215,15 +216,22 @@ def _names(note: bytes, origin: str) -> bool:
 
 @asynccontextmanager
 async def written(ledger: NightLedger) -> AsyncIterator[NightLedger]:
-    """Have a ledger written for the length of a ``with``; on the way out everything entered is, and a checkpoint."""
-    failure: Exception | None = None
+    """Have a ledger written for the length of a ``with``; on the way out everything entered is, and a checkpoint.
+
+    Cancellation:
+        The same: what was entered up to then is written first.
+    """
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
-        group.create_task(ledger.run(), name="ledger")
+        writing = group.create_task(ledger.run(), name="ledger")
         try:
             yield ledger
-        except Exception as error:  # noqa: BLE001 (raised again below, as itself and not as a group)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (raised again below, as itself)
             failure = error
         finally:
             ledger.stop()
+        _, cancelled = await to_end(asyncio.wait([writing]))
     if failure is not None:
         raise failure
+    if cancelled:
+        raise asyncio.CancelledError

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +13,12 @@ from pantheon.core.errors import ArtifactError, SignatureError, TransitionError
 from pantheon.core.records import NightRecord
 from pantheon.core.statement import BATCH_PREDICATE, REVIEW_PREDICATE
 from pantheon.core.verify_ledger import LedgerAudit
-from pantheon.engine.ledger import CHECKPOINT_EVERY_S, NightLedger
+from pantheon.engine.ledger import CHECKPOINT_EVERY_S, Entry, NightLedger
 from pantheon.engine.ledger_opening import open_ledger
 from pantheon.ports.signer import SignedBatch, SigningRequest
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.signing import FakeLedgerFile, FakeWitness, InProcessSigner, audit_of
+from pantheon.testing.steps import Steps
 
 KIND, SUBJECT = "https://pantheon.local/test", {"x": "0" * 64}
 MAYBE = {"reviewer": "peerA", "verdict": "maybe"}
@@ -116,6 +118,49 @@ async def test_who_stops_waiting_does_not_take_back(desk: Desk) -> None:
             await waiting
         assert (await asyncio.shield(entry)).seq == 1
     assert len(desk.file.lines) == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_waits_for_a_ledger_that_is_cancelled_is_told(desk: Desk, late: bool) -> None:
+    """Wherever the writing is cancelled: every statement and every checkpoint that somebody waits for has an answer."""
+    async with desk.opened() as opened:
+        for at in range(1, 40):
+            ledger = replace(opened, _wishes=[], _points=[], _woken=asyncio.Event())
+            entered = [ledger.enter(KIND, SUBJECT, {"n": n}) for n in range(3)]
+            waiting = asyncio.create_task(ledger.checkpoint())
+            steps = Steps(at, late=late)
+            writing = steps.start(ledger.run(), name="ledger")
+            await asyncio.sleep(0)
+            ledger.stop()
+            async with asyncio.timeout(5):
+                await asyncio.wait([writing, waiting, *entered])
+            assert waiting.exception() is not None or waiting.result().size
+            if steps.count < at:
+                assert at > 2, "the signer is waited for"
+                return
+    pytest.fail("the ledger was never written")
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_night_that_is_cancelled_leaves_a_whole_ledger(late: bool) -> None:
+    """What was entered before is written and checkpointed, wherever the night is cancelled."""
+    for at in range(1, 60):
+        desk, entered = Desk(), list[asyncio.Future[Entry]]()
+
+        async def night(desk: Desk = desk, entered: list[asyncio.Future[Entry]] = entered) -> None:
+            async with desk.opened() as ledger:
+                entered.append(ledger.enter(KIND, SUBJECT, {"n": 1}))
+                await ledger.state(KIND, SUBJECT, {"n": 2})
+                entered.append(ledger.enter(KIND, SUBJECT, {"n": 3}))
+
+        steps = Steps(at, late=late)
+        await asyncio.wait([steps.start(night(), name="night")])
+        assert all(one.result().line in desk.file.lines for one in entered)
+        if entered:
+            assert parse_checkpoint(note_text(desk.witness.remembered[-1])).size == len(desk.file.lines)
+        if steps.count < at:
+            return
+    pytest.fail("the night never came to its end")
 
 
 async def test_a_full_disk_stops_the_ledger_and_it_can_be_taken_up(desk: Desk) -> None:
