@@ -330,7 +330,7 @@ def test_every_call_of_git_is_attacked(user: User, monkeypatch: pytest.MonkeyPat
                 name = (
                     node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 )
-                if name in ("run", "text", "_git") and isinstance(node.args[0].value, str):
+                if name in ("run", "text", "ask", "_git") and isinstance(node.args[0].value, str):
                     named.add(node.args[0].value)
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "_git" and path.name == "landed.py":
                 named.add(ast.literal_eval(node.args[1]))

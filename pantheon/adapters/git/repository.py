@@ -15,6 +15,7 @@ from pantheon.adapters.beneath import require_openat2
 from pantheon.adapters.git import delta
 from pantheon.adapters.git.branch_ref import move_branch
 from pantheon.adapters.git.command import GitRunner
+from pantheon.adapters.git.commit_answers import CommitAnswers
 from pantheon.adapters.git.commit_stream import identity, message_bytes
 from pantheon.adapters.git.own_directory import open_own
 from pantheon.adapters.git.pool import TreePool
@@ -40,6 +41,7 @@ class NightRepository:
         self._checkout = checkout
         self._user = user
         self._own = own
+        self._of_commits = CommitAnswers(own)
         self._pool = pool
         self._clock = clock
         self._known: set[str] = set()
@@ -90,17 +92,18 @@ class NightRepository:
 
     async def diff(self, base: str, head: str) -> bytes:
         async with self._naming(base, head):
-            _, out = await self._own.run(
+            _, out = await self._of_commits.ask(
                 "diff-tree", "-p", "-r", "-M", "--text", "--full-index", "--no-ext-diff", "--no-textconv",
-                "--no-color", "--ignore-submodules=none", base, head,
+                "--no-color", "--ignore-submodules=none", base, head, objects=(base, head),
             )  # fmt: skip
         return out
 
     async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
         async with self._naming(base, head):
-            _, out = await self._own.run(
-                "diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", base, head
-            )
+            _, out = await self._of_commits.ask(
+                "diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", base, head,
+                objects=(base, head),
+            )  # fmt: skip
         fields = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(
             ChangedPath(
@@ -132,15 +135,18 @@ class NightRepository:
         async with self._naming(commit):
             for place in range(0, max(len(asked), 1), _PATHS_A_CALL):
                 some = asked[place : place + _PATHS_A_CALL] or [_NOWHERE]
-                _, listed = await self._own.run(
-                    "ls-tree", "-z", "--full-tree", commit, "--", *some, env={"GIT_LITERAL_PATHSPECS": "1"}
-                )
+                _, listed = await self._of_commits.ask(
+                    "ls-tree", "-z", "--full-tree", commit, "--", *some,
+                    objects=(commit,), env={"GIT_LITERAL_PATHSPECS": "1"},
+                )  # fmt: skip
                 entries.update(delta.parse_entries(listed, some))
             files = {path: one.name for path, one in entries.items() if one and one.mode.startswith("100")}
             if not files:
                 return {}
             names = "".join(f"{name}\n" for name in files.values()).encode()
-            _, out = await self._own.run("cat-file", "--batch", stdin=names)
+            _, out = await self._of_commits.ask(
+                "cat-file", "--batch", objects=tuple(files.values()), stdin=names
+            )
         found, place = {}, 0
         for path, name in files.items():
             head, _, _ = out[place : place + 200].partition(b"\n")
@@ -157,16 +163,16 @@ class NightRepository:
             return ()
         patterns = "\n".join(texts).encode("utf-8", "surrogateescape")
         async with self._naming(commit):
-            _, out = await self._own.run(
+            _, out = await self._of_commits.ask(
                 "grep", "--files-with-matches", "-z", "--text", "--fixed-strings", "-f", "-", commit, "--",
-                stdin=patterns, ok=(0, 1),
+                objects=(commit,), stdin=patterns, ok=(0, 1),
             )  # fmt: skip
         names = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(name.removeprefix(f"{commit}:") for name in names if name)
 
     async def list_files(self, commit: str) -> tuple[str, ...]:
         async with self._naming(commit):
-            _, out = await self._own.run("ls-tree", "-r", "-z", commit)
+            _, out = await self._of_commits.ask("ls-tree", "-r", "-z", commit, objects=(commit,))
         entries = (line.split("\t", 1) for line in out.decode("utf-8", "surrogateescape").split("\0") if line)
         return tuple(sorted(path for meta, path in entries if meta.startswith("100")))
 
@@ -179,13 +185,18 @@ class NightRepository:
 
     async def tree_of(self, commit: str) -> str:
         async with self._naming(commit):
-            return await self._own.text("rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
+            _, out = await self._of_commits.ask(
+                "rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}", objects=(commit,)
+            )
+        return out.decode().strip()
 
     async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:
         shown = f"--format=%(trailers:key={key},valueonly,unfold)"
         async with self._naming(base, head):
-            out = await self._own.text("log", "--reverse", "--topo-order", shown, f"{base}..{head}")
-        return tuple(line for line in out.split("\n") if line)
+            _, out = await self._of_commits.ask(
+                "log", "--reverse", "--topo-order", shown, f"{base}..{head}", objects=(base, head)
+            )
+        return tuple(line for line in out.decode("utf-8", "surrogateescape").split("\n") if line)
 
     async def find_landed(self, branch: str, base: str, trailer: str, value: str) -> str | None:
         head = await self.branch(branch)
