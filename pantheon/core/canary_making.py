@@ -5,12 +5,14 @@ passes the checks of a proposal, so that nothing but the fault gives it away.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from pantheon.core.canonical import digest_bytes
 from pantheon.core.decoys import MAX_GROUNDED, Metadata, content_words, grounded_share
 from pantheon.core.errors import ToolError
 from pantheon.core.model import Frozen
-from pantheon.core.mutations import FileChange, KnownChange, MutationKind, mutate
+from pantheon.core.mutation_words import pick
+from pantheon.core.mutations import LIKE, FileChange, KnownChange, MutationKind, mutate, rank_alike
 from pantheon.core.notes.frontmatter import set_fields
 from pantheon.core.notes.textcheck import check_metadata
 from pantheon.core.notes.unheard import first_part
@@ -68,12 +70,15 @@ def _make(
     words = content_words(target)
     known = dict.fromkeys(map(_in_one_part, others))
     wrong = [one for one in known if _is_wrong(one, words) and one.title != proposal.title]
-    # Another note's metadata serves once for a target.
-    fresh = [one for one in wrong if _content(_known(path, target, one)) not in used]
-    rest = [_known(f"{number}/{path}", "", one) for number, one in enumerate(fresh, start=1)]
     change = _known(path, target, proposal)
-    for again in range(TRIES):
-        bad = mutate(KIND, change, rest, seed + again)
+    own = change.metadata
+    ranked = [] if own is None else rank_alike(own, wrong)
+    # Another note's metadata serves once for a target. What is never chosen is never made a note of.
+    fresh = (one for one in ranked if not used or _content(_known(path, target, one)) not in used)
+    alike = list(islice(fresh, LIKE))
+    for again in range(TRIES if alike else 0):
+        other = _known(f"1/{path}", "", pick(alike, seed + again, "other"))
+        bad = mutate(KIND, change, [other], seed + again)
         if bad is None or bad.metadata is None:
             continue
         content = _content(bad)

@@ -12,7 +12,7 @@ Source: DESIGN.md, section 10 ("Canaries").
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from pydantic import Field
@@ -197,17 +197,21 @@ def _instructed(change: KnownChange, others: Sequence[KnownChange], seed: int) -
     return _with_after(bad, f"{bad.target.after or ''}\n{words}\n")
 
 
+def rank_alike(own: Metadata, others: Iterable[Metadata]) -> list[Metadata]:
+    """Return the others without ``own`` itself, those first that share most words with it."""
+    words = content_words(f"{own.title} {own.description}")
+    return sorted(
+        set(others) - {own},
+        key=lambda item: (-len(content_words(f"{item.title} {item.description}") & words), item.title),
+    )
+
+
 def _alike(change: KnownChange, others: Sequence[KnownChange], seed: int) -> Metadata | None:
     """Return another note's metadata: one of those that share most words with the change's own."""
     own = change.metadata
-    known = {other.metadata for other in others if other.metadata is not None} - {own}
-    if own is None or not known:
-        return None
-    words = content_words(f"{own.title} {own.description}")
-    ranked = sorted(
-        known, key=lambda item: (-len(content_words(f"{item.title} {item.description}") & words), item.title)
-    )
-    return pick(ranked[:LIKE], seed, "other")
+    known = [found for other in others if (found := other.metadata) is not None]
+    ranked = [] if own is None else rank_alike(own, known)
+    return pick(ranked[:LIKE], seed, "other") if ranked else None
 
 
 def _catalogued(change: KnownChange, metadata: Metadata, others: Sequence[KnownChange]) -> KnownChange | None:
