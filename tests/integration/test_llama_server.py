@@ -172,7 +172,7 @@ class Server(EmbeddedServer):
 
 async def main():
     async with Server(
-        Path(sys.argv[1]), model_sha256="0" * 64, alias="small", settings=ServerSettings(context_tokens=1024, threads=1),
+        Path(sys.argv[1]), model_sha256="0" * 64, alias="m", settings=ServerSettings(context_tokens=1024, threads=1),
         log=Path(sys.argv[2]), environment=dict(os.environ), clock=SystemClock(),
     ) as running:
         print("ready", running.pid, flush=True)
