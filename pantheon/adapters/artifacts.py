@@ -9,11 +9,12 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
 
+from pantheon.adapters.new_entries import NewEntries
 from pantheon.adapters.threads import run_to_end
 from pantheon.core.errors import ArtifactError
 from pantheon.ports.crash_points import CrashPoint, reach
@@ -27,11 +28,10 @@ class FolderSink:
 
     keeps = True
 
-    def __init__(self, root: Path, folder: str, made: Sequence[Path] = ()) -> None:
+    def __init__(self, root: Path, folder: str, entries: NewEntries) -> None:
         self._root = root
         self._folder = folder
-        self._made = tuple(made)
-        """Folders that hold a new folder on the way to this one, and do not hold it durably yet."""
+        self._entries = entries
         self._digests: dict[str, hashlib._Hash] = {}
         self._appended: set[str] = set()
         self._volatile: set[str] = set()
@@ -114,13 +114,14 @@ class FolderSink:
         with self._lock:
             # What is written from now on is volatile again, whatever this flush still finds of it.
             volatile, self._volatile = self._volatile, set()
+        above = self._entries.above(folder)
         try:
-            for path in [*(folder / name for name in sorted(volatile)), folder, *self._made]:
+            for path in [*(folder / name for name in sorted(volatile)), folder, *above]:
                 _flush(path)
         except OSError as error:
             self._note_volatile(volatile)
             raise ArtifactError(f"{folder} cannot be made durable: {error.strerror}") from error
-        self._made = ()
+        self._entries.forget(above)
 
 
 class ArtifactFolder:
@@ -132,6 +133,7 @@ class ArtifactFolder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._entries = NewEntries()
 
     async def open_attempt(self, night: str, task: str, node: str, attempt: int) -> FolderSink:
         parts = [night, task.replace("/", "-"), node, f"{attempt:03}"]
@@ -140,12 +142,12 @@ class ArtifactFolder:
                 raise ArtifactError(f"{part!r} cannot be part of an artifact's path")
         folder = "/".join(parts)
         try:
-            made = await run_to_end(partial(_make_folder, self._root, parts))
+            await run_to_end(partial(_make_folder, self._root, parts, self._entries.make))
         except FileExistsError as error:
             raise ArtifactError(f"{folder} exists already; attempts are never overwritten") from error
         except OSError as error:
             raise ArtifactError(f"{self._root / folder} cannot be made: {error.strerror}") from error
-        return FolderSink(self._root, folder, made)
+        return FolderSink(self._root, folder, self._entries)
 
     async def put_night_file(self, night: str, name: str, data: bytes) -> str:
         if not _PART.fullmatch(night) or not _NAME.fullmatch(name):
@@ -158,25 +160,24 @@ class ArtifactFolder:
         return str(path)
 
 
-def _make_folder(root: Path, parts: Sequence[str], *, exist_ok: bool = False) -> list[Path]:
-    """Make a folder below ``root``; returns the folders in which one was made.
+def _make_folder(
+    root: Path, parts: Sequence[str], make: Callable[[Path], None] = Path.mkdir, *, exist_ok: bool = False
+) -> None:
+    """Make a folder below ``root``, and those on the way, each with ``make``.
 
     A link on the way could lead evidence somewhere else and is refused.
     """
     root.mkdir(parents=True, exist_ok=True)
     place = root
-    made = []
     for number, part in enumerate(parts, start=1):
         place = place / part
         try:
-            place.mkdir()
-            made.append(place.parent)
+            make(place)
         except FileExistsError:
             if place.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "a symbolic link is on the way", str(place)) from None
             if number == len(parts) and not exist_ok:
                 raise
-    return made
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

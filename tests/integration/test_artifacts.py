@@ -13,6 +13,7 @@ import pytest
 from pantheon.adapters import artifacts
 from pantheon.adapters.artifacts import ArtifactFolder, FolderSink
 from pantheon.core.errors import ArtifactError
+from pantheon.testing.steps import Steps
 
 
 async def opened(tmp_path: Path) -> FolderSink:
@@ -284,3 +285,23 @@ async def test_what_could_not_be_flushed_is_tried_again(
     monkeypatch.setattr(artifacts, "_flush", lambda path: flushed.append(path.name))
     await sink.seal()
     assert "input.json" in flushed
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_seal_makes_durable_what_a_cancelled_attempt_made_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """However an opening is cancelled, the next attempt's way from the root is flushed before its seal counts."""
+    for at in (1, 2):
+        folder = ArtifactFolder(tmp_path / f"{at}")
+        steps = Steps(at, late=late)
+        await asyncio.wait([steps.start(folder.open_attempt("n1", "b/t", "node", 1), name="open")])
+        sink = await folder.open_attempt("n1", "b/t", "node", 2)
+        flushed: list[Path] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(artifacts, "_flush", flushed.append)
+            await sink.seal()
+            first = set(flushed)
+            await sink.seal()
+        assert first >= {tmp_path / f"{at}" / one for one in ("", "n1", "n1/b-t", "n1/b-t/node")}
+        assert len(flushed) == len(first) + 1, "what is durable is not flushed again"
