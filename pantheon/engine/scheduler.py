@@ -204,8 +204,10 @@ class Scheduler:
         finally:
             release()
             self._running.pop(node.key, None)
-            self._told.pop(node.key, None)
-        if isinstance(ended, Again):
+            told = self._told.pop(node.key, "")
+        if isinstance(ended, Again) and told:
+            self._make_ready(node)
+        elif isinstance(ended, Again):
             # From now on, however long the ends of others take to be recorded.
             again = group.create_task(self._ready_later(node, ended.after_s), name=f"again {node.key}")
             self._waiting[node.key] = again

@@ -1,6 +1,7 @@
 """The scheduler's single promises: order, slots given back, stopping in the middle, what it does with our own bugs."""
 
 import asyncio
+import contextlib
 import dataclasses
 
 import pytest
@@ -11,6 +12,7 @@ from pantheon.core.orders import Standing
 from pantheon.core.records import NodeState
 from pantheon.engine.node_end import Again, NodeEnded, Release
 from pantheon.engine.scheduler import Scheduler
+from pantheon.engine.to_end import take_back_cancellation
 
 DONE = NodeEnded(NodeState.SUCCEEDED)
 
@@ -493,3 +495,21 @@ async def test_an_order_that_is_taken_back_while_a_node_ends_for_it_leaves_nothi
         await scheduler.run_all()
     assert scheduler.ended["a#n1"] == NodeEnded(NodeState.CANCELLED, "cancelled by the operator: wrong")
     assert recorder.started == ["b#n1"]
+
+
+async def test_a_node_that_was_cancelled_while_it_failed_is_not_waited_for_again() -> None:
+    """Told to end when another attempt was decided already, it ends at once and not when that would begin."""
+    recorder = Recorder(planned("a#n1"))
+
+    async def run(_: PlannedNode, release: Release) -> NodeEnded | Again:
+        scheduler.obey(Standing(cancelled_tasks={"a": "wrong"}))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        take_back_cancellation()
+        return Again(3600)
+
+    scheduler = recorder.scheduler()
+    scheduler.run, scheduler.sleep = run, asyncio.sleep
+    async with asyncio.timeout(5):
+        await scheduler.run_all()
+    assert scheduler.ended["a#n1"] == NodeEnded(NodeState.CANCELLED, "cancelled by the operator: wrong")
