@@ -1,14 +1,21 @@
 """A program in a sandbox whose run is cancelled at an exact step."""
 
+# ruff: noqa: ASYNC240 - nothing else runs on a test's loop
+
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pantheon.adapters.sandbox import process as runs
+from pantheon.adapters.sandbox.bubblewrap import Bubblewrap, BubblewrapSandbox
 from pantheon.adapters.sandbox.capture import FloodError
+from pantheon.adapters.sandbox.plain import PlainProcess
 from pantheon.adapters.sandbox.process import Launch, run_process
+from pantheon.adapters.sandbox.seccomp import FilterPrograms
+from pantheon.core.bubblewrap import IDS_PER_PROCESS
 from pantheon.core.errors import SandboxError
 from pantheon.core.sandbox import SandboxLimits
 from pantheon.testing.clock import FakeClock
@@ -79,4 +86,51 @@ async def test_a_flood_does_not_hide_a_cancellation(tmp_path: Path, late: bool) 
             assert at > 2
             return
         assert task.cancelled() or steps.count == at
+    pytest.fail("the run never came to its end")
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_cancelled_run_leaves_nothing_of_its_program(tmp_path: Path, late: bool) -> None:
+    """Cancelled at any step: the program is gone, and no pipe of it is open."""
+    gone = len(os.listdir("/proc/self/fd"))
+    for at in range(1, MANY_STEPS):
+        steps = Steps(at, late=late)
+        sandbox = PlainProcess(FakeClock())
+        run = sandbox.run(("/bin/sleep", "0.01"), tmp_path, SandboxLimits(wall_s=5))
+        task = steps.start(run, name="run")
+        async with asyncio.timeout(10):
+            await asyncio.wait([task])
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not wait
+        await asyncio.sleep(0)
+        assert len(os.listdir("/proc/self/fd")) <= gone + 2, "the pipes of those before are closed by now"
+        if steps.count < at:
+            assert at > 5, "start, output and end are waited for"
+            return
+    pytest.fail("the run never came to its end")
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_cancelled_run_gives_back_its_tree_and_its_user(
+    tmp_path: Path, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled at any step: nothing that was made for the run stays in the tree, and its ids are free."""
+    found, filters = Bubblewrap("/nowhere", "1", True), FilterPrograms(b"", b"")
+
+    async def run(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(BubblewrapSandbox, "_run", run)
+    sandbox = BubblewrapSandbox(found, filters, FakeClock())
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for at in range(1, MANY_STEPS):
+        steps = Steps(at, late=late)
+        task = steps.start(sandbox.run(("true",), tree, SandboxLimits()), name="run")
+        await asyncio.wait([task])
+        assert os.listdir(tree) == []
+        assert sorted(sandbox._slots) == list(range(IDS_PER_PROCESS))
+        if steps.count < at:
+            assert at > 3, "the tree is waited for twice"
+            return
     pytest.fail("the run never came to its end")

@@ -18,6 +18,7 @@ from pantheon.adapters.http_pool import read_piece
 from pantheon.adapters.local_http import local_client
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.errors import LocalityError, ModelLostError, ModelTimeoutError
+from pantheon.testing.steps import Steps
 
 REQUEST = ChatRequest(messages=(Message(role="user", content="x"),), sampling=Sampling(max_tokens=8))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -180,6 +181,35 @@ async def test_a_cancelled_call_hangs_up_at_once(tmp_path: Path) -> None:
             await client.chat(REQUEST, deadline_s=0.1)
         async with asyncio.timeout(0.1):
             await server.lost.wait()
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_cancelled_at_any_step_its_connection_and_its_place_are_free(
+    tmp_path: Path, late: bool
+) -> None:
+    """The only connection comes back, or makes room for another: the next call is answered, with its own words."""
+
+    async def in_pieces(_: int, __: int, writer: asyncio.StreamWriter) -> bool:
+        for piece in (HEAD[:40], HEAD[40:] + framed(b": wait\n\n"), said("ok"), END):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        return True
+
+    async with serve(tmp_path / "s", in_pieces) as server:
+        client = HttpModelClient("e", base_url="http://h", uds=str(tmp_path / "s"), max_connections=1)
+        async with client, asyncio.timeout(20):
+            for at in range(1, 60):
+                steps = Steps(at, late=late)
+                task = steps.start(client.chat(REQUEST, deadline_s=5), name="call")
+                await asyncio.wait([task])
+                assert (await client.chat(REQUEST, deadline_s=5)).text == "ok"
+                if steps.count < at:
+                    assert at > 3, "connection, head and pieces are waited for"
+                    break
+            else:
+                pytest.fail("the call was never answered")
+    assert server.made > 1
 
 
 async def test_an_end_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
