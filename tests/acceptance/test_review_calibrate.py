@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pantheon.testing.scripted_model import Reply, Say, serve_script
 from pantheon.testing.user_repository import git, make_repository
 
 CASES = 20
+CASES_A_NOTE = 5
 
 
 class Home:
@@ -36,6 +38,16 @@ class Home:
             "PANTHEON_SERVER_THREADS": "1",
             "LC_ALL": "C.UTF-8", **({"PANTHEON_MODELS_DIR": models} if models else {}),
         }  # fmt: skip
+
+    def commit(
+        self, monkeypatch: pytest.MonkeyPatch, at: str, message: str, files: Mapping[str, bytes]
+    ) -> None:
+        """Commit files as a person did at a time."""
+        monkeypatch.setenv("GIT_COMMITTER_DATE", at)
+        for name, data in files.items():
+            (self.root / name).write_bytes(data)
+        git(self.root, "add", "--", *files)
+        git(self.root, "commit", "-q", "-m", message)
 
     async def run(self, *words: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
@@ -91,13 +103,7 @@ async def test_changes_that_people_made_are_tried(tmp_path: Path, monkeypatch: p
     home = Home(tmp_path, {"endpoint.kind": "openai", "endpoint.uds": str(socket)})
     notes = dict(sorted(shipped_notes().items())[:4])
 
-    def commit(at: str, message: str, files: Mapping[str, bytes]) -> None:
-        monkeypatch.setenv("GIT_COMMITTER_DATE", at)
-        for name, data in files.items():
-            (home.root / name).write_bytes(data)
-        git(home.root, "add", "--", *files)
-        git(home.root, "commit", "-q", "-m", message)
-
+    commit = partial(home.commit, monkeypatch)
     commit("2025-01-01T00:00:00Z", "notes", {name: split_note(data).body for name, data in notes.items()})
     (stood, undone, ours, young) = notes.items()
     commit("2025-02-01T00:00:00Z", "Catalogue", dict([stood]))
@@ -136,15 +142,20 @@ async def test_nothing_known_is_said_before_anything_is_asked(tmp_path: Path) ->
 
 
 @pytest.mark.model
-async def test_a_short_calibration_with_the_small_model(tmp_path: Path, small_model: Path) -> None:
-    """The real server answers with letters; nothing known to be bad passes, and the cost is told."""
+async def test_a_short_calibration_with_the_small_model(
+    tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real server answers with letters about a note of the past; nothing bad passes, and the cost is told."""
     settings = {"model": "qwen2.5-coder-0.5b", "server.threads": "1"}
     home = Home(tmp_path, settings, models=str(small_model.parent))
+    name, data = min(shipped_notes().items())
+    home.commit(monkeypatch, "2025-01-01T00:00:00Z", "note", {name: split_note(data).body})
+    home.commit(monkeypatch, "2025-02-01T00:00:00Z", "Catalogue", {name: data})
     assert (await home.run("init"))[0] == 0
-    code, out, told = await home.run("review", "calibrate", "--short", "--json")
+    code, out, told = await home.run("review", "calibrate", "--short", "--json", "--from", "history")
     assert code == 0, told
     figures = json.loads(out)["figures"]
-    assert figures["cases"] == CASES
+    assert figures["cases"] == CASES_A_NOTE
     assert figures["false_accepts"]["hits"] == 0
     for one in figures["reviewers"]:
         assert one["calls"] > 0

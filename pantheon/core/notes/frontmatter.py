@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pantheon.core.notes.yamltext import MAX_BLOCK_BYTES, Value, edit_block, load_block, plain_value
 
-__all__ = ["MAX_BLOCK_BYTES", "Parts", "read_fields", "set_fields", "split_note"]
+__all__ = ["MAX_BLOCK_BYTES", "Parts", "read_block", "read_fields", "set_fields", "split_note"]
 
 _BOM = b"\xef\xbb\xbf"
 _OPENER = re.compile(rb"---[ \t]*\r?\n")
@@ -57,7 +57,12 @@ def read_fields(data: bytes) -> dict[str, Any]:
     Raises:
         ToolError: the block is not a YAML mapping, is too large, or uses anchors or aliases.
     """
-    loaded = load_block(split_note(data).block)
+    return read_block(split_note(data).block)
+
+
+def read_block(block: bytes) -> dict[str, Any]:
+    """Return what is between the markers as plain values. Raises as ``read_fields``."""
+    loaded = load_block(block)
     return {} if loaded is None else {str(key): plain_value(value) for key, value in loaded.items()}
 
 
