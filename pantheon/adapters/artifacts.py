@@ -28,10 +28,10 @@ class FolderSink:
 
     keeps = True
 
-    def __init__(self, root: Path, folder: str, entries: NewEntries) -> None:
+    def __init__(self, root: Path, folder: str, entries: NewEntries | None = None) -> None:
         self._root = root
         self._folder = folder
-        self._entries = entries
+        self._entries = entries or NewEntries()
         self._digests: dict[str, hashlib._Hash] = {}
         self._appended: set[str] = set()
         self._volatile: set[str] = set()
