@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -187,9 +187,13 @@ async def opened(
     await asyncio.to_thread(socket.unlink, missing_ok=True)
     agents = {name: load_agent(name, files) for name, files in load_folders(top / "agents").items()}
     loaded = [load_flow(name, data) for name, data in load_texts(top / "flows", "*.toml").items()]
-    store = await open_store(tmp_path / "state" / "pantheon.db", clock, write=True)
-    async with serve_script(script, socket) as server:
+    async with AsyncExitStack() as stack:
+        # Each is left to the stack at once: a test that is cancelled in here must not leave the store open.
+        store = await open_store(tmp_path / "state" / "pantheon.db", clock, write=True)
+        stack.push_async_callback(store.aclose)
+        server = await stack.enter_async_context(serve_script(script, socket))
         model = HttpModelClient("scripted", base_url="http://localhost", uds=str(socket))
+        stack.push_async_callback(model.aclose)
         services = Services(
             store=store,
             repository=await NightRepository.open(root, tmp_path / "state", trees=4, clock=clock),
@@ -206,16 +210,12 @@ async def opened(
                 digests={"agents": {name: digest_bytes(b"") for name in agents}},
             ),
         )
-        try:
-            yield Bench(
-                root=root,
-                services=services,
-                store=store,
-                server=server,
-                ledgers=LedgerFolder(tmp_path / "artifacts"),
-                witness=WitnessFile(tmp_path / "witness" / "checkpoints.jsonl"),
-                signer=InProcessSigner(await asyncio.to_thread(open_key, tmp_path / "keys" / "night"), clock),
-            )
-        finally:
-            await model.aclose()
-            await store.aclose()
+        yield Bench(
+            root=root,
+            services=services,
+            store=store,
+            server=server,
+            ledgers=LedgerFolder(tmp_path / "artifacts"),
+            witness=WitnessFile(tmp_path / "witness" / "checkpoints.jsonl"),
+            signer=InProcessSigner(await asyncio.to_thread(open_key, tmp_path / "keys" / "night"), clock),
+        )
