@@ -19,9 +19,9 @@ from pantheon.testing.steps import Steps
 HANGS_S = 60
 
 
-def run_cancelled(night: ChaosNight, at: int) -> tuple[bool, int]:
+def run_cancelled(night: ChaosNight, at: int, *, late: bool = False) -> tuple[bool, int]:
     """Run a night that is cancelled at one step; returns whether it came to its end, and the steps it took."""
-    steps = Steps(at)
+    steps = Steps(at, late=late)
 
     async def main() -> bool:
         asyncio.get_running_loop().set_task_factory(steps.make)
@@ -51,7 +51,7 @@ def test_cancelled_at_any_step(seed: int, tmp_path: Path) -> None:
     places = []
     for _ in range(8):
         places.append(chance.randrange(1, max(left, 50)))
-        ended, _ = run_cancelled(night, places[-1])
+        ended, _ = run_cancelled(night, places[-1], late=bool(seed % 2))
         if ended:
             break
         assert running_attempts(night) == set(), places
