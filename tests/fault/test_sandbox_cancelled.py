@@ -1,7 +1,5 @@
 """A program in a sandbox whose run is cancelled at an exact step."""
 
-# ruff: noqa: ASYNC240 - nothing else runs on a test's loop
-
 import asyncio
 import os
 from pathlib import Path
