@@ -48,10 +48,11 @@ def test_cancelled_at_any_step(seed: int, tmp_path: Path) -> None:
     night.make()
     before = fingerprint(night.root)
     left = steps
+    late = bool(seed % 2)
     places = []
     for _ in range(8):
         places.append(chance.randrange(1, max(left, 50)))
-        ended, _ = run_cancelled(night, places[-1], late=bool(seed % 2))
+        ended, _ = run_cancelled(night, places[-1], late=late)
         if ended:
             break
         assert running_attempts(night) == set(), places
@@ -60,7 +61,8 @@ def test_cancelled_at_any_step(seed: int, tmp_path: Path) -> None:
     found = asyncio.run(check_night(night, before))
     assert found.problems == (), places
     assert found.outcomes == {"accepted": 1}
-    assert len(places) > 1
+    # What a step waits for may come only with the night's own end, and a late cancellation with it.
+    assert late or len(places) > 1
 
 
 class SlowDisk:
