@@ -69,6 +69,8 @@ async def test_a_cancelled_opening_leaves_no_connection(
     only = migrations.load_migrations()[:1]
     for module in (migrations, opening):
         monkeypatch.setattr(module, "load_migrations", lambda: only)
+    # What a power loss would take is no question here, and asking the disk takes most of the time.
+    monkeypatch.setattr(opening, "DURABLE", ("PRAGMA synchronous = OFF", *opening.DURABLE[1:]))
     for at in range(1, MANY_STEPS):
         path = tmp_path / f"{at}" / "store.db"
         opened: list[SqliteStore] = []
