@@ -1,6 +1,8 @@
 """git's processes and what they leave, cancelled at an exact step."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pantheon.adapters.git.tree_state import TreeState, hold
 from pantheon.core.errors import GitError
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.steps import Steps
+from pantheon.testing.user_repository import git, make_repository
 
 MANY_STEPS = 100
 
@@ -134,3 +137,24 @@ async def test_a_cancelled_git_takes_its_locks_away(
         assert children.pop().returncode is not None
         assert lock.exists() == left
         lock.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+async def test_a_git_with_much_to_say_ends_at_once_when_it_is_cancelled(tmp_path: Path, words: int) -> None:
+    """What nobody reads any more keeps nobody waiting, however often git is called off; it is reaped."""
+    root = make_repository(tmp_path / "user", {"large.bin": os.urandom(5_000_000)})
+    blob = git(root, "rev-parse", "HEAD:large.bin").strip()
+    runner = GitRunner(root / ".git")
+    asked = f"{blob}\n".encode() * 200
+    task = asyncio.get_running_loop().create_task(runner.run("cat-file", "--batch", stdin=asked), name="git")
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    for _ in range(words):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+    assert time.monotonic() - began < command.END_S
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not wait

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from pantheon.adapters.finishing import take
+from pantheon.adapters.finishing import finish, take
 from pantheon.core.errors import GitError
 
 PLAIN_READING = (
@@ -153,7 +153,8 @@ class GitRunner:
         except TimeoutError as error:
             raise GitError(f"git {args[0]} did not finish within {limit_s:.0f} s") from error
         finally:
-            await _end(process)
+            if process.returncode is None:
+                await finish(_end(process), name=f"end git {args[0]}")
         status = process.returncode
         if status is None or status not in ok:
             said = err.decode("utf-8", "replace").strip()[:500]
@@ -168,14 +169,13 @@ class GitRunner:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """End a git that may still be at work: a killed one would leave its locks behind, and nobody could lock again."""
+    if process.returncode is None:
+        process.terminate()
+    # Read to the end what it still says: a pipe that nobody reads any more never ends, nor does the wait for it.
     try:
-        if process.returncode is None:
-            process.terminate()
-            async with asyncio.timeout(END_S):
-                await process.wait()
+        async with asyncio.timeout(END_S):
+            await process.communicate()
     except TimeoutError:
-        return
-    finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.communicate()

@@ -2,12 +2,13 @@
 
 Invariants:
 - only what depends on nothing but objects that were named by their whole ids is kept;
-- an error is never kept, and what is kept stays within its bounds, in bytes and in number.
+- what may be otherwise another time, such as an error, is never kept;
+- what is kept stays within its bounds, in bytes and in number.
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pantheon.adapters.git.command import GitRunner
 
@@ -17,7 +18,6 @@ _LARGEST_BYTES = KEPT_BYTES // 16
 """One answer does not push out many."""
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _Question = tuple[tuple[str, ...], bytes, frozenset[tuple[str, str]]]
-_Answer = tuple[int, bytes]
 
 
 class CommitAnswers:
@@ -30,7 +30,7 @@ class CommitAnswers:
 
     def __init__(self, git: GitRunner, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._git = git
-        self._kept: OrderedDict[_Question, _Answer] = OrderedDict()
+        self._kept: OrderedDict[_Question, bytes] = OrderedDict()
         self._kept_bytes = kept_bytes
         self._bytes = 0
 
@@ -40,16 +40,16 @@ class CommitAnswers:
         objects: Sequence[str],
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
-        ok: Sequence[int] = (0,),
-    ) -> tuple[int, bytes]:
-        """Return (exit status, standard output), from memory where it is known.
+        whole: Callable[[bytes], bool] = lambda _: True,
+    ) -> bytes:
+        """Return standard output, from memory where it is known.
 
         Args:
             args: the command and its arguments.
             objects: names of all that the answer depends on.
             stdin: its standard input.
             env: variables beside the closed environment.
-            ok: statuses that are no error.
+            whole: tells whether nothing is missing in an answer; another one is not kept.
 
         Raises:
             GitError: as ``GitRunner.run``.
@@ -59,12 +59,12 @@ class CommitAnswers:
         if answer is not None:
             self._kept.move_to_end(question)
             return answer
-        answer = await self._git.run(*args, stdin=stdin, env=env, ok=ok)
-        if all(_ID.fullmatch(name) for name in objects):
+        _, answer = await self._git.run(*args, stdin=stdin, env=env)
+        if all(_ID.fullmatch(name) for name in objects) and whole(answer):
             self._keep(question, answer)
         return answer
 
-    def _keep(self, question: _Question, answer: _Answer) -> None:
+    def _keep(self, question: _Question, answer: bytes) -> None:
         size = _size(question, answer)
         if size > min(_LARGEST_BYTES, self._kept_bytes) or question in self._kept:
             return
@@ -74,5 +74,5 @@ class CommitAnswers:
             self._bytes -= _size(*self._kept.popitem(last=False))
 
 
-def _size(question: _Question, answer: _Answer) -> int:
-    return sum(map(len, question[0])) + len(question[1]) + len(answer[1])
+def _size(question: _Question, answer: bytes) -> int:
+    return sum(map(len, question[0])) + len(question[1]) + len(answer)

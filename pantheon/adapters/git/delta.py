@@ -16,6 +16,7 @@ from pantheon.adapters.git.folders import open_folder, sweep_empty
 from pantheon.ports.crash_points import CrashPoint, reach
 
 _CHUNK_BYTES = 1 << 20
+_MAX_HEAD_BYTES = 200
 
 
 class Entry(NamedTuple):
@@ -49,6 +50,20 @@ def parse_entries(out: bytes, asked: Sequence[str]) -> dict[str, Entry | None]:
             meta, path = line.split(b"\t", 1)
             mode, _, name = meta.decode().split(" ")
             found[os.fsdecode(path)] = Entry(mode, name)
+    return found
+
+
+def parse_blobs(out: bytes, names: Sequence[str]) -> list[bytes] | None:
+    """Return what ``cat-file --batch`` says that these objects hold; None where one is missing or no file's content."""
+    found, place = [], 0
+    for name in names:
+        head = out[place : place + _MAX_HEAD_BYTES].partition(b"\n")[0]
+        if not head.startswith(f"{name} blob ".encode()):
+            return None
+        place += len(head) + 1
+        size = int(head.rsplit(b" ", 1)[1])
+        found.append(out[place : place + size])
+        place += size + 1
     return found
 
 

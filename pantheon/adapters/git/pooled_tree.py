@@ -77,7 +77,7 @@ class PooledTree:
             GitError: there is no such commit, or the folder cannot be written.
 
         Cancellation:
-            git's process is killed; the next lease makes the folder again.
+            git's process has ended; the next lease makes the folder again.
         """
         await self._disk(self._make_folder)
         async with hold(self._state_path) as state:

@@ -92,15 +92,14 @@ class NightRepository:
 
     async def diff(self, base: str, head: str) -> bytes:
         async with self._naming(base, head):
-            _, out = await self._of_commits.ask(
+            return await self._of_commits.ask(
                 "diff-tree", "-p", "-r", "-M", "--text", "--full-index", "--no-ext-diff", "--no-textconv",
                 "--no-color", "--ignore-submodules=none", base, head, objects=(base, head),
             )  # fmt: skip
-        return out
 
     async def changed_paths(self, base: str, head: str) -> tuple[ChangedPath, ...]:
         async with self._naming(base, head):
-            _, out = await self._of_commits.ask(
+            out = await self._of_commits.ask(
                 "diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", base, head,
                 objects=(base, head),
             )  # fmt: skip
@@ -135,7 +134,7 @@ class NightRepository:
         async with self._naming(commit):
             for place in range(0, max(len(asked), 1), _PATHS_A_CALL):
                 some = asked[place : place + _PATHS_A_CALL] or [_NOWHERE]
-                _, listed = await self._of_commits.ask(
+                listed = await self._of_commits.ask(
                     "ls-tree", "-z", "--full-tree", commit, "--", *some,
                     objects=(commit,), env={"GIT_LITERAL_PATHSPECS": "1"},
                 )  # fmt: skip
@@ -143,36 +142,31 @@ class NightRepository:
             files = {path: one.name for path, one in entries.items() if one and one.mode.startswith("100")}
             if not files:
                 return {}
-            names = "".join(f"{name}\n" for name in files.values()).encode()
-            _, out = await self._of_commits.ask(
-                "cat-file", "--batch", objects=tuple(files.values()), stdin=names
-            )
-        found, place = {}, 0
-        for path, name in files.items():
-            head, _, _ = out[place : place + 200].partition(b"\n")
-            if not head.startswith(f"{name} blob ".encode()):
-                raise CommitLostError(f"the content of {path} at {commit} is gone from {self._own.git_dir}")
-            place += len(head) + 1
-            size = int(head.rsplit(b" ", 1)[1])
-            found[path] = out[place : place + size]
-            place += size + 1
-        return found
+            names = tuple(files.values())
+            out = await self._of_commits.ask(
+                "cat-file", "--batch", objects=names, stdin="".join(f"{name}\n" for name in names).encode(),
+                whole=lambda answer: delta.parse_blobs(answer, names) is not None,
+            )  # fmt: skip
+        found = delta.parse_blobs(out, names)
+        if found is None:
+            raise CommitLostError(f"what some file holds at {commit} is gone from {self._own.git_dir}")
+        return dict(zip(files, found, strict=True))
 
     async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
         if not texts:
             return ()
         patterns = "\n".join(texts).encode("utf-8", "surrogateescape")
         async with self._naming(commit):
-            _, out = await self._of_commits.ask(
+            _, out = await self._own.run(
                 "grep", "--files-with-matches", "-z", "--text", "--fixed-strings", "-f", "-", commit, "--",
-                objects=(commit,), stdin=patterns, ok=(0, 1),
+                stdin=patterns, ok=(0, 1),
             )  # fmt: skip
         names = out.decode("utf-8", "surrogateescape").split("\0")
         return tuple(name.removeprefix(f"{commit}:") for name in names if name)
 
     async def list_files(self, commit: str) -> tuple[str, ...]:
         async with self._naming(commit):
-            _, out = await self._of_commits.ask("ls-tree", "-r", "-z", commit, objects=(commit,))
+            out = await self._of_commits.ask("ls-tree", "-r", "-z", commit, objects=(commit,))
         entries = (line.split("\t", 1) for line in out.decode("utf-8", "surrogateescape").split("\0") if line)
         return tuple(sorted(path for meta, path in entries if meta.startswith("100")))
 
@@ -185,7 +179,7 @@ class NightRepository:
 
     async def tree_of(self, commit: str) -> str:
         async with self._naming(commit):
-            _, out = await self._of_commits.ask(
+            out = await self._of_commits.ask(
                 "rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}", objects=(commit,)
             )
         return out.decode().strip()
@@ -193,7 +187,7 @@ class NightRepository:
     async def trailer_values(self, base: str, head: str, key: str) -> tuple[str, ...]:
         shown = f"--format=%(trailers:key={key},valueonly,unfold)"
         async with self._naming(base, head):
-            _, out = await self._of_commits.ask(
+            out = await self._of_commits.ask(
                 "log", "--reverse", "--topo-order", shown, f"{base}..{head}", objects=(base, head)
             )
         return tuple(line for line in out.decode("utf-8", "surrogateescape").split("\n") if line)
