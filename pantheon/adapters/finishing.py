@@ -48,9 +48,11 @@ async def take(
     running, cancelled = await _end(work, name)
     if not cancelled:
         return running.result()
+    failure: BaseException | None = None
     if not running.cancelled() and running.exception() is None:
-        await finish(give_back(running.result()), name=name)
-    raise asyncio.CancelledError
+        giving, _ = await _end(give_back(running.result()), name)
+        failure = None if giving.cancelled() else giving.exception()
+    raise asyncio.CancelledError from failure
 
 
 async def _end(work: Coroutine[Any, Any, T], name: str) -> tuple["asyncio.Task[T]", bool]:

@@ -61,8 +61,11 @@ async def take_in_thread(work: Callable[[], T], give_back: Callable[[T], object]
     got: list[T] = []
     try:
         await run_to_end(lambda: got.append(work()))
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancelled:
         for one in got:
-            await run_to_end(partial(give_back, one))
+            try:
+                await run_to_end(partial(give_back, one))
+            except OSError as error:
+                raise cancelled from error
         raise
     return got[0]

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from pantheon.adapters.finishing import take
 from pantheon.adapters.git import history
 from pantheon.adapters.ledger_file import LedgerFolder
 from pantheon.adapters.sandbox.probe import prove_sandbox
 from pantheon.adapters.served_process import start_process
 from pantheon.adapters.signer_child import signer_child
+from pantheon.adapters.threads import take_in_thread
 from pantheon.core.errors import PantheonError, SandboxError
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.steps import Steps
@@ -102,3 +104,33 @@ class Git:
     @staticmethod
     async def open(*_: Any, **__: Any) -> None:
         await asyncio.sleep(0)
+
+
+async def refuse(_: object) -> None:
+    raise SandboxError("it does not die")
+
+
+def refuse_in_thread(_: object) -> None:
+    raise OSError("it cannot be closed")
+
+
+async def get() -> str:
+    await asyncio.sleep(0)
+    return "got"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [lambda: take(get(), refuse, name="take"), lambda: take_in_thread(lambda: "got", refuse_in_thread)],
+    ids=["on the loop", "in a thread"],
+)
+async def test_a_cancellation_stays_one_where_giving_back_fails(work: Callable[[], Any]) -> None:
+    """Who called it off does not hear of a failure instead, and try again; the failure is named as the cause."""
+    for at in range(1, MANY_STEPS):
+        task = Steps(at, late=True).start(work(), name="get")
+        await asyncio.wait([task])
+        if not task.cancelled():
+            assert task.result() == "got"
+            assert at > 1, "it is waited for"
+            return
+    pytest.fail("it never came to its end")

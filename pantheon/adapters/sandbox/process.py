@@ -161,11 +161,11 @@ async def _watch(
     finally:
         if pidfd is not None:
             os.close(pidfd)
-    if problems:
-        raise problems[0]
     if _cancellations() > before:
         # The group told of the flood instead: who called the run off would work on with its result.
-        raise asyncio.CancelledError
+        raise asyncio.CancelledError from (problems[0] if problems else None)
+    if problems:
+        raise problems[0]
     return killed
 
 
