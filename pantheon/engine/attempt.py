@@ -95,9 +95,9 @@ class AttemptRunner:
             except asyncio.CancelledError:
                 # Each step of it may be done twice, so what was cut is begun again and done to the end.
                 await to_end(record.settle(result, self.attest, conclusion))
-                if not attempt.cancelled():
+                if held.lost is None and not attempt.cancelled():
                     raise
-                # Ordered when the work was done already: what is recorded stands.
+                # Ordered, or the lease taken for lost, when the work was done already: what is recorded stands.
                 take_back_cancellation()
         return result
 
