@@ -60,7 +60,8 @@ async def load_adapter(
             ordered = True
             await _order(http, endpoint, "load", {"lora_name": name, "lora_path": folder})
             await ask_identity(http, endpoint, name)
-    except ModelRefusedError:
+    except (ModelRefusedError, LocalityError):
+        # One that fronts a cloud is told no more.
         raise
     except BaseException:
         # Nobody would unload what no night knows to be its own: the next one would take it for somebody else's.

@@ -202,7 +202,10 @@ def rank_alike(own: Metadata, others: Iterable[Metadata]) -> list[Metadata]:
     words = content_words(f"{own.title} {own.description}")
     return sorted(
         set(others) - {own},
-        key=lambda item: (-len(content_words(f"{item.title} {item.description}") & words), item.title),
+        key=lambda item: (
+            -len(content_words(f"{item.title} {item.description}") & words),
+            (item.title, item.description, item.tags),
+        ),
     )
 
 
