@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from pantheon.ports.outlast import outlast
+
 T = TypeVar("T")
 
 
@@ -59,10 +61,4 @@ async def _end(work: Coroutine[Any, Any, T], name: str) -> tuple["asyncio.Task[T
     """Wait for the end of some work; returns whether a cancellation arrived meanwhile."""
     # No child of the caller's TaskGroup: that would cancel it.
     running = asyncio.get_running_loop().create_task(work, name=name)
-    cancelled = False
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            cancelled = True
-    return running, cancelled
+    return running, await outlast(running)

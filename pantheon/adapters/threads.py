@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from pantheon.ports.outlast import outlast
+
 T = TypeVar("T")
 Stopped = Callable[[], bool]
 """Tells whether the work should end early; asked between chunks."""
@@ -30,11 +32,7 @@ async def run_stoppable(work: Callable[[Stopped], T]) -> T:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         stop.set()
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError:
-                continue
+        await outlast(future)
         future.exception()
         raise
 

@@ -25,9 +25,9 @@ from pantheon.core.statement import (
     parse_statement,
 )
 from pantheon.engine.ledger import NightLedger
-from pantheon.engine.to_end import to_end
 from pantheon.ports.clock import Clock
 from pantheon.ports.ledger import LedgerStore, OpenedLedger, Witness
+from pantheon.ports.outlast import outlast
 from pantheon.ports.signer import DelegationRequest, NightSigner
 
 VALID_S = 24 * 3600.0
@@ -230,7 +230,7 @@ async def written(ledger: NightLedger) -> AsyncIterator[NightLedger]:
             failure = error
         finally:
             ledger.stop()
-        _, cancelled = await to_end(asyncio.wait([writing]))
+        cancelled = await outlast(writing)
     if failure is not None:
         raise failure
     if cancelled:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from pantheon.ports.outlast import outlast
+
 T = TypeVar("T")
 
 
@@ -18,12 +20,7 @@ async def to_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
     """
     # Shielded from the caller's cancellation, so it cannot be a child of the caller's TaskGroup; waited for below.
     running = asyncio.get_running_loop().create_task(work, name="to the end")
-    cancelled = False
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            cancelled = True
+    cancelled = await outlast(running)
     return running.result(), cancelled
 
 
