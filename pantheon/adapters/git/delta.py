@@ -53,13 +53,13 @@ def parse_entries(out: bytes, asked: Sequence[str]) -> dict[str, Entry | None]:
     return found
 
 
-def parse_blobs(out: bytes, names: Sequence[str]) -> list[bytes] | None:
-    """Return what ``cat-file --batch`` says that these objects hold; None where one is missing or no file's content."""
+def parse_blobs(out: bytes, names: Sequence[str]) -> list[bytes]:
+    """Return what ``cat-file --batch`` says that files hold, up to the first that is missing or no file's content."""
     found, place = [], 0
     for name in names:
         head = out[place : place + _MAX_HEAD_BYTES].partition(b"\n")[0]
         if not head.startswith(f"{name} blob ".encode()):
-            return None
+            break
         place += len(head) + 1
         size = int(head.rsplit(b" ", 1)[1])
         found.append(out[place : place + size])

@@ -145,11 +145,12 @@ class NightRepository:
             names = tuple(files.values())
             out = await self._of_commits.ask(
                 "cat-file", "--batch", objects=names, stdin="".join(f"{name}\n" for name in names).encode(),
-                whole=lambda answer: delta.parse_blobs(answer, names) is not None,
+                whole=lambda answer: len(delta.parse_blobs(answer, names)) == len(names),
             )  # fmt: skip
         found = delta.parse_blobs(out, names)
-        if found is None:
-            raise CommitLostError(f"what some file holds at {commit} is gone from {self._own.git_dir}")
+        if len(found) < len(files):
+            path = list(files)[len(found)]
+            raise CommitLostError(f"the content of {path} at {commit} is gone from {self._own.git_dir}")
         return dict(zip(files, found, strict=True))
 
     async def find_text(self, commit: str, texts: Sequence[str]) -> tuple[str, ...]:
