@@ -121,6 +121,9 @@ UNITS = (
 )
 AROUND = (("", ""), ("", "\0"), ("[", "x"), ("<", "x"), ('"', "x"), ("`", "\n\nx"), ("a", " !"))
 
+BOMB = re.compile(r"\s*/?\s*x").match
+"""Takes the square of its text; there is a control that says so."""
+
 
 def cost_s(reader: Callable[[str], object], text: str) -> float:
     """Return the processor time that a reader takes."""
@@ -130,17 +133,30 @@ def cost_s(reader: Callable[[str], object], text: str) -> float:
     return time.process_time() - began
 
 
-def grows(reader: Callable[[str], object], unit: str, before: str, after: str, size: int) -> str:
-    """Return how the cost grows where it does so faster than the text; empty where it does not."""
+def least_cost_s(reader: Callable[[str], object], text: str, tries: int) -> float:
+    """Return the least of several: a core that does something else beside it makes a reader look slower only."""
+    return min(cost_s(reader, text) for _ in range(tries))
+
+
+def yardstick_s() -> float:
+    """Return what 3,000 spaces cost a pattern that reads them once for each of them, on this machine and now."""
+    return least_cost_s(BOMB, " " * 3_000 + "!", 3)
+
+
+def grows(
+    reader: Callable[[str], object], unit: str, before: str, after: str, size: int, *, least_s: float
+) -> str:
+    """Return how the cost grows where it does so faster than the text; empty where it does not.
+
+    What costs less than ``least_s`` is not looked at: at four times the length it would still cost little.
+    """
 
     def cost(length: int, tries: int) -> float:
-        # The least of several: a core that does something else beside it makes a reader look slower, never quicker.
-        text = before + unit * (length // len(unit)) + after
-        return min(cost_s(reader, text) for _ in range(tries))
+        return least_cost_s(reader, before + unit * (length // len(unit)) + after, tries)
 
     first = cost(size, 1)
     # Nowhere near growing faster than a quarter of the text: longer ones would take longer to say the same.
-    if first < 0.02 or first < 6 * cost(size // 4, 2):
+    if first < least_s or first < 6 * cost(size // 4, 2):
         return ""
     one, four = cost(size, 4), cost(size * 4, 3)
     told = f"{unit!r} after {before!r}: {one * 1000:.0f} ms, four times as long {four * 1000:.0f} ms"
@@ -149,14 +165,22 @@ def grows(reader: Callable[[str], object], unit: str, before: str, after: str, s
 
 def test_a_bomb_would_be_seen() -> None:
     """The control: two patterns that are known to explode do grow faster than their text."""
-    assert any(grows(re.compile(r"\s*/?\s*x").match, " ", "", "!", 4_000) for _ in range(5))
-    assert cost_s(re.compile(r"(?:a|a)*c").match, "a" * 20) > 0.01
+    assert any(grows(BOMB, " ", "", "!", 9_000, least_s=yardstick_s()) for _ in range(5))
+    explodes = re.compile(r"(?:a|a)*c").match
+    assert least_cost_s(explodes, "a" * 20, 3) > 20 * least_cost_s(explodes, "a" * 12, 9), (
+        "256 times the paths"
+    )
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_no_text_keeps_a_reader_busy(name: str) -> None:
     """Every unit that means something to it, repeated, with and without a beginning and an end."""
-    found = [grows(READERS[name], unit, before, after, 16_000) for unit in UNITS for before, after in AROUND]
+    least_s = yardstick_s()
+    found = [
+        grows(READERS[name], unit, before, after, 16_000, least_s=least_s)
+        for unit in UNITS
+        for before, after in AROUND
+    ]
     assert not [one for one in found if one]
 
 
