@@ -200,9 +200,11 @@ def test_a_silent_pipe_can_be_left(tmp_path: Path) -> None:
     thread = Thread(target=read)
     thread.start()
     os.write(writer, b"one\ntw")
-    time.sleep(0.1)
+    end = time.monotonic() + 20
+    while not got and time.monotonic() < end:
+        time.sleep(0.001)
     stop.set()
-    thread.join(5)
+    thread.join(20)
     os.close(writer)
     assert not thread.is_alive()
     assert got == [b"one", b"tw"]

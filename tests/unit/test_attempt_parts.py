@@ -110,11 +110,12 @@ async def test_a_lost_lease_ends_only_its_own_work() -> None:
     keeper = LeaseKeeper(store, clock, 30.0)  # type: ignore[arg-type]
     store.lost.add("b")
     ended: dict[str, object] = {}
+    beaten = asyncio.Event()
 
     async def work(node: str) -> None:
         with keeper.hold(lease(node)) as held:
             try:
-                await asyncio.sleep(0.05)
+                await beaten.wait()
                 ended[node] = "done"
             except asyncio.CancelledError:
                 ended[node] = held.lost
@@ -125,6 +126,7 @@ async def test_a_lost_lease_ends_only_its_own_work() -> None:
         works = [group.create_task(work(node), name=node) for node in ("a", "b")]
         await asyncio.sleep(0)
         await clock.wake_sleeper()
+        beaten.set()
         await asyncio.wait(works)
         beat.cancel()
     assert ended["a"] == "done"

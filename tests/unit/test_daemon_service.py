@@ -1,7 +1,6 @@
 """The daemon over fakes: a scripted clock, nights that are numbers, and a supervisor that only listens."""
 
 import asyncio
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -17,6 +16,7 @@ from pantheon.shell import daemon as daemon_module
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules
 from pantheon.testing.clock import FakeClock
+from pantheon.testing.virtual_time import VirtualLoop, run_virtually
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVENING = datetime(2026, 11, 20, 19, tzinfo=UTC)
@@ -33,7 +33,7 @@ class Listener:
 
     def tell(self, **facts: str) -> None:
         if "WATCHDOG" in facts:
-            self.beats.append(time.monotonic())
+            self.beats.append(asyncio.get_running_loop().time())
         else:
             self.facts.append(facts)
 
@@ -404,34 +404,38 @@ async def test_landing_that_fails_is_not_repeated_in_a_hot_loop(bench: Bench) ->
     assert len(bench.world.started) == 1
 
 
-async def test_a_loop_that_is_blocked_gives_no_sign_of_life() -> None:
+def test_a_loop_that_is_blocked_gives_no_sign_of_life() -> None:
     """The watchdog is fed while the daemon idles, and starves while anything holds the loop."""
-    clock = RealClock()
     world = World(FakeClock(EVENING))
-    listener = Listener(watchdog_s=0.3)
-    bench = Bench(FakeClock(EVENING), world, Memory(), listener, Rules(None, BERLIN))
-    bench.clock = clock
+    listener = Listener(watchdog_s=30)
+    bench = Bench(LoopClock(), world, Memory(), listener, Rules(None, BERLIN))
     daemon = bench.make()
 
     async def block() -> None:
-        await asyncio.sleep(0.6)
-        time.sleep(0.9)  # noqa: ASYNC251 (this is the fault)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(60)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        # The fault: time goes by and nobody else's turn comes.
+        loop._now += 90
+        await asyncio.sleep(60)
         daemon.stop()
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(block(), name="block")
-        await daemon.run()
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(block(), name="block")
+            await daemon.run()
+
+    run_virtually(serve())
     gaps = [later - earlier for earlier, later in zip(listener.beats, listener.beats[1:], strict=False)]
-    assert sum(gap > 0.8 for gap in gaps) == 1
-    assert sum(gap < 0.3 for gap in gaps) >= 8
+    assert sum(gap > 80 for gap in gaps) == 1
+    assert sum(gap < 30 for gap in gaps) == len(gaps) - 1 >= 8
 
 
-class RealClock(FakeClock):
-    """Time that passes by itself."""
+class LoopClock(FakeClock):
+    """The time of the loop."""
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,6 +12,7 @@ from pantheon.core.errors import ModelLostError
 from pantheon.engine.evidence import Evidence
 from pantheon.testing.artifacts import FakeSink
 from pantheon.testing.model import FakeModel, Spoken
+from pantheon.testing.virtual_time import run_virtually
 
 REQUEST = ChatRequest(messages=(Message(role="user", content="Catalogue this note."),))
 
@@ -34,21 +35,27 @@ async def ask(evidence: Evidence, delay_s: float = 0.0) -> None:
 
 
 @pytest.mark.parametrize("sink", [FakeSink("a"), SlowSink("a")], ids=["fast", "slow"])
-async def test_a_call_cut_by_the_time_out_is_recorded(sink: FakeSink) -> None:
+def test_a_call_cut_by_the_time_out_is_recorded(sink: FakeSink) -> None:
     """A call that its attempt's time-out cuts stands among the calls as cancelled, and the time-out still acts."""
     evidence = Evidence(sink)
-    with pytest.raises(TimeoutError):
+
+    async def hurried() -> None:
         async with asyncio.timeout(0.03):
             await ask(evidence, delay_s=30)
+
+    with pytest.raises(TimeoutError):
+        run_virtually(hurried())
     assert b"Catalogue this note." in sink.files["llm_prompt.txt"]
     assert [(call["call"], call["error"], call["reply"]) for call in calls(sink)] == [(1, "cancelled", None)]
 
 
-async def test_a_call_cancelled_again_and_again_is_recorded_once() -> None:
+@pytest.mark.parametrize("wait_ms", range(0, 45, 3))
+def test_a_call_cancelled_again_and_again_is_recorded_once(wait_ms: int) -> None:
     """Whenever cancellations arrive and however many, a call that was begun stands there exactly once."""
-    for wait_ms in range(0, 45, 3):
-        sink = SlowSink("a")
-        evidence = Evidence(sink)
+    sink = SlowSink("a")
+    evidence = Evidence(sink)
+
+    async def cancelled() -> int:
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(ask(evidence, delay_s=0.01), name="ask")
             await asyncio.sleep(wait_ms / 1000)
@@ -56,7 +63,10 @@ async def test_a_call_cancelled_again_and_again_is_recorded_once() -> None:
             for _ in range(3):
                 asking.cancel()
                 await asyncio.sleep(0.001)
-        assert [call["call"] for call in calls(sink)] == [1] * began if began else not sink.files
+        return began
+
+    began = run_virtually(cancelled())
+    assert [call["call"] for call in calls(sink)] == [1] if began else not sink.files
 
 
 async def test_a_failed_call_keeps_its_own_error() -> None:

@@ -406,6 +406,12 @@ async def test_a_second_word_does_not_cut_the_recording_of_a_cancelled_node() ->
     assert nodes.ends == [(NodeState.CANCELLED, ("a#n1",))]
 
 
+async def settle() -> None:
+    """Let everything happen that can."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 async def test_only_nodes_that_ask_the_model_wait_for_its_server() -> None:
     """While the server is lost the others go on, and the night waits; once it is back everything runs."""
     recorder = Recorder(planned("a#n1", agent=True), planned("b#n1"), planned("b#n2", "b#n1", agent=True))
@@ -413,7 +419,7 @@ async def test_only_nodes_that_ask_the_model_wait_for_its_server() -> None:
     scheduler.hold_for_server(True)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         running = group.create_task(scheduler.run_all(), name="night")
-        await asyncio.sleep(0.05)
+        await settle()
         assert set(scheduler.ended) == {"b#n1"}
         assert not running.done()
         scheduler.hold_for_server(False)
@@ -427,7 +433,7 @@ async def test_a_night_that_waits_for_its_server_can_be_stopped() -> None:
     scheduler.hold_for_server(True)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         running = group.create_task(scheduler.run_all(), name="night")
-        await asyncio.sleep(0.02)
+        await settle()
         assert not running.done()
         scheduler.stop()
     assert scheduler.ended == {}
@@ -442,16 +448,16 @@ async def test_holds_and_the_server_keep_a_node_together() -> None:
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             group.create_task(scheduler.run_all(), name="night")
             scheduler.obey(Standing(held_tasks={"a": "wait"}))
-            await asyncio.sleep(0.02)
+            await settle()
             if first:
                 scheduler.obey(Standing())
-                await asyncio.sleep(0.02)
+                await settle()
                 assert recorder.started == []
                 scheduler.hold_for_server(False)
             else:
                 scheduler.standing = Standing(paused=True, held_tasks={"a": "wait"})
                 scheduler.hold_for_server(False)
-                await asyncio.sleep(0.02)
+                await settle()
                 assert recorder.started == []
                 scheduler.obey(Standing())
         assert sorted(recorder.started) == ["a#n1", "b#n1"]
