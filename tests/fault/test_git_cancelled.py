@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pantheon.testing.steps import Steps
 from pantheon.testing.user_repository import git, make_repository
 
 MANY_STEPS = 100
+HANGS_S = 30
 
 
 class Refusing(GitRunner):
@@ -117,7 +117,8 @@ async def test_a_cancelled_git_takes_its_locks_away(
     program.write_text(LOCKING.replace("{on_term}", on_term))
     program.chmod(0o755)
     monkeypatch.setattr(command, "find_git", lambda: str(program))
-    monkeypatch.setattr(command, "END_S", 0.1)
+    # Patience for the one that obeys, however slowly; little for the one that never will.
+    monkeypatch.setattr(command, "END_S", 0.1 if left else HANGS_S)
     children: list[asyncio.subprocess.Process] = []
     start = asyncio.create_subprocess_exec
 
@@ -132,7 +133,7 @@ async def test_a_cancelled_git_takes_its_locks_away(
     # Step 1 waits for the process, step 2 for what it says.
     for at in (1, 2):
         steps = Steps(at, late=late and at == 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2 * HANGS_S):
             await asyncio.wait([steps.start(GitRunner(tmp_path).run("any", str(lock)), name="git")])
         assert children.pop().returncode is not None
         assert lock.exists() == left
@@ -140,21 +141,22 @@ async def test_a_cancelled_git_takes_its_locks_away(
 
 
 @pytest.mark.parametrize("words", [1, 2, 3])
-async def test_a_git_with_much_to_say_ends_at_once_when_it_is_cancelled(tmp_path: Path, words: int) -> None:
+async def test_a_git_with_much_to_say_ends_at_once_when_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
+) -> None:
     """What nobody reads any more keeps nobody waiting, however often git is called off; it is reaped."""
+    monkeypatch.setattr(command, "END_S", 10 * HANGS_S)
     root = make_repository(tmp_path / "user", {"large.bin": os.urandom(5_000_000)})
     blob = git(root, "rev-parse", "HEAD:large.bin").strip()
     runner = GitRunner(root / ".git")
     asked = f"{blob}\n".encode() * 200
     task = asyncio.get_running_loop().create_task(runner.run("cat-file", "--batch", stdin=asked), name="git")
     await asyncio.sleep(0.1)
-    began = time.monotonic()
     for _ in range(words):
         task.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    await asyncio.wait([task], timeout=10)
+    await asyncio.wait([task], timeout=HANGS_S)
     assert task.cancelled()
-    assert time.monotonic() - began < command.END_S
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 - it does not wait

@@ -16,8 +16,8 @@ from pantheon.testing.steps import Steps
 
 
 @asynccontextmanager
-async def repeater(path: Path, *, takes_s: float = 0) -> AsyncIterator[SocketSigner]:
-    """A signer whose signature of a statement is the statement, and who takes its time."""
+async def repeater(path: Path, *, told: asyncio.Event | None = None) -> AsyncIterator[SocketSigner]:
+    """A signer whose signature of a statement is the statement, and who answers once it is told to."""
 
     over = asyncio.Event()
 
@@ -31,7 +31,8 @@ async def repeater(path: Path, *, takes_s: float = 0) -> AsyncIterator[SocketSig
                         signatures = tuple(
                             encode_signature(one.statement.encode()) for one in message.requests
                         )
-                        await asyncio.sleep(takes_s)
+                        if told is not None:
+                            await told.wait()
                     writer.write(pack(Answer(public_key="00", signatures=signatures)))
         finally:
             writer.transport.abort()
@@ -66,12 +67,16 @@ async def test_a_late_answer_is_no_answer_to_the_next_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signer that was too slow is not asked again: what it says next is about the statement before."""
-    async with repeater(tmp_path / "s", takes_s=0.05) as signer:
+    told = asyncio.Event()
+    async with repeater(tmp_path / "s", told=told) as signer:
         monkeypatch.setattr(signer_client, "ANSWER_S", 0.03)
         with pytest.raises(SignatureError, match="does not answer"):
             await sign(signer, "a")
-        await asyncio.sleep(0.04)
-        monkeypatch.setattr(signer_client, "ANSWER_S", 5)
+        told.set()
+        # Until the late answer has come, or has met a closed connection.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        monkeypatch.setattr(signer_client, "ANSWER_S", 20)
         await assert_own_answer_or_none(signer)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import shlex
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,7 @@ import pytest
 
 from pantheon.adapters import zones
 from pantheon.adapters.daemon_files import LastSeen, stamp_files
-from pantheon.adapters.night_process import pantheon_command, start_child
+from pantheon.adapters.night_process import ChildNight, pantheon_command, start_child
 from pantheon.adapters.sd_notify import MAX_VALUE_CHARS, SystemdSupervisor
 from pantheon.core.errors import ConfigError, PantheonError, StoreError
 
@@ -59,7 +61,7 @@ def children_of(pid: int) -> list[str]:
 
 
 async def dies(pid: str) -> bool:
-    for _ in range(100):
+    for _ in range(1_000):
         if is_dead(pid):
             return True
         await asyncio.sleep(0.02)
@@ -151,16 +153,28 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     assert await dies(child)
 
 
-async def test_a_child_is_asked_and_killed_with_all_it_started() -> None:
+async def start_shell(folder: Path, on_term: str) -> ChildNight:
+    """Start a shell that says what it does about SIGTERM, and wait until it does that and has a child of its own."""
+    ready = folder / "ready"
+    script = f"trap '{on_term}' TERM; sleep 60 & : > {shlex.quote(str(ready))}; wait"
+    child = await start_child(("/bin/sh", "-c", script), {}, cwd=Path("/"))
+    async with asyncio.timeout(20):
+        while not ready.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+    ready.unlink()
+    return child
+
+
+async def test_a_child_is_asked_and_killed_with_all_it_started(tmp_path: Path) -> None:
     """Asking is SIGTERM to it alone; killing takes its children along; both are harmless afterwards."""
-    child = await start_child(("/bin/sh", "-c", "trap 'exit 7' TERM; sleep 60 & wait"), {}, cwd=Path("/"))
-    await asyncio.sleep(0.2)
+    child = await start_shell(tmp_path, "exit 7")
+    [beside] = children_of(child.pid)
     child.ask()
     assert await child.wait() == 7
     child.ask()
     child.kill()
-    deaf = await start_child(("/bin/sh", "-c", "trap '' TERM; sleep 60; :"), {}, cwd=Path("/"))
-    await asyncio.sleep(0.2)
+    os.kill(int(beside), signal.SIGKILL)
+    deaf = await start_shell(tmp_path, "")
     deaf.ask()
     [below] = children_of(deaf.pid)
     deaf.kill()

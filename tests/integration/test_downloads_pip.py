@@ -3,8 +3,8 @@
 import asyncio
 import importlib.util
 import os
+import shlex
 import shutil
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -109,16 +109,15 @@ async def test_a_wheel_that_is_too_large_is_cut_off(index: Path, tmp_path: Path)
 
 
 def stalling(tmp_path: Path) -> tuple[str, ...]:
-    """Return a command that starts a child of its own and then both stall."""
-    script = tmp_path / "stall.py"
+    """Return a command that starts a child of its own and then both stall; a shell, which has begun in no time."""
+    script = tmp_path / "stall.sh"
     script.write_text(
-        "import os, sys, subprocess, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"open({str(tmp_path / 'pids.new')!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
-        f"os.rename({str(tmp_path / 'pids.new')!r}, {str(tmp_path / 'pids')!r})\n"
-        "time.sleep(60)\n"
+        "/bin/sleep 60 &\n"
+        f"echo $$ $! > {shlex.quote(str(tmp_path / 'pids.new'))}\n"
+        f"/bin/mv {shlex.quote(str(tmp_path / 'pids.new'))} {shlex.quote(str(tmp_path / 'pids'))}\n"
+        "wait\n"
     )
-    return (shutil.which("python3") or sys.executable, "-S", str(script))
+    return ("/bin/sh", str(script))
 
 
 def alive(tmp_path: Path) -> list[int]:
@@ -134,14 +133,14 @@ def _state(pid: int) -> str:
 
 
 def wait_gone(tmp_path: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while alive(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert alive(tmp_path) == []
 
 
 def wait_file(path: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
 
