@@ -15,8 +15,9 @@ import pytest
 from pantheon.core.dsse import open_envelope, parse_envelope
 from pantheon.core.errors import StoreError
 from pantheon.core.policy import NightBudget, NightPolicy
-from pantheon.core.records import AttemptOutcome, NodeState
+from pantheon.core.records import AttemptOutcome, NodeState, TaskOutcome
 from pantheon.core.statement import parse_statement
+from pantheon.engine.night_run import Progress
 from pantheon.testing.night import NoteScript, opened
 from pantheon.testing.sample_notes import PROPOSALS
 from pantheon.testing.scripted_model import Answer, Reply, Say
@@ -245,19 +246,29 @@ async def test_server_that_fails_is_not_the_works_fault(root: Path, tmp_path: Pa
 async def test_interrupted_night_is_resumed(root: Path, tmp_path: Path) -> None:
     """Cancelled in mid-night, the same command goes on: finished work stays, nothing lands twice."""
     slow = NoteScript(PROPOSALS)
+    asked, landed_one = asyncio.Event(), asyncio.Event()
 
     def script(body: Any) -> Reply:
         reply = slow(body)
         last = body["messages"][-1]["content"]
         if isinstance(reply, Say) and "caches again" in last:
-            return Say(reply.text, finish_reason=reply.finish_reason, logprobs=reply.logprobs, delay_s=0.5)
+            asked.set()
+            return Say(reply.text, finish_reason=reply.finish_reason, logprobs=reply.logprobs, delay_s=3_600)
         return reply
+
+    def watch(step: Progress) -> None:
+        if (step.task.endswith("2026.01.01"), step.node, step.event) == (True, "", TaskOutcome.ACCEPTED):
+            landed_one.set()
 
     notes = ["docs/2026.01.01.md", "docs/2026.01.02.md", "docs/2026.01.03.md"]
     async with opened(root, tmp_path, script) as bench:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(3):
-                await bench.night(notes)
+        bench.watch = watch
+        async with asyncio.TaskGroup() as group:
+            night = group.create_task(bench.night(notes), name="night")
+            await asked.wait()
+            await landed_one.wait()
+            night.cancel()
+        assert night.cancelled()
         assert (await bench.store.nights())[0].state == "running"
     resumed = NoteScript(PROPOSALS)
     async with opened(root, tmp_path, resumed) as bench:

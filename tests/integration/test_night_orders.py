@@ -11,7 +11,7 @@ import pytest
 from pantheon.core.budget import Ceilings
 from pantheon.core.orders import Verb
 from pantheon.core.policy import NightBudget, NightPolicy
-from pantheon.core.records import TaskOutcome
+from pantheon.core.records import NodeState, TaskOutcome
 from pantheon.core.task import Task
 from pantheon.engine import control
 from pantheon.engine.night import NightSummary
@@ -31,8 +31,28 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the orders more often than a person would notice."""
+    """Look at the orders more often than a person would notice, and count how often."""
     monkeypatch.setattr(control, "POLL_S", 0.01)
+    look = control.NightControl.look
+
+    async def counted(self: control.NightControl) -> None:
+        await look(self)
+        Looks.count += 1
+
+    monkeypatch.setattr(control.NightControl, "look", counted)
+
+
+class Looks:
+    """How often a night has looked at its orders."""
+
+    count = 0
+
+
+async def seen() -> None:
+    """Wait until the night has followed all that was ordered by now: the look under way may be too old."""
+    wanted = Looks.count + 2
+    while Looks.count < wanted:  # noqa: ASYNC110 - a night tells nobody
+        await asyncio.sleep(0.005)
 
 
 async def order(bench: Bench, verb: Verb, *, task: str = "", night: str = "n1") -> None:
@@ -50,7 +70,7 @@ async def night_with(bench: Bench, step: Step, *, at: str = "") -> NightSummary:
         async def chat(self, request: object, *, deadline_s: float) -> object:
             if waiting and at in str(request):
                 await waiting.pop(0)(bench)
-                await asyncio.sleep(0.1)
+                await seen()
             return await inner.chat(request, deadline_s=deadline_s)  # type: ignore[arg-type]
 
     bench.services = replace(bench.services, model=Model())  # type: ignore[arg-type]
@@ -102,7 +122,9 @@ async def test_a_paused_night_goes_on_when_told(root: Path, tmp_path: Path) -> N
         await order(bench, Verb.PAUSE)
 
         async def resume() -> None:
-            await asyncio.sleep(1)
+            await seen()
+            while any(one.state is NodeState.RUNNING for one in await bench.store.nodes("n1")):  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.01)
             calls.append(len(bench.server.requests))
             await asyncio.sleep(0.3)
             calls.append(len(bench.server.requests))
