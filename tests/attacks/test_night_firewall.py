@@ -188,6 +188,9 @@ seen = 0
 while True:
     for one in select.select([cable, 0], [], [])[0]:
         if one == 0:
+            # What came before the question may still lie there.
+            if select.select([cable], [], [], 0)[0]:
+                break
             sys.stdout.write(str(seen))
             sys.exit()
         frame = cable.recv(2000)

@@ -53,6 +53,16 @@ def abstract_server(pair: Pair) -> "subprocess.Popen[str]":
     return process
 
 
+def heard_in_time(pair: Pair, word: str) -> bool:
+    """Tell whether the far side has heard a word, or hears it soon."""
+    end = time.monotonic() + 20
+    while word not in pair.heard.read_text("utf-8"):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def ran(words: Sequence[str]) -> dict[str, str]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done
@@ -69,7 +79,7 @@ def test_every_way_out_is_closed(pair: Pair, probe: Path, uid: int) -> None:
         words = [PYTHON, "-I", str(probe), pair.four, pair.six, str(pair.server.pid)]
         outside = ran(within(pair.near, *words))
         assert {name for name, said in outside.items() if said != "ok"} <= {"ping_socket"}, outside
-        assert "secret" in pair.heard.read_text("utf-8")
+        assert heard_in_time(pair, "secret")
         subprocess.run(["ip", "-n", pair.near, "link", "del", "pt-in"], check=True)
         pair.heard.write_text("")
         inside = ran(within(pair.near, *CONTAINED, str(uid), *words))
@@ -105,22 +115,18 @@ def test_no_name_is_looked_up_for_a_night(pair: Pair, probe: Path, tmp_path: Pat
         'mount -t tmpfs -o mode=0755 none /run; mount --bind "$1" "$(readlink -m /etc/resolv.conf)" || exit 9; shift; '
         'log=$1 probes=$2 probe=$3 fifo=$4; shift 4; mkfifo "$fifo"; '
         f'{PYTHON} -I "$probes/name_services.py" "$log" {" ".join(SERVICES)} > "$fifo" & read _ < "$fifo"; '
-        f'"$@" {PYTHON} -I "$probe" {" ".join(SERVICES)}; sleep 0.3; kill $!'
+        f'"$@" {PYTHON} -I "$probe" {" ".join(SERVICES)}; '
+        'i=0; while [ "$(wc -l < "$log")" -lt "$awaited" ] && [ $((i += 1)) -lt 100 ]; do sleep 0.1; done; '
+        "sleep 0.3; kill $!"
     )
-    words = within(
-        pair.near,
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        str(settings),
-        str(log),
-        str(PROBES),
-        str(resolve),
-    )
-    outside = ran([*words, str(services), "env"])
+
+    def asked(awaited: int, *inside: str) -> dict[str, str]:
+        """Ask everybody, and wait until so many questions are written down, and a while for more."""
+        words = ("unshare", "-m", "sh", "-c", f"awaited={awaited}; {script}", "sh")
+        places = (str(settings), str(log), str(PROBES), str(resolve), str(services))
+        return ran(within(pair.near, *words, *places, *inside))
+
+    outside = asked(len(SERVICES) + 2, "env")
     heard = log.read_text("latin-1")
     for path in SERVICES:
         assert outside[path] == "ok"
@@ -128,7 +134,7 @@ def test_no_name_is_looked_up_for_a_night(pair: Pair, probe: Path, tmp_path: Pat
     assert heard.count("udp") >= 2, heard
     log.write_text("")
     services.unlink()
-    inside = ran([*words, str(services), *CONTAINED, str(uid)])
+    inside = asked(0, *CONTAINED, str(uid))
     assert "ok" not in inside.values(), inside
     assert log.read_text("latin-1") == ""
 
@@ -150,8 +156,7 @@ def test_a_socket_from_before_is_closed(pair: Pair, uid: int, number: int) -> No
     handed = within(pair.near, PYTHON, "-Ic", PASSES_ON, pair.four, str(number))
     sends = [PYTHON, "-Ic", SENDS, str(number)]
     assert ran([*handed, *sends]) == "ok"
-    time.sleep(0.2)
-    assert "secret" in pair.heard.read_text("utf-8")
+    assert heard_in_time(pair, "secret")
     pair.heard.write_text("")
     assert ran([*handed, *CONTAINED, str(uid), *sends]) == "Bad file descriptor"
     time.sleep(0.2)

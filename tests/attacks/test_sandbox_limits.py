@@ -13,6 +13,7 @@ pytestmark = pytest.mark.primitive("bwrap")
 
 FORK_BOMB = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"
 PYTHON = "/usr/bin/python3"
+HANGS_S = 20
 
 
 @pytest.mark.parametrize("what", ["processes", "threads"])
@@ -27,18 +28,17 @@ async def test_a_fork_bomb_is_over_in_time_and_harms_nobody(confined) -> None:
     """It is held to its number, killed at its deadline, and a program beside it answers meanwhile."""
     name = f"bomb-{time.monotonic_ns()}.py"
     (confined.tree / name).write_text(FORK_BOMB)
-    begun = time.monotonic()
     async with asyncio.TaskGroup() as group:
         bomb = group.create_task(
             confined.run(PYTHON, "-I", f"/work/{name}", processes=64, wall_s=2), name="bomb"
         )
         await asyncio.sleep(0.5)
         assert processes_with(name) <= 64 + 4
-        answered = time.monotonic()
         beside = await asyncio.create_subprocess_exec("/usr/bin/true")
-        assert await beside.wait() == 0 and time.monotonic() - answered < 2
+        async with asyncio.timeout(HANGS_S):
+            assert await beside.wait() == 0
     assert bomb.result().killed is KillReason.DEADLINE
-    assert time.monotonic() - begun < 4
+    assert bomb.result().duration_s < HANGS_S
     assert processes_with(name) == 0
 
 
@@ -80,10 +80,13 @@ async def test_nothing_else_can_be_filled(confined, place: str) -> None:
 
 
 async def test_a_program_that_fills_the_disk_is_ended(confined) -> None:
-    """Many files, each below its limit, or one without a name: what counts is what vanishes from the disk."""
+    """Many files, each below its limit, or one without a name: what counts is what vanishes from the disk.
+
+    It takes five times its limit, for others give back what they had of the same disk meanwhile.
+    """
     (confined.tree / "fill.py").write_text(
         "import os, time\n"
-        "for number in range(24):\n"
+        "for number in range(64):\n"
         "    file = open('f', 'wb', 0)\n"
         "    os.unlink('f')\n"
         "    globals()[f'kept{number}'] = file\n"
@@ -91,18 +94,19 @@ async def test_a_program_that_fills_the_disk_is_ended(confined) -> None:
         "time.sleep(20)\n"
     )
     result = await confined.run(PYTHON, "-I", "/work/fill.py", disk_bytes=48 * MIB, wall_s=15)
-    assert result.killed is KillReason.DISK and result.duration_s < 10
+    assert result.killed is KillReason.DISK
     free = await confined.run(PYTHON, "-I", "/work/fill.py", disk_bytes=1024 * MIB, wall_s=1)
     assert free.killed is KillReason.DEADLINE
 
 
 async def test_an_endless_loop_is_over_in_time(confined) -> None:
     """By the deadline, and by the limit on the processor if that is lower."""
-    begun = time.monotonic()
-    result = await confined.run("/bin/sh", "-c", "while :; do :; done", wall_s=1)
-    assert result.timed_out and time.monotonic() - begun < 3
-    result = await confined.run("/bin/sh", "-c", "while :; do :; done", cpu_s=1, wall_s=20)
-    assert result.killed is None and result.signal in (9, 24) and result.duration_s < 15
+    async with asyncio.timeout(HANGS_S):
+        result = await confined.run("/bin/sh", "-c", "while :; do :; done", wall_s=1)
+    assert result.timed_out and result.killed is KillReason.DEADLINE
+    # How long a second of the processor takes depends on who else wants one.
+    result = await confined.run("/bin/sh", "-c", "while :; do :; done", cpu_s=1, wall_s=60)
+    assert result.killed is None and result.signal in (9, 24)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +126,9 @@ async def test_a_flood_of_output_is_cut(confined, program: str) -> None:
         "the control: who does not stop reading hears it all"
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    result = await confined.run(PYTHON, "-I", "/work/flood.py", output_bytes=MIB, wall_s=10)
+    result = await confined.run(PYTHON, "-I", "/work/flood.py", output_bytes=MIB, wall_s=HANGS_S)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    assert result.killed is KillReason.OUTPUT and result.duration_s < 5
+    assert result.killed is KillReason.OUTPUT
     assert max(len(result.stdout), len(result.stderr)) == MIB
     assert (result.stdout_truncated, result.stderr_truncated).count(True) == 1
     assert grown < 64 * MIB

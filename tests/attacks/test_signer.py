@@ -268,17 +268,13 @@ async def test_a_flood_of_connections_does_not_reach_the_night(tmp_path: Path) -
         night = await SocketSigner.connect(server.path)
         await night.delegate(delegation())
         crowd = [await asyncio.open_unix_connection(server.path) for _ in range(MAX_CONNECTIONS * 3)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert (await night.sign_statements([wish(seq) for seq in range(1, 200)])).refusal == ""
-        closed = 0
-        for reader, writer in crowd:
-            try:
-                async with asyncio.timeout(0.05):
-                    closed += await reader.read() == b""
-            except TimeoutError:
-                pass
+        async with asyncio.timeout(20):
+            while sum(reader.at_eof() for reader, _ in crowd) < MAX_CONNECTIONS * 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for _, writer in crowd:
             writer.close()
-        assert closed >= MAX_CONNECTIONS * 2
         await night.aclose()
 
 
@@ -516,6 +512,14 @@ asyncio.run(main())
 """
 
 
+def lives(pid: str) -> bool:
+    """Tell whether a process has not ended; who reaps it, and when, is nobody's concern here."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @pytest.mark.primitive("pdeathsig")
 def test_the_signer_dies_with_a_night_that_is_killed(tmp_path: Path) -> None:
     """Whatever ends the night's process, its keys do not outlive it."""
@@ -525,13 +529,13 @@ def test_the_signer_dies_with_a_night_that_is_killed(tmp_path: Path) -> None:
         assert night.stdout is not None
         children = night.stdout.readline().split()
         assert children, "the control: it has a signer"
-        assert all(Path(f"/proc/{one}").exists() for one in children)
+        assert all(lives(one) for one in children)
         night.send_signal(signal.SIGKILL)
         night.wait(10)
-    until = time.monotonic() + 5
-    while any(Path(f"/proc/{one}").exists() for one in children) and time.monotonic() < until:
+    until = time.monotonic() + 20
+    while any(lives(one) for one in children) and time.monotonic() < until:
         time.sleep(0.02)
-    assert not any(Path(f"/proc/{one}").exists() for one in children)
+    assert not any(lives(one) for one in children)
 
 
 def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
