@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -327,9 +327,18 @@ def test_a_running_night_has_only_what_it_needs() -> None:
             inside = os.stat(f"/proc/{process.pid}/ns/net").st_ino
             night = [pid for pid, (_, namespace) in _all_processes().items() if namespace == inside]
             assert process.pid in night
-            found = {pid: Path(f"/proc/{pid}/environ").read_bytes() for pid in night}
+            found = _environments(night)
         assert b"PATH=" in found[process.pid]
         assert [pid for pid, environ in found.items() if b"canary" in environ] == []
+
+
+def _environments(pids: Sequence[int]) -> dict[int, bytes]:
+    """Return the variables of those of the processes that have not ended meanwhile."""
+    found = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = Path(f"/proc/{pid}/environ").read_bytes()
+    return found
 
 
 @contextmanager
@@ -344,7 +353,7 @@ def slow_night_with_key(who: Person) -> Iterator[bytes]:
         inside = os.stat(f"/proc/{process.pid}/ns/net").st_ino
         night = [pid for pid, (_, namespace) in _all_processes().items() if namespace == inside]
         assert process.pid in night
-        yield b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in night)
+        yield b"".join(_environments(night).values())
 
 
 def _accepting_drift(words: Callable[..., list[str]]) -> Callable[..., list[str]]:
