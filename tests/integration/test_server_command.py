@@ -86,6 +86,7 @@ def test_the_command_says_what_the_night_counts_on() -> None:
     assert {"--enable-prefix-caching", "--enable-prompt-tokens-details"} <= set(words)
     assert words[words.index("--uds") + 1] == "/run/s.sock"
     assert words[words.index("--max-num-seqs") + 1] == "8"
+    assert words[words.index("--stream-interval") + 1] == "8"
     assert not {"--enable-lora", "--host", "--enforce-eager", "--gpu-memory-utilization"} & set(words)
     assert vllm_environment(SERVER)["HF_HUB_OFFLINE"] == "1"
     assert vllm_environment(SERVER)["VLLM_HOST_IP"] == "127.0.0.1"
