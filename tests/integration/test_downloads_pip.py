@@ -112,7 +112,7 @@ def stalling(tmp_path: Path) -> tuple[str, ...]:
     """Return a command that starts a child of its own and then both stall; a shell, which has begun in no time."""
     script = tmp_path / "stall.sh"
     script.write_text(
-        "/bin/sleep 60 &\n"
+        f"( /bin/sleep 30; : > {shlex.quote(str(tmp_path / 'ended'))} ) &\n"
         f"echo $$ $! > {shlex.quote(str(tmp_path / 'pids.new'))}\n"
         f"/bin/mv {shlex.quote(str(tmp_path / 'pids.new'))} {shlex.quote(str(tmp_path / 'pids'))}\n"
         "wait\n"
@@ -137,6 +137,7 @@ def wait_gone(tmp_path: Path) -> None:
     while alive(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert alive(tmp_path) == []
+    assert not (tmp_path / "ended").exists(), "nobody waited until it ended by itself"
 
 
 def wait_file(path: Path) -> None:
