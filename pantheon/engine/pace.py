@@ -1,17 +1,21 @@
 """Keeps the model server as full as it pays: measures what the night's calls come to, and moves the model's slots.
 
 Invariants:
-- a measurement is over when enough calls of it have ended, or at once when the server is given too much;
+- a measurement is over when enough calls of it have ended, or sooner when the server refuses calls or goes on saying
+  that it is given too much;
+- only calls that began since the latest change of the limit count;
 - the server's own word is asked for beside the calls, never before one.
 """
 
+import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pantheon.core.chat import ChatReply, ChatRequest
-from pantheon.core.concurrency import CACHE_FULL, Concurrency, Load, Measurement
+from pantheon.core.concurrency import CACHE_FULL, PROMPT_COST, Concurrency, Load, Measurement, lasting
 from pantheon.core.dag import Plan
-from pantheon.core.errors import ModelOverloadedError
+from pantheon.core.errors import ModelOverloadedError, ModelTimeoutError
 from pantheon.ports.clock import Clock
 from pantheon.ports.model import ModelClient
 from pantheon.ports.store import Store
@@ -20,8 +24,8 @@ LOOK_S = 2.0
 """Seconds between two looks at the server."""
 SHORTEST_S = 4.0
 """Seconds that a measurement takes at least."""
-CALLS_EACH = 2
-"""Calls that must have ended for each one that may be in flight."""
+LOOKS = 8
+"""Looks that are put together before a server's own word counts."""
 CHANGED = "concurrency"
 """Name of the event that tells of a new limit."""
 
@@ -50,32 +54,41 @@ class PacedModel:
     client: ModelClient
     clock: Clock
     _in_flight: int = 0
+    _valid_s: float = field(init=False)
+    """Calls that began before this time do not count."""
+    _wanted: int | None = None
+    """What may be in flight, while more still are."""
     _since_s: float = field(init=False)
     _changed_s: float = field(init=False)
     _busy_s: float = 0.0
-    _tokens: int = 0
+    _worked: float = 0.0
+    _took_s: float = 0.0
     _ended: int = 0
     _refused: int = 0
+    _looks: deque[Load] = field(default_factory=lambda: deque(maxlen=LOOKS))
+    """Since the latest change of the limit."""
 
     def __post_init__(self) -> None:
-        self._since_s = self._changed_s = self.clock.monotonic()
+        self._valid_s = self._since_s = self._changed_s = self.clock.monotonic()
 
     @property
     def endpoint(self) -> str:
         return self.client.endpoint
 
     async def chat(self, request: ChatRequest, *, deadline_s: float) -> ChatReply:
-        self._move(1)
+        began_s = self._move(1)
         try:
             reply = await self.client.chat(request, deadline_s=deadline_s)
-        except ModelOverloadedError:
-            self._refused += 1
+        except (ModelOverloadedError, ModelTimeoutError):
+            self._refused += began_s >= self._valid_s
             raise
         finally:
-            self._move(-1)
-        self._ended += 1
-        used = reply.usage
-        self._tokens += used.prompt_tokens - used.cached_tokens + used.completion_tokens
+            ended_s = self._move(-1)
+        if began_s >= self._valid_s:
+            used = reply.usage
+            self._ended += 1
+            self._took_s += ended_s - began_s
+            self._worked += used.completion_tokens + PROMPT_COST * (used.prompt_tokens - used.cached_tokens)
         return reply
 
     async def model_name(self, *, deadline_s: float) -> str:
@@ -87,31 +100,61 @@ class PacedModel:
     async def aclose(self) -> None:
         await self.client.aclose()
 
-    def measure(self, load: Load, limit: int) -> Measurement | None:
+    def measure(self, load: Load, calls: int) -> Measurement | None:
         """Return what was measured since the last time, and begin anew; None while it says too little.
+
+        The speed is what a call got a second, times the calls in flight: those that have not ended count as well.
 
         Args:
             load: what the server says now.
-            limit: calls that may be in flight.
+            calls: how many must have ended.
         """
-        self._move(0)
-        took_s = self._changed_s - self._since_s
-        full = load.cache_use is not None and load.cache_use >= CACHE_FULL
-        trouble = bool(self._refused or load.waiting or full)
-        if not trouble and (took_s < SHORTEST_S or self._ended < CALLS_EACH * limit):
+        now_s = self._move(0)
+        self._looks.append(load)
+        looked = len(self._looks) == LOOKS
+        said = lasting(self._looks) if looked else Load()
+        full = said.cache_use is not None and said.cache_use >= CACHE_FULL
+        trouble = bool(self._refused or said.waiting or full)
+        took_s = now_s - self._since_s
+        heard = looked or load.waiting is None
+        if not trouble and not (heard and took_s >= SHORTEST_S and self._ended >= calls):
             return None
-        seconds = max(took_s, LOOK_S)
+        in_flight = self._busy_s / max(took_s, LOOK_S)
         seen = Measurement(
-            per_s=self._tokens / seconds, in_flight=self._busy_s / seconds, refused=self._refused, load=load
+            per_s=in_flight * self._worked / self._took_s if self._took_s > 0 else 0.0,
+            in_flight=in_flight,
+            refused=self._refused,
+            load=said,
         )
-        self._since_s, self._busy_s, self._tokens, self._ended, self._refused = self._changed_s, 0.0, 0, 0, 0
+        self._begin_anew()
         return seen
 
-    def _move(self, by: int) -> None:
+    def limit_changed(self, limit: int) -> None:
+        """Count only calls that begin from now on, or once no more are in flight than may be."""
+        self._move(0)
+        self._wanted = limit
+        self._looks.clear()
+        self._count_from_now()
+
+    def _count_from_now(self) -> None:
+        if self._wanted is not None and self._in_flight <= self._wanted:
+            self._wanted = None
+        self._valid_s = math.inf if self._wanted is not None else self._changed_s
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._since_s, self._busy_s, self._worked, self._took_s = self._changed_s, 0.0, 0.0, 0.0
+        self._ended = self._refused = 0
+
+    def _move(self, by: int) -> float:
+        """Change what is in flight; returns the time."""
         now_s = self.clock.monotonic()
         self._busy_s += self._in_flight * (now_s - self._changed_s)
         self._changed_s = now_s
         self._in_flight += by
+        if self._wanted is not None and self._in_flight <= self._wanted:
+            self._count_from_now()
+        return now_s
 
 
 @dataclass
@@ -133,8 +176,6 @@ class PaceKeeper:
     clock: Clock
     night: str
     resize: Callable[[int], None]
-    _settling: bool = False
-    """Whether calls from before the latest change are still counted in what is measured now."""
 
     async def run(self) -> None:
         """Look, and adapt, until cancelled.
@@ -143,20 +184,18 @@ class PaceKeeper:
             StoreError: a change cannot be recorded.
         """
         self.resize(self.concurrency.limit)
+        await self._change(self.concurrency.begun(await self.model.load()), 0.0)
         while True:
             await self.clock.sleep(LOOK_S)
-            seen = self.model.measure(await self.model.load(), self.concurrency.limit)
+            seen = self.model.measure(await self.model.load(), self.concurrency.calls_wanted)
             if seen is not None:
-                await self._adapt(seen)
+                await self._change(self.concurrency.after(seen), seen.per_s)
 
-    async def _adapt(self, seen: Measurement) -> None:
-        if self._settling and not seen.refused and not seen.load.waiting:
-            self._settling = False
+    async def _change(self, wanted: Concurrency, per_s: float) -> None:
+        before, self.concurrency = self.concurrency, wanted
+        if wanted.limit == before.limit:
             return
-        before, self.concurrency = self.concurrency, self.concurrency.after(seen)
-        if self.concurrency.limit == before.limit:
-            return
-        self._settling = True
-        self.resize(self.concurrency.limit)
-        told = {"limit": self.concurrency.limit, "why": self.concurrency.why, "per_s": round(seen.per_s, 1)}
+        self.model.limit_changed(wanted.limit)
+        self.resize(wanted.limit)
+        told = {"limit": wanted.limit, "why": wanted.why, "per_s": round(per_s, 1)}
         await self.store.add_event(self.night, self.night, CHANGED, told)

@@ -31,7 +31,6 @@ async def test_the_slots_of_the_model_grow_while_it_pays(
     """It begins with one request at a time, tries more, never passes its ceiling, and records each change."""
     for name, seconds in (("LOOK_S", 0.02), ("SHORTEST_S", 0.02)):
         monkeypatch.setattr(pace, name, seconds)
-    monkeypatch.setattr(pace, "CALLS_EACH", 1)
     # How much of the time a test's night has something to ask is the machine's business.
     monkeypatch.setattr(concurrency, "FULL_SHARE", 0.0)
     files = {f"docs/2026.01.0{n}.md": note(subject) for n, subject in enumerate(SUBJECTS, 1)}
