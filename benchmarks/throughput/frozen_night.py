@@ -27,7 +27,7 @@ context_tokens = 4096
 slots = {at_once}
 
 [night]
-slots = {{ model = {at_once}, cpu = 2, git = 1 }}
+slots = {{ {model}cpu = 2, git = 1 }}
 """
 
 
@@ -54,15 +54,31 @@ class Night:
     def per_s(self) -> float:
         return self.output_tokens / self.span_s
 
+    @property
+    def whole_per_s(self) -> float:
+        """Output tokens a second of the whole command, its start and its report included."""
+        return self.output_tokens / self.night_s
 
-def run_night(folder: Path, port: int, at_once: int, tasks: int) -> tuple[Night, list[dict[str, Any]]]:
+
+def run_night(
+    folder: Path, port: int, at_once: int, tasks: int, *, paced: bool = False
+) -> tuple[Night, list[dict[str, Any]]]:
     """Work the frozen night once; returns its figures and its calls as they were recorded.
+
+    Args:
+        folder: an empty folder for the repository.
+        port: the server's, on loopback.
+        at_once: calls in flight; with ``paced`` the most that the night may find out to be worth it, as is the default
+            of a night whose configuration says nothing of it.
+        tasks: how many, one call each.
+        paced: whether the night finds out.
 
     Raises:
         SystemExit: it did not make exactly one call for each task, so that there is nothing to compare.
     """
     _make_repository(folder, tasks)
-    (folder / "pantheon.toml").write_text(CONFIGURATION.format(port=port, at_once=at_once))
+    slots = "" if paced else f"model = {at_once}, "
+    (folder / "pantheon.toml").write_text(CONFIGURATION.format(port=port, at_once=at_once, model=slots))
     _pantheon(folder, "enqueue", "tasks.jsonl")
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     _pantheon(folder, "night", allowed=ENDED)
@@ -129,6 +145,13 @@ def _pantheon(folder: Path, *words: str, allowed: tuple[int, ...] = (0,)) -> Non
     )  # fmt: skip
     if done.returncode not in allowed:
         raise SystemExit(f"pantheon {' '.join(words)} ended with {done.returncode}: {done.stderr[-2_000:]}")
+
+
+def limits(folder: Path) -> list[int]:
+    """Return the numbers in flight that a paced night tried, in order."""
+    with closing(sqlite3.connect(folder / ".pantheon" / "pantheon.db")) as store:
+        found = store.execute("SELECT details FROM events WHERE name = 'concurrency' ORDER BY rowid").fetchall()
+    return [json.loads(details)["limit"] for (details,) in found]
 
 
 def _span_s(folder: Path) -> float:

@@ -14,7 +14,10 @@ What makes the two comparable:
 
     make vllm-setup
     python benchmarks/throughput/night.py [--tasks 32] [--at-once 1,2,4,8,16] [--repeat 3] [--no-ceiling]
-        [--constrained] [--json FILE]
+        [--constrained] [--paced] [--json FILE]
+
+With ``--paced`` each night is allowed so many at once and finds out itself how many it keeps in flight, as it does
+where the configuration says nothing; the raw server is then measured at what the night was allowed.
 """
 
 import argparse
@@ -32,7 +35,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jinja2
-from frozen_night import NIGHT_S, Night, run_night
+from frozen_night import NIGHT_S, Night, limits, run_night
 from others import mark
 
 from pantheon.testing.vllm_server import NAME, Prepared, Vllm, run_vllm
@@ -67,6 +70,10 @@ class Row:
         return statistics.median(one.per_s for one in self.nights)
 
     @property
+    def whole_per_s(self) -> float:
+        return statistics.median(one.whole_per_s for one in self.nights)
+
+    @property
     def ceiling_per_s(self) -> float:
         return statistics.median(one.per_s for one in self.ceilings)
 
@@ -91,6 +98,7 @@ class Bench:
     folder: Path
     ceilings: bool
     constrained: bool
+    paced: bool = False
     _count: int = 0
 
     def measure(self, row: Row, tasks: int) -> None:
@@ -98,7 +106,11 @@ class Bench:
 
         def work() -> tuple[Night, list[dict[str, Any]]]:
             self._count += 1
-            return run_night(self.folder / f"night-{self._count}", self.port, row.at_once, tasks)
+            folder = self.folder / f"night-{self._count}"
+            found = run_night(folder, self.port, row.at_once, tasks, paced=self.paced)
+            if self.paced:
+                sys.stderr.write(f"in flight: {', '.join(map(str, limits(folder)))}\n")
+            return found
 
         (night, calls), others = self._in_quiet(work)
         row.nights.append(replace(night, others=others))
@@ -187,8 +199,8 @@ def table(rows: list[Row]) -> str:
     alone = min(rows, key=lambda row: row.at_once)
     lines = [
         "| at once | nights | calls | output tokens | night, tok/s | raw server, tok/s | of the raw server "
-        "| of one at once | CPU of the night | CPU of others |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| of one at once | with start and end, tok/s | CPU of the night | CPU of others |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         one = row.nights[0]
@@ -199,7 +211,8 @@ def table(rows: list[Row]) -> str:
             raw, share = f"{row.ceiling_per_s:.1f}", f"{row.per_s / row.ceiling_per_s:.0%}"
         lines.append(
             f"| {row.at_once} | {len(rates)} | {one.calls} | {one.output_tokens} | {row.per_s:.1f}{spread} | {raw} "
-            f"| {share} | {row.per_s / alone.per_s:.2f} | {row.cpu_share:.1%} | {row.others:.0%} |"
+            f"| {share} | {row.per_s / alone.per_s:.2f} | {row.whole_per_s:.1f} | {row.cpu_share:.1%} "
+            f"| {row.others:.0%} |"
         )
     return "\n".join(lines)
 
@@ -216,6 +229,7 @@ def main() -> None:
     )
     parser.add_argument("--no-ceiling", action="store_true")
     parser.add_argument("--constrained", action="store_true", help="have the raw server keep to the schema")
+    parser.add_argument("--paced", action="store_true", help="let the night find out how many pay")
     parser.add_argument("--json", type=Path)
     wanted = parser.parse_args()
     prepared, port = Prepared(), free_port()
@@ -224,7 +238,9 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="throughput-") as name,
         run_vllm(prepared, port=port, adapters=False, extra={"VLLM_SERVER_DEV_MODE": "1"}) as server,
     ):
-        bench = Bench(prepared, server, port, Path(name), not wanted.no_ceiling, wanted.constrained)
+        bench = Bench(
+            prepared, server, port, Path(name), not wanted.no_ceiling, wanted.constrained, wanted.paced
+        )
         bench.measure(Row(WARM_UP_TASKS), WARM_UP_TASKS)
         for row in rows:
             for _ in range(wanted.repeat if row.at_once >= REPEATED_FROM else 1):
