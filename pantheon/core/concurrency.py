@@ -24,6 +24,8 @@ from pydantic import Field
 
 from pantheon.core.model import Frozen
 
+CHANGED = "concurrency"
+"""Name of the event that tells of a new limit."""
 PAYS_SHARE = 0.15
 """More in flight pays when speed grows by this share of what the number grew by: twice as many, 1.15 times as fast."""
 NOISE = 1.03
@@ -82,6 +84,15 @@ def lasting(looks: Iterable[Load]) -> Load:
         waiting=summed_up([look.waiting for look in looks], mostly),
         cache_use=summed_up([look.cache_use for look in looks], mostly),
     )
+
+
+class PaceChange(Frozen):
+    """What the event of a new limit tells."""
+
+    limit: int = Field(ge=1, le=1_000_000)
+    why: str = Field(max_length=1_000)
+    per_s: float = Field(ge=0)
+    """Speed before the change, as in ``Measurement``; 0 where nothing was measured."""
 
 
 class Phase(StrEnum):

@@ -13,7 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pantheon.core.chat import ChatReply, ChatRequest
-from pantheon.core.concurrency import CACHE_FULL, PROMPT_COST, Concurrency, Load, Measurement, lasting
+from pantheon.core.concurrency import (
+    CACHE_FULL,
+    CHANGED,
+    PROMPT_COST,
+    Concurrency,
+    Load,
+    Measurement,
+    PaceChange,
+    lasting,
+)
 from pantheon.core.dag import Plan
 from pantheon.core.errors import ModelOverloadedError, ModelTimeoutError
 from pantheon.ports.clock import Clock
@@ -26,8 +35,6 @@ SHORTEST_S = 4.0
 """Seconds that a measurement takes at least."""
 LOOKS = 8
 """Looks that are put together before a server's own word counts."""
-CHANGED = "concurrency"
-"""Name of the event that tells of a new limit."""
 
 
 def first_limit(plan: Plan, ceiling: int, resource: str) -> Concurrency:
@@ -197,5 +204,5 @@ class PaceKeeper:
             return
         self.model.limit_changed(wanted.limit)
         self.resize(wanted.limit)
-        told = {"limit": wanted.limit, "why": wanted.why, "per_s": round(per_s, 1)}
-        await self.store.add_event(self.night, self.night, CHANGED, told)
+        told = PaceChange(limit=wanted.limit, why=wanted.why, per_s=round(per_s, 1))
+        await self.store.add_event(self.night, self.night, CHANGED, told.model_dump())

@@ -248,6 +248,17 @@ class EndpointShown(Frozen):
     """What became of it last; empty where nothing did."""
 
 
+class InFlightShown(Frozen):
+    """A change of how many requests the night kept in flight."""
+
+    after_s: float
+    """Since the night's start."""
+    limit: int
+    why: str
+    per_s: float
+    """Tokens a second before it, those of prompts as ``core.concurrency`` weighs them; 0 where none were measured."""
+
+
 class Report(Frozen):
     """The whole morning report."""
 
@@ -271,6 +282,8 @@ class Report(Frozen):
     """What known-bad changes, planted among the reviews, say of each reviewer."""
     endpoints: tuple[EndpointShown, ...] = ()
     """What each endpoint did, where there were several."""
+    in_flight: tuple[InFlightShown, ...] = ()
+    """How many requests the night kept in flight, where it found that out itself; the last changes."""
     distrusted: tuple[str, ...] = ()
     """Keys of accepted tasks that rest on the word of a disqualified reviewer."""
     tasks: tuple[TaskShown, ...]

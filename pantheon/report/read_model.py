@@ -26,6 +26,7 @@ from pantheon.ports.store import Store
 from pantheon.report.canaries import tell_canaries
 from pantheon.report.endpoints import read_calls, tell_endpoints
 from pantheon.report.evidence import read_attempt, read_checkpoint
+from pantheon.report.in_flight import tell_in_flight
 from pantheon.report.limits import Limits
 from pantheon.report.model import AttemptShown, CauseGroup, NightFacts, Report, TaskShown
 from pantheon.report.needs import rank_needs
@@ -83,6 +84,7 @@ async def build_report(store: Store, evidence: EvidenceReader, night_id: str | N
     back = taken_back(await store.events(night.id, name=UNDO_EVENT))
     outages = find_outages([event for name in ENDS for event in await store.events(night.id, name=name)])
     report = tell_endpoints(report, await read_calls(store, night.id))
+    report = await tell_in_flight(report, store)
     told = tell_outages(report.model_copy(update={"night": facts}), outages, _last_sign(night, attempts))
     return tell_canaries(tell_taken_back(told, back), night, attempts, back)
 

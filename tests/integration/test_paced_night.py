@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.adapters.artifact_reader import FolderEvidence
 from pantheon.core import concurrency
 from pantheon.engine import pace
+from pantheon.report.html import render_html
+from pantheon.report.read_model import build_report
 from pantheon.testing.night import NoteScript, opened, proposal
 from pantheon.testing.user_repository import make_repository
 
@@ -39,7 +42,14 @@ async def test_the_slots_of_the_model_grow_while_it_pays(
     async with opened(root, tmp_path, script) as bench:
         bench.paced = True
         summary = await bench.night(sorted(files))
-        told = [event.details for event in await bench.store.events("n1", name=pace.CHANGED)]
+        told = [event.details for event in await bench.store.events("n1", name=concurrency.CHANGED)]
+        await bench.store.add_event("n1", "n1", concurrency.CHANGED, {"limit": "<b>", "why": 7})
+        report = await build_report(bench.store, FolderEvidence(tmp_path / "artifacts"))
     assert summary.outcomes == {"accepted": len(files)}, [task.cause for task in summary.tasks]
     assert {one["limit"] for one in told} <= {1, 2}
     assert told[0]["limit"] == 2
+    assert [one.limit for one in report.in_flight] == [one["limit"] for one in told]
+    assert report.problems == ("1 of the changes of the number in flight cannot be read",)
+    page = render_html(report).decode()
+    assert "Requests in flight" in page
+    assert told[0]["why"] in page

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pantheon.core.chat import ChatReply, ChatRequest, Message, Sampling, Timings, Usage
-from pantheon.core.concurrency import Concurrency, Load
+from pantheon.core.concurrency import CHANGED, Concurrency, Load
 from pantheon.core.errors import ModelOverloadedError, ModelTimeoutError
-from pantheon.engine.pace import CHANGED, LOOKS, PacedModel, PaceKeeper
+from pantheon.engine.pace import LOOKS, PacedModel, PaceKeeper
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.store import FakeStore
 from pantheon.testing.virtual_time import run_virtually
