@@ -26,17 +26,23 @@ def parse_metrics(text: str) -> Mapping[str, float]:
     return found
 
 
-def parse_load(text: str) -> Load:
-    """Return how full a server says it is: vLLM's gauges, or llama.cpp's.
-
-    Several engines behind one server are added up; of their caches the fullest counts.
-    """
+def parse_labelled(text: str) -> Mapping[str, list[float]]:
+    """Return name -> its values under all labels. Other lines, and values below zero, are left out."""
     found: dict[str, list[float]] = {}
     for line in text.splitlines():
         match = _LABELLED.fullmatch(line.strip())
         value = _number(match[2]) if match else None
         if match and value is not None and value >= 0:
             found.setdefault(match[1], []).append(value)
+    return found
+
+
+def parse_load(text: str) -> Load:
+    """Return how full a server says it is: vLLM's gauges, or llama.cpp's.
+
+    Several engines behind one server are added up; of their caches the fullest counts.
+    """
+    found = parse_labelled(text)
     return Load(
         running=_first(found, _RUNNING, sum),
         waiting=_first(found, _WAITING, sum),

@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from pantheon.core.errors import ModelError, PreflightError
 
 INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 """Variables of our own that the process gets."""
+MAX_TOLD_BYTES = 300
+"""Most that a lock tells of what its holder does."""
 
 
 @contextmanager
-def hold_supervisor(lock: Path) -> Iterator[None]:
-    """Be the one supervisor for the length of a ``with``; the file tells who it is.
+def hold_supervisor(lock: Path) -> Iterator[Callable[[str], None]]:
+    """Be the one supervisor for the length of a ``with``; the file tells who it is, and what it was last told to say.
 
     Raises:
         PreflightError: another one is, or the file cannot be made.
@@ -41,9 +43,8 @@ def hold_supervisor(lock: Path) -> Iterator[None]:
                 f"process {_read_pid(descriptor)} looks after the server already",
                 hint="pantheon server status; pantheon server stop",
             ) from error
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        yield
+        _write_supervisor(descriptor, "")
+        yield lambda said: _write_supervisor(descriptor, said)
     finally:
         os.close(descriptor)
 
@@ -54,6 +55,14 @@ def find_supervisor(lock: Path) -> int | None:
         return ask_lock(lock, _read_pid)
     except OSError:
         return None
+
+
+def read_supervisor(lock: Path) -> str:
+    """Return what the process that looks after the server said last; empty when none does."""
+    try:
+        return ask_lock(lock, _read_told) or ""
+    except OSError:
+        return ""
 
 
 async def start_process(
@@ -106,6 +115,33 @@ def _send(group: int, signum: int) -> None:
         return
 
 
+def measure_group(group: int) -> float:
+    """Return the processor time that the living processes of a group have used, in seconds. Blocks."""
+    ticks = 0
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            # What follows the name, which may hold anything: state, parent, group ... and the 12th and 13th are times.
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if len(fields) > 12 and int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _write_supervisor(descriptor: int, said: str) -> None:
+    line = " ".join(said.split()).encode()[:MAX_TOLD_BYTES]
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, b"%d\n%s\n" % (os.getpid(), line), 0)
+
+
 def _read_pid(descriptor: int) -> int:
-    said = os.pread(descriptor, 32, 0).strip()
+    said = os.pread(descriptor, 32, 0).partition(b"\n")[0].strip()
     return int(said) if said.isdigit() else 0
+
+
+def _read_told(descriptor: int) -> str:
+    told = os.pread(descriptor, MAX_TOLD_BYTES + 33, 0).partition(b"\n")[2]
+    return told.decode("utf-8", "replace").strip()

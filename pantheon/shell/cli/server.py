@@ -14,13 +14,14 @@ from pantheon.shell.cli.output import emit, emit_json, say
 from pantheon.shell.cli.server_pool import drain, pool, undrain
 from pantheon.shell.config import Project
 from pantheon.shell.server_wiring import ask_endpoint, read_known
+from pantheon.shell.vllm_watch import is_ready
 from pantheon.shell.vllm_wiring import (
-    is_ready,
     plan_vllm,
     start_supervisor,
     stop_supervisor,
     supervise,
     supervisor_of,
+    told_by_supervisor,
 )
 
 NOT_ANSWERING = 4
@@ -122,6 +123,8 @@ def _status(session: Session, as_json: bool) -> int | None:
         emit(f"{told['kind']}: {told['address']}")
         pid = told["supervisor"]
         emit(f"looked after by process {pid}" if pid else "nobody here looks after it")
+        if told["supervisor_said"]:
+            emit(f"  {told['supervisor_said']}")
         emit(f"it answers and serves {told['model']}" if told["answers"] else told["problem"])
         for line in told["without"]:
             emit(f"  {line}")
@@ -134,6 +137,7 @@ async def _read_status(project: Project) -> dict[str, Any]:
         "kind": endpoint.kind,
         "address": endpoint.uds or endpoint.url,
         "supervisor": supervisor_of(project),
+        "supervisor_said": told_by_supervisor(project),
         "answers": False,
         "problem": "",
         "model": "",

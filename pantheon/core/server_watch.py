@@ -1,0 +1,112 @@
+"""When a model server that lives has stopped to work, decided from what is seen of it from outside.
+
+A full server is slow and a long prompt is slower, so that slowness proves nothing. What proves a hang is bounded
+silence: of ``/health``, or of its counters of work while there is work, with hardly any time of a processor used.
+
+Invariants:
+- whoever has worked, or had nothing to work on, is not hung;
+- a time in which nobody looked proves nothing;
+- nothing here reads a clock.
+"""
+
+from typing import Self
+
+from pydantic import Field
+
+from pantheon.core.model import Frozen
+
+COMPUTES_SHARE = 0.05
+"""Share of one core beyond which a server is taken to compute."""
+
+
+class Patience(Frozen):
+    """How often a server is looked at, and how long it may be silent; seconds."""
+
+    look_s: float = Field(default=5.0, gt=0)
+    """Between two looks."""
+    probe_s: float = 10.0
+    """For the answer to one look."""
+    silent_s: float = 120.0
+    """Without an answer to ``/health``."""
+    stuck_s: float = 180.0
+    """With work to do, none of it done, and no processor used."""
+    slow_s: float = 1_200.0
+    """With work to do and none of it done while it computes: longer than the longest prompt takes on a CPU."""
+    ask_s: float = 120.0
+    """Without work, after which it is asked for one token."""
+    gap_s: float = 60.0
+    """Between two looks, beyond which nobody has looked: the supervisor itself was stopped."""
+    gone_s: float = 60.0
+    """That a server of somebody else may be gone before one of ours is started."""
+
+
+class Look(Frozen):
+    """What was seen of a server at one moment."""
+
+    at: float
+    """Seconds of a clock that never goes back."""
+    healthy: bool
+    """Whether ``/health`` was well."""
+    wanted: bool
+    """Whether there is work: requests that run or wait, or a question of the supervisor's own."""
+    work: float | None = None
+    """Tokens and requests that it counts as done; None where it tells nothing."""
+    answers: int = 0
+    """Questions of the supervisor that it has answered."""
+    computed_s: float | None = None
+    """Processor time of all its processes; None where that is not known."""
+
+
+class Watched(Frozen):
+    """What the looks so far come to: when each sign of life was last seen."""
+
+    last: Look
+    healthy_at: float
+    worked_at: float
+    """When it had worked, or had nothing to work on."""
+    answered_at: float
+    """When it had worked."""
+    computed_at: float
+
+    @classmethod
+    def begin(cls, look: Look) -> Self:
+        """Return a server that was well until now."""
+        at = look.at
+        return cls(last=look, healthy_at=at, worked_at=at, answered_at=at, computed_at=at)
+
+    def advance(self, look: Look, patience: Patience) -> Self:
+        """Return what is known after one more look."""
+        before = self.last
+        if look.at - before.at > patience.gap_s:
+            return type(self).begin(look)
+        counted = None not in (look.work, before.work) and look.work != before.work
+        worked = counted or look.answers > before.answers
+        used = (look.computed_s or 0.0) - (before.computed_s or 0.0)
+        computes = look.computed_s is None or used >= COMPUTES_SHARE * (look.at - before.at)
+        # A page that was not shown this time says nothing: the count that was seen last goes on to count.
+        kept = look if look.work is not None else look.model_copy(update={"work": before.work})
+        return type(self)(
+            last=kept,
+            healthy_at=look.at if look.healthy or worked else self.healthy_at,
+            worked_at=look.at if worked or not look.wanted else self.worked_at,
+            answered_at=look.at if worked else self.answered_at,
+            computed_at=look.at if computes else self.computed_at,
+        )
+
+    def wants_question(self, patience: Patience) -> bool:
+        """Tell whether it is time to ask it for one token: it is well, and has done nothing for a while."""
+        return (
+            self.last.healthy and not self.last.wanted and self.last.at - self.answered_at >= patience.ask_s
+        )
+
+    def verdict(self, patience: Patience) -> str:
+        """Return why it counts as hung; empty while it does not."""
+        now = self.last.at
+        if now - self.healthy_at > patience.silent_s:
+            return f"/health has not answered well for {now - self.healthy_at:.0f} s"
+        still_s = now - self.worked_at
+        if still_s > patience.slow_s:
+            return f"it has had work for {still_s:.0f} s and done none of it"
+        if still_s > patience.stuck_s and now - self.computed_at > patience.stuck_s:
+            return f"it has had work for {still_s:.0f} s, done none of it and used no processor"
+        return ""
