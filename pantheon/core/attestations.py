@@ -169,7 +169,11 @@ def merge_claim(merge: Merge, diff: str, whose: Whose) -> Claim:
 
 
 def night_claim(
-    record: NightRecord, outcomes: Mapping[str, int], head: str | None, last: Checkpoint
+    record: NightRecord,
+    outcomes: Mapping[str, int],
+    head: str | None,
+    last: Checkpoint,
+    left_by: Mapping[str, int],
 ) -> Claim:
     """Return what the night attests when it is closed.
 
@@ -178,6 +182,7 @@ def night_claim(
         outcomes: outcome -> number of tasks.
         head: where its branch is; None when it has none.
         last: the checkpoint over everything before this.
+        left_by: closed night -> number of this night's tasks that it had not reached.
     """
     return {record.branch: {"gitCommit": head or record.base_commit}}, {
         "night": record.id,
@@ -185,6 +190,7 @@ def night_claim(
         "base": record.base_commit,
         "head": head or "",
         "outcomes": dict(outcomes),
+        "leftBy": dict(left_by),
         "checkpoint": {"size": last.size, "root": last.root},
     }
 

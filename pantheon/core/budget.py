@@ -117,6 +117,16 @@ class Accounts:
         return ""
 
 
+def spent_own_budget(task: str, cause: str) -> bool:
+    """Tell whether a cause says that a task has reached the ceilings of its own.
+
+    Args:
+        task: key of the task.
+        cause: why it ended, as ``Accounts.why_barred`` says it, with what stands before.
+    """
+    return f"the budget of task {task} is spent: " in cause
+
+
 def _keys(scopes: Scopes) -> list[tuple[str, str]]:
     found = [("package", scopes.package), ("task", scopes.task), ("agent", scopes.agent)]
     return [(kind, name) for kind, name in found if name]

@@ -10,12 +10,15 @@ from pantheon.core.footprint import Footprint, order_writers
 from pantheon.core.task import Task
 
 
-def plan_tasks(lines: Mapping[str, str], flows: Collection[Flow]) -> dict[str, PlannedTask]:
+def plan_tasks(
+    lines: Mapping[str, str], flows: Collection[Flow], done: Collection[str] = ()
+) -> dict[str, PlannedTask]:
     """Route every task and tell what it waits for.
 
     Args:
         lines: task key -> the task's canonical line, in queue order.
         flows: what tasks are routed to.
+        done: tasks that earlier nights accepted; nothing waits for them any more.
 
     Raises:
         FlowError: a task has no flow, or no node of its flow applies to its target.
@@ -36,7 +39,8 @@ def plan_tasks(lines: Mapping[str, str], flows: Collection[Flow]) -> dict[str, P
         # Tasks of one shape share one flow object: the plan measures each once.
         flow = cut.setdefault((flow.name, flow.version, tuple(node.id for node in flow.node)), flow)
         batch = key.rpartition("/")[0]
-        needs = tuple(f"{batch}/{need}" for need in task.needs)
+        needed = (f"{batch}/{need}" for need in task.needs)
+        needs = tuple(need for need in needed if need in lines or need not in done)
         planned[key] = PlannedTask(flow=flow, needs=needs, priority=task.priority, package=task.package)
         writes = task.targets if any(node.writes for node in flow.node) else ()
         footprints[key] = Footprint(needs, writes)

@@ -84,6 +84,8 @@ class Overview(Frozen):
 
     pending_tasks: int
     pending: tuple[PendingBatch, ...]
+    left_tasks: int = 0
+    """Those of the pending tasks that a closed night has not reached."""
     held_tasks: int = 0
     """Tasks that wait and that an operator holds."""
     unread: tuple[str, ...] = ()

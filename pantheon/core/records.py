@@ -86,6 +86,8 @@ class TaskRecord(Frozen):
     outcome: TaskOutcome | None = None
     cause: str = ""
     """Why, in one line; stable enough to group by."""
+    left_by: str | None = None
+    """The closed night that has not reached it, while it waits for the next one; None otherwise."""
 
 
 class NightRecord(Frozen):
@@ -184,6 +186,8 @@ class Counts(Frozen):
     """Batch -> its pending tasks, in queue order; batches without any are left out."""
     held: int
     """Tasks that no night has taken and an operator holds."""
+    left: dict[str, int] = Field(default_factory=dict)
+    """Closed night -> pending tasks that it has not reached; nights without any are left out."""
     open: int
     """Tasks that a night has taken and that have no outcome."""
     outcomes: dict[TaskOutcome, int] = Field(default_factory=dict)

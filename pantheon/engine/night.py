@@ -25,7 +25,7 @@ from pantheon.engine.control import Halt, NightControl
 from pantheon.engine.gatekeeper import Gatekeeper
 from pantheon.engine.lease_keeper import LeaseKeeper
 from pantheon.engine.merge_hours import StartHours, leave_for_landing, watch_hours
-from pantheon.engine.night_planning import plan_night, tell_plan
+from pantheon.engine.night_planning import leave_waiting, plan_night, read_lines, tell_plan
 from pantheon.engine.night_run import NightRun, Progress, Watch
 from pantheon.engine.night_state import NightState
 from pantheon.engine.night_summary import NightSummary, end_night
@@ -116,17 +116,18 @@ class Night:
         """
         began = self.services.clock.monotonic()
         store = self.services.store
-        lines = await self._lines(record.id, keys)
+        found = await read_lines(store, record.id, keys)
         nights = await store.nights()
         resumed = any(one.id == record.id for one in nights)
         expect = await self._expect(nights)
-        tasks, tried = await asyncio.to_thread(plan_night, lines, self.services, self.slots, expect)
+        tasks, tried = await asyncio.to_thread(plan_night, found, self.services, self.slots, expect)
         taken = await store.open_night(record, keys)
-        if not resumed and taken != len(lines):
+        if not resumed and taken != len(found.lines):
             # Held or cancelled between the look and the opening: the night has what the store says.
-            lines = await self._lines(record.id, ())
-            tasks, tried = await asyncio.to_thread(plan_night, lines, self.services, self.slots, expect)
-        plan = tried.plan
+            found = await read_lines(store, record.id, ())
+            tasks, tried = await asyncio.to_thread(plan_night, found, self.services, self.slots, expect)
+        await leave_waiting(store, record.id, found)
+        lines, plan = dict(found.lines), tried.plan
         await self._add_nodes(record.id, plan)
         interrupted = await store.sweep(record.id, expired_only=False) if resumed else ()
         run, control, beside = await self._prepare(record, lines, tasks, plan, resumed=resumed)
@@ -144,14 +145,6 @@ class Night:
         summary = await end_night(self.services, record, self._canaries, began)
         gone = summary.left_open and control.halt is Halt.SERVER
         return replace(summary, server_gone=gone, to_land=to_land)
-
-    async def _lines(self, night: str, keys: Sequence[str]) -> dict[str, str]:
-        """Return the lines of the night's tasks, those it has and those it is about to take."""
-        store = self.services.store
-        wanted = set(keys)
-        pending = await store.tasks(pending=True) if keys else ()
-        known = await store.tasks(night=night)
-        return {task.key: task.line for task in (*known, *(one for one in pending if one.key in wanted))}
 
     async def _expect(self, nights: Sequence[NightRecord]) -> Expect:
         """Return what nodes are expected to take, from the last closed night when that was not too large to read."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pantheon.core.batch import BatchClaim, Pins, read_claim
 from pantheon.core.canonical import digest_bytes
+from pantheon.core.carry_over import accepted_of, choose_takeable
 from pantheon.core.dsse import key_id, open_envelope, parse_envelope
 from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.core.records import NightRecord, NightState, TaskRecord
@@ -229,7 +230,14 @@ async def prepare_night(
     )
     if resumed is None and not taken:
         return None
-    own = _claims_of(taken, claims, await services.store.tasks())
+    whole = await services.store.tasks()
+    own = _claims_of(taken, claims, whole)
+    if resumed is None:
+        # What needs a held task waits with it: drift of its batch is in nobody's way.
+        taken = await asyncio.to_thread(choose_takeable, taken, accepted_of(whole))
+        own = tuple(claim for claim in own if claim.name in {task.batch for task in taken})
+        if not taken:
+            return None
     drift = refuse_drift(own, pins, accepted_because=accepted_because)
     if resumed is not None:
         return NightPlan(record=resumed, tasks=(), resumed=True, drift=drift, left_aside=left_aside)

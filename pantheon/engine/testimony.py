@@ -141,17 +141,25 @@ async def attest_interrupted(
     )
 
 
-async def attest_night(services: Services, record: NightRecord, outcomes: Mapping[str, int]) -> None:
+async def attest_night(
+    services: Services, record: NightRecord, outcomes: Mapping[str, int], left_by: Mapping[str, int]
+) -> None:
     """Enter how the night ended, over everything before it, and sign a last checkpoint.
 
     A night whose process died between this and the closing of the store enters it again.
+
+    Args:
+        services: those of the night.
+        record: the night.
+        outcomes: outcome -> number of tasks.
+        left_by: closed night -> number of this night's tasks that it had not reached.
 
     Raises as ``NightLedger.state``.
     """
     ledger = services.ledger
     last = await ledger.checkpoint()
     head = await services.repository.branch(record.branch)
-    await ledger.state(NIGHT_PREDICATE, *night_claim(record, outcomes, head, last))
+    await ledger.state(NIGHT_PREDICATE, *night_claim(record, outcomes, head, last, left_by))
     await ledger.checkpoint()
 
 

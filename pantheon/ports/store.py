@@ -35,13 +35,21 @@ class Store(Protocol):
     async def open_night(self, night: NightRecord, tasks: Sequence[str]) -> int:
         """Add a night and assign it those of the tasks (keys) that no night has taken and no operator holds.
 
+        Its event ``night.opened`` says how many, and of which closed nights they were left.
+
         Returns:
             How many it took now.
         """
         ...
 
-    async def close_night(self, night: str, summary: dict[str, Any]) -> None:
-        """Mark a night closed. Closing twice changes nothing."""
+    async def close_night(self, night: str, summary: dict[str, Any], *, carry: Sequence[str] = ()) -> None:
+        """Mark a night closed, and with it hand tasks on to the next one. Closing twice changes nothing.
+
+        Args:
+            night: id of the night.
+            summary: its figures.
+            carry: keys of tasks that it has not reached; those that it has, or that are not its own, stay.
+        """
         ...
 
     async def add_nodes(self, nodes: Sequence[NodeRecord]) -> None:

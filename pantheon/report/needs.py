@@ -23,6 +23,7 @@ def rank_needs(
     groups: Sequence[CauseGroup],
     agreement: Sequence[Agreement],
     reviewers: Sequence[ReviewerRate],
+    carried_over: Collection[str] = (),
 ) -> tuple[Need, ...]:
     """Return what a person should look at.
 
@@ -32,6 +33,7 @@ def rank_needs(
         groups: the tasks that were not accepted, by cause, largest first.
         agreement: pairs of reviewers.
         reviewers: how often each passed a change.
+        carried_over: tasks that the next night takes up by itself.
     """
     held = tuple(_held(tasks))
     disputed = tuple(_disputed(tasks, agreement))
@@ -45,7 +47,8 @@ def rank_needs(
         *disputed,
         *broken,
         *_causes(groups, told),
-        *_unreached(tasks),
+        *_unreached([task for task in tasks if task.key not in carried_over]),
+        *_carried_over([task.key for task in tasks if task.key in carried_over]),
         *_stamps(reviewers),
     )
 
@@ -187,6 +190,17 @@ def _unreached(tasks: Sequence[TaskShown]) -> Iterator[Need]:
         f"{_many(len(keys), 'task was', 'tasks were')} not worked on",
         "Not reached, cancelled, or blocked by a task that was not accepted. Queue them again.",
         _show(keys)[:1],
+    )
+
+
+def _carried_over(keys: Sequence[str]) -> Iterator[Need]:
+    return _about(
+        keys,
+        "later",
+        f"{_many(len(keys), 'task that was not reached waits', 'tasks that were not reached wait')} for the next night",
+        "Time, a budget of the night or the model server ended first. The next night takes them up by itself, from "
+        "their beginning; nothing has to be queued again.",
+        ("pantheon status", *_show(keys)[:1]),
     )
 
 

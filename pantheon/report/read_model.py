@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from pantheon.core.agreement import Verdict, compare_reviewers, rate_reviewers
+from pantheon.core.carry_over import plan_carry_over
 from pantheon.core.causes import OPEN, cause_pattern, name_failure, say_night
 from pantheon.core.contained import CONTAINED_EVENT
 from pantheon.core.errors import ConfigError
@@ -156,7 +159,7 @@ def _assemble(
             to_land=to_land,
         ),
         outcomes=dict(sorted(outcomes.items())),
-        needs=rank_needs(about, stories, groups, agreement, reviewers),
+        needs=rank_needs(about, stories, groups, agreement, reviewers, _carried_over(night, tasks)),
         landed=land_changes(tasks, stories, worked),
         not_accepted=groups,
         timings=time_nodes(facts),
@@ -168,6 +171,17 @@ def _assemble(
         tasks=stories,
         problems=_problems(shown),
     )
+
+
+def _carried_over(night: NightRecord, tasks: Sequence[TaskRecord]) -> frozenset[str]:
+    """Return the tasks, as they are shown, that a closed night has handed on to the next one."""
+    if not night.summary.get("carried_over"):
+        return frozenset()
+    try:
+        return frozenset(visible(key) for key in plan_carry_over(tasks))
+    except ValidationError:
+        # A line that cannot be read is told of in its task's story.
+        return frozenset()
 
 
 def _night_facts(night: NightRecord, tasks: int, attempts: int) -> NightFacts:

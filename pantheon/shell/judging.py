@@ -12,16 +12,22 @@ from pantheon.shell.wiring import load_agents, look_into_store, project_evidence
 
 
 async def read_story(project: Project, name: str) -> TaskStory:
-    """Read one task with its nodes and attempts. Raises ``ConfigError``, ``StoreError``."""
+    """Read one task with its nodes and attempts, of the night that has it or has not reached it.
+
+    Raises:
+        ConfigError: no task is called so, or several are.
+        StoreError: the store cannot be read.
+    """
     async with look_into_store(project) as store:
         record = find_task(() if store is None else await store.tasks(), name)
-        if store is None or record.night is None:
+        night = record.night or record.left_by
+        if store is None or night is None:
             return TaskStory(task=record, night=None, nodes=(), attempts=())
-        nodes = tuple(node for node in await store.nodes(record.night) if node.task == record.key)
+        nodes = tuple(node for node in await store.nodes(night) if node.task == record.key)
         keys = {node.key for node in nodes}
-        attempts = tuple(one for one in await store.attempts(record.night) if one.node in keys)
-        back = taken_back(await store.events(record.night, name=UNDO_EVENT)).get(record.key)
-        return TaskStory(task=record, night=record.night, nodes=nodes, attempts=attempts, taken_back=back)
+        attempts = tuple(one for one in await store.attempts(night) if one.node in keys)
+        back = taken_back(await store.events(night, name=UNDO_EVENT)).get(record.key)
+        return TaskStory(task=record, night=night, nodes=nodes, attempts=attempts, taken_back=back)
 
 
 async def judge(project: Project, name: str) -> Judgement:

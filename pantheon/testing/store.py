@@ -3,11 +3,13 @@
 It is written apart from the SQLite store on purpose: the two check each other.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from pantheon.core import lifecycle
+from pantheon.core.carry_over import CARRIED
 from pantheon.core.errors import LeaseLostError, TransitionError
 from pantheon.core.records import (
     AttemptOutcome,
@@ -57,13 +59,15 @@ class FakeStore(OrdersMemory):
         taken = [key for key in dict.fromkeys(tasks) if self._takeable(key)]
         if known is None:
             self._nights[night.id] = night.model_copy(update={"summary": json_copy(night.summary)})
+        left = Counter(one for key in taken if (one := self._tasks[key].left_by) is not None)
         for key in taken:
-            self._put(self._tasks[key].model_copy(update={"night": night.id}))
+            self._put(self._tasks[key].model_copy(update={"night": night.id, "left_by": None}))
         if known is None or taken:
-            self._record(night.id, night.id, "night.opened", {"tasks": len(taken)})
+            told = {"tasks": len(taken), **({"left": dict(sorted(left.items()))} if left else {})}
+            self._record(night.id, night.id, "night.opened", told)
         return len(taken)
 
-    async def close_night(self, night: str, summary: dict[str, Any]) -> None:
+    async def close_night(self, night: str, summary: dict[str, Any], *, carry: Sequence[str] = ()) -> None:
         self._check()
         summary = json_copy(summary)
         known = self._night(night)
@@ -71,7 +75,14 @@ class FakeStore(OrdersMemory):
             return
         change = {"state": NightState.CLOSED, "closed_at": self.clock.now(), "summary": summary}
         self._nights[night] = known.model_copy(update=change)
-        self._record(night, night, "night.closed")
+        freed = 0
+        for key in dict.fromkeys(carry):
+            own = self._night_tasks.get((night, key))
+            if own is not None and own.outcome in CARRIED and self._tasks[key].night == night:
+                fresh = {"night": None, "outcome": None, "cause": "", "left_by": night}
+                self._tasks[key] = own.model_copy(update=fresh)
+                freed += 1
+        self._record(night, night, "night.closed", {"left": freed} if freed else {})
 
     async def add_nodes(self, nodes: Sequence[NodeRecord]) -> None:
         self._check()

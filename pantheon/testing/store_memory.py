@@ -111,6 +111,7 @@ class Memory:
             pending=pending,
             batches=dict(Counter(one.batch for one in untaken if self._takeable(one.key))),
             held=held,
+            left=dict(Counter(one.left_by for one in untaken if one.left_by and self._takeable(one.key))),
             open=ended[None] - (pending + held if night is None else 0),
             outcomes={outcome: count for outcome, count in ended.items() if outcome is not None},
             nodes=Counter(one.state for one in self._nodes.values() if night in (None, one.night)),

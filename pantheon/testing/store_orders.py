@@ -24,7 +24,7 @@ class OrdersMemory(Memory):
             order = order.model_copy(update={"night": self._night_of(subject)})
         if order.night:
             self._running_night(order.night)
-        cancels = verb is Verb.CANCEL and bool(subject)
+        cancels = verb is Verb.CANCEL and bool(task or batch)
         untaken = [one for one in subject if cancels and one.night is None and one.outcome is None]
         working = any(
             one.outcome is None and one.night == order.night
@@ -50,7 +50,8 @@ class OrdersMemory(Memory):
             raise TransitionError(f"night {night} does not have task {task}")
         order = self._new_order(Verb.REQUEUE, night=known.night or "", task=task, reason=reason, by=by)
         if known.night is None:
-            lifecycle.require_unsuccessful(task, known.outcome)
+            if known.left_by is None:
+                lifecycle.require_unsuccessful(task, known.outcome)
             self._untake([task], order)
             return (task,)
         of = known.night
@@ -72,7 +73,7 @@ class OrdersMemory(Memory):
 
     def _untake(self, tasks: list[str], order: Order) -> None:
         for key in tasks:
-            change = {"night": None, "outcome": None, "cause": ""}
+            change = {"night": None, "outcome": None, "cause": "", "left_by": None}
             self._tasks[key] = self._tasks[key].model_copy(update=change)
             self._record(order.night, key, "task.requeued", {"reason": order.reason, "by": order.by})
         self._add(order)

@@ -83,11 +83,15 @@ class StoreMachine(RuleBasedStateMachine):
         record = night_of(self.clock, night)
         self.both(lambda store: store.open_night(record, tasks))
 
-    @rule(night=NIGHTS, summary=st.sampled_from([{}, {"accepted": 1}]))
-    def close_night(self, night: str, summary: dict[str, Any]) -> None:
+    @rule(
+        night=NIGHTS,
+        summary=st.sampled_from([{}, {"accepted": 1}]),
+        carry=st.lists(st.sampled_from(TASKS), max_size=3),
+    )
+    def close_night(self, night: str, summary: dict[str, Any], carry: list[str]) -> None:
         # Seldom, so that most nights live long enough for something to happen in them.
         if summary or self.clock.monotonic() > 300:
-            self.both(lambda store: store.close_night(night, summary))
+            self.both(lambda store: store.close_night(night, summary, carry=carry))
 
     @rule(night=NIGHTS, keys=NODES, task=st.sampled_from(TASKS), state=st.sampled_from(sorted(OPEN)))
     def add_nodes(self, night: str, keys: list[str], task: str, state: NodeState) -> None:

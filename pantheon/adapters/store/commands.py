@@ -11,9 +11,11 @@ from typing import Any
 from pantheon.adapters.store.group import GroupConnection
 from pantheon.adapters.store.rows import HELD, UNTAKEN, json_rows, json_text, time_text
 from pantheon.core import lifecycle
+from pantheon.core.carry_over import CARRIED
 from pantheon.core.errors import TransitionError
 from pantheon.core.records import BatchRecord, NightRecord, NightState, NodeRecord, NodeState, TaskRecord
 
+_CARRIED = ", ".join(f"'{outcome}'" for outcome in sorted(CARRIED))
 ROWS = 10_000
 """Rows that one statement takes."""
 
@@ -58,13 +60,15 @@ def open_night(db: GroupConnection, at: str, night: NightRecord, tasks: Sequence
         ),
     ).rowcount
     require_running(db, night.id)
-    taken = _take_tasks(db, night.id, list(dict.fromkeys(tasks)))
+    taken, left = _take_tasks(db, night.id, list(dict.fromkeys(tasks)))
     if added or taken:
-        record(db, at, night.id, night.id, "night.opened", json_text({"tasks": taken}))
+        details = {"tasks": taken, "left": left} if left else {"tasks": taken}
+        record(db, at, night.id, night.id, "night.opened", json_text(details))
     return taken
 
 
-def _take_tasks(db: GroupConnection, night: str, tasks: list[str]) -> int:
+def _take_tasks(db: GroupConnection, night: str, tasks: list[str]) -> tuple[int, dict[str, int]]:
+    """Give a night its tasks; returns how many, and closed night -> how many of them it had not reached."""
     keys = json_rows(tasks)
     unknown = db.execute(
         "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT key FROM tasks) LIMIT 1", (keys,)
@@ -72,28 +76,45 @@ def _take_tasks(db: GroupConnection, night: str, tasks: list[str]) -> int:
     if unknown is not None:
         raise TransitionError(f"the store has no task {unknown[0]}")
     held = db.execute("SELECT 1 FROM holds LIMIT 1").fetchone() is not None
+    free = f"{UNTAKEN}{f' AND NOT {HELD}' if held else ''}"
+    left = db.execute(
+        "SELECT left_by, count(*) FROM tasks WHERE left_by IS NOT NULL AND key IN (SELECT value FROM json_each(?))"
+        f" AND {free} GROUP BY left_by ORDER BY left_by",
+        (keys,),
+    ).fetchall()
     taken = db.execute(
-        "UPDATE tasks SET night = ? WHERE key IN (SELECT value FROM json_each(?))"
-        f" AND {UNTAKEN}{f' AND NOT {HELD}' if held else ''} RETURNING key",
+        "UPDATE tasks SET night = ?, left_by = NULL WHERE key IN (SELECT value FROM json_each(?))"
+        f" AND {free} RETURNING key",
         (night, keys),
     ).fetchall()
     db.execute(
         "INSERT INTO night_tasks (night, task, cause) SELECT ?, value, '' FROM json_each(?)",
         (night, json_rows(key for (key,) in taken)),
     )
-    return len(taken)
+    return len(taken), dict(left)
 
 
-def close_night(db: GroupConnection, at: str, night: str, summary: str) -> None:
-    """Close a running night; a closed one stays as it is."""
+def close_night(db: GroupConnection, at: str, night: str, summary: str, carry: Sequence[str] = ()) -> None:
+    """Close a running night, and free those of ``carry`` that it has not reached; a closed one stays as it is."""
     closed = db.execute(
         "UPDATE nights SET state = 'closed', closed_at = ?, summary = ? WHERE id = ? AND state = 'running'",
         (at, summary, night),
     ).rowcount
     if closed:
-        record(db, at, night, night, "night.closed")
+        freed = _carry_over(db, night, carry) if carry else 0
+        record(db, at, night, night, "night.closed", json_text({"left": freed} if freed else {}))
     else:
         night_state(db, night)
+
+
+def _carry_over(db: GroupConnection, night: str, tasks: Sequence[str]) -> int:
+    """Let tasks that a night has not reached wait for the next one: how many."""
+    return db.execute(
+        "UPDATE tasks SET night = NULL, left_by = night WHERE key IN (SELECT value FROM json_each(?)) AND night = ?"
+        " AND EXISTS (SELECT 1 FROM night_tasks AS n WHERE n.night = tasks.night AND n.task = key"
+        f" AND n.outcome IN ({_CARRIED}))",
+        (json_rows(tasks), night),
+    ).rowcount
 
 
 def add_nodes(db: GroupConnection, nodes: Sequence[NodeRecord]) -> None:

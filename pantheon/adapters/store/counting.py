@@ -7,7 +7,7 @@ import aiosqlite
 
 from pantheon.adapters.store.failures import translated
 from pantheon.adapters.store.reading import reading
-from pantheon.adapters.store.rows import LEASE, UNTAKEN, read_lease, read_rows
+from pantheon.adapters.store.rows import HELD, LEASE, UNTAKEN, read_lease, read_rows
 from pantheon.core.records import AttemptFigures, Counts, NodeState, TaskOutcome, p95_place
 
 _UNTAKEN = (
@@ -23,6 +23,10 @@ _HELD = (
     f"SELECT (SELECT count(*) FROM tasks WHERE {UNTAKEN} AND batch IN (SELECT batch FROM holds))"
     " + (SELECT count(*) FROM (SELECT DISTINCT task FROM holds) AS h CROSS JOIN tasks ON key = h.task"
     f" WHERE {UNTAKEN} AND batch NOT IN (SELECT batch FROM holds))"
+)
+_LEFT = (
+    f"SELECT left_by, count(*) FROM tasks WHERE left_by IS NOT NULL AND {UNTAKEN} AND NOT {HELD}"
+    " GROUP BY left_by ORDER BY left_by"
 )
 _CANCELLED_UNTAKEN = (
     "SELECT outcome, count(*) FROM tasks WHERE night IS NULL AND outcome IS NOT NULL GROUP BY outcome"
@@ -76,11 +80,13 @@ async def read_counts(connection: aiosqlite.Connection, path: Path, night: str |
         else:
             outcomes = dict(await fetch(_OUTCOMES_OF_NIGHT, night))
             nodes = dict(await fetch(_NODES_OF_NIGHT, night))
+        left = dict(await fetch(_LEFT))
         running = await fetch(LEASE, night is None, night)
     return Counts(
         pending=sum(waiting.values()),
         batches={batch: count for batch, count in waiting.items() if count},
         held=held,
+        left=left,
         open=outcomes.pop(None, 0),
         outcomes={TaskOutcome(outcome): count for outcome, count in outcomes.items()},
         nodes={NodeState(state): count for state, count in nodes.items() if count},

@@ -26,15 +26,15 @@ def add_order(db: GroupConnection, order: Order) -> Order | None:
 
 def requeue(db: GroupConnection, order: Order, night: str | None, from_node: str | None) -> tuple[str, ...]:
     """Take up a task again; returns the nodes of a running night, or the tasks that wait for the next one."""
-    row = db.execute("SELECT night, outcome FROM tasks WHERE key = ?", (order.task,)).fetchone()
+    row = db.execute("SELECT night, outcome, left_by FROM tasks WHERE key = ?", (order.task,)).fetchone()
     if row is None:
         raise TransitionError(f"the store has no task {order.task}")
-    has, outcome = row
+    has, outcome, left_by = row
     if night is not None and has != night:
         raise TransitionError(f"night {night} does not have task {order.task}; {has or 'no night'} has")
     order = order.model_copy(update={"night": has or ""})
     if has is None:
-        return _requeue_untaken(db, order, outcome)
+        return _requeue_untaken(db, order, outcome, left_by)
     outcomes = {
         task: None if ended is None else TaskOutcome(ended)
         for task, ended in db.execute("SELECT task, outcome FROM night_tasks WHERE night = ?", (has,))
@@ -67,11 +67,15 @@ def requeue(db: GroupConnection, order: Order, night: str | None, from_node: str
     return tuple(plan.nodes)
 
 
-def _requeue_untaken(db: GroupConnection, order: Order, outcome: str | None) -> tuple[str, ...]:
-    if outcome is None:
+def _requeue_untaken(
+    db: GroupConnection, order: Order, outcome: str | None, left_by: str | None
+) -> tuple[str, ...]:
+    if outcome is not None:
+        lifecycle.require_unsuccessful(order.task, TaskOutcome(outcome))
+    elif left_by is None:
         raise TransitionError(f"task {order.task} waits for the next night already")
-    lifecycle.require_unsuccessful(order.task, TaskOutcome(outcome))
-    db.execute("UPDATE tasks SET outcome = NULL, cause = '' WHERE key = ?", (order.task,))
+    # One that a night has left is somebody's wish from now on: no window has to pass before it.
+    db.execute("UPDATE tasks SET outcome = NULL, cause = '', left_by = NULL WHERE key = ?", (order.task,))
     record(db, rows.time_text(order.at), "", order.task, "task.requeued", _why(order))
     _add(db, order)
     return (order.task,)

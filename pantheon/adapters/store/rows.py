@@ -63,11 +63,11 @@ def json_rows(rows: Iterable[Sequence[Any] | str]) -> str:
 BATCH = "SELECT name, digest, label, lines, enqueued_at, path FROM batches ORDER BY rowid"
 TASK = (
     "SELECT key, batch, line, package, tasks.night, coalesce(n.outcome, tasks.outcome),"
-    " coalesce(n.cause, tasks.cause) FROM tasks"
+    " coalesce(n.cause, tasks.cause), tasks.left_by FROM tasks"
     " LEFT JOIN night_tasks AS n ON n.night = tasks.night AND n.task = key WHERE 1"
 )
 TASK_OF_NIGHT = (
-    "SELECT key, batch, line, package, n.night, n.outcome, n.cause FROM tasks"
+    "SELECT key, batch, line, package, n.night, n.outcome, n.cause, NULL FROM tasks"
     " JOIN night_tasks AS n ON n.task = key WHERE n.night = ?"
 )
 UNTAKEN = "tasks.night IS NULL AND tasks.outcome IS NULL"
@@ -107,9 +107,16 @@ def read_batch(row: Row) -> BatchRecord:
 
 def read_task(row: Row) -> TaskRecord:
     """Read a row of ``TASK``."""
-    key, batch, line, package, night, outcome, cause = row
+    key, batch, line, package, night, outcome, cause, left_by = row
     return TaskRecord(
-        key=key, batch=batch, line=line, package=package, night=night, outcome=outcome, cause=cause
+        key=key,
+        batch=batch,
+        line=line,
+        package=package,
+        night=night,
+        outcome=outcome,
+        cause=cause,
+        left_by=left_by,
     )
 
 

@@ -105,9 +105,11 @@ class SqliteStore:
             raise TransitionError(f"night {night.id} cannot be opened as {night.state}")
         return await self._write(partial(commands.open_night, at=self._now(), night=night, tasks=tasks))
 
-    async def close_night(self, night: str, summary: dict[str, Any]) -> None:
+    async def close_night(self, night: str, summary: dict[str, Any], *, carry: Sequence[str] = ()) -> None:
         text = json_text(summary)
-        await self._write(partial(commands.close_night, at=self._now(), night=night, summary=text))
+        await self._write(
+            partial(commands.close_night, at=self._now(), night=night, summary=text, carry=carry)
+        )
 
     async def add_nodes(self, nodes: Sequence[NodeRecord]) -> None:
         for node in nodes:

@@ -68,6 +68,7 @@ def tell_night(
                 "outcomes": dict(summary.outcomes),
                 "wall_s": round(summary.wall_s, 3),
                 "to_land": summary.to_land,
+                "carried_over": list(summary.carried_over),
                 "report": str(report.html),
                 "checkpoint": checkpoint.model_dump(),
                 "tasks": [
@@ -96,6 +97,9 @@ def tell_night(
     emit_rows(
         ("target", "outcome", "cause"), [(_name(task), task.outcome or "open", task.cause) for task in rest]
     )
+    if count := len(summary.carried_over):
+        waits = "1 of them waits" if count == 1 else f"{count} of them wait"
+        emit(f"{waits} for the next night, which takes up by itself what was not reached.")
     if summary.outcomes.get(TaskOutcome.ACCEPTED):
         emit(f"Look at it: git diff HEAD...{summary.branch}")
     emit(f"Report: {report.html}")

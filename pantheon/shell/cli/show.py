@@ -53,6 +53,7 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
     return {
         "key": story.task.key,
         "night": story.night,
+        "left_by": story.task.left_by,
         "outcome": story.task.outcome,
         "cause": story.task.cause,
         "taken_back": story.taken_back,
@@ -74,9 +75,9 @@ def _as_data(project: Project, story: TaskStory) -> dict[str, Any]:
 def _tell(project: Project, story: TaskStory) -> None:
     record = story.task
     line = _line(record)
-    emit(f"{record.key}: {record.outcome or ('running' if story.night else 'waits for a night')}")
+    emit(f"{record.key}: {record.outcome or _standing(story)}")
     for label, text in (
-        ("because", record.cause),
+        ("because", record.cause or (f"night {record.left_by} has not reached it" if record.left_by else "")),
         ("goal", line.get("goal", "")),
         ("targets", ", ".join(line.get("targets", ()))),
         ("night", story.night or ""),
@@ -107,6 +108,13 @@ def _tell(project: Project, story: TaskStory) -> None:
             ],
         )
     _tell_canaries(story)
+
+
+def _standing(story: TaskStory) -> str:
+    """Return where a task without an outcome stands."""
+    if story.task.left_by is not None:
+        return "waits for the next night"
+    return "waits for a night" if story.night is None else "running"
 
 
 def _tell_canaries(story: TaskStory) -> None:

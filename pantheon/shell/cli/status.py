@@ -53,6 +53,7 @@ async def read_overview(project: Project) -> Overview:
             pending_tasks=counts.pending,
             pending=summarise_pending(batches, counts),
             unread=tuple(name for name in names if name not in known),
+            left_tasks=sum(counts.left.values()),
             held_tasks=counts.held,
             to_land=await count_to_land(store),
             night=None if last is None else await _read_night(store, last, counts, slo),
@@ -81,6 +82,10 @@ def _tell(overview: Overview) -> None:
         one = overview.pending_tasks == 1
         emit(f"{overview.pending_tasks} task{' waits' if one else 's wait'} for a night:")
         emit_rows(("batch", "tasks", "label"), [(b.name, b.tasks, b.label) for b in overview.pending])
+        if overview.left_tasks:
+            emit(
+                f"{overview.left_tasks} of them {'was' if overview.left_tasks == 1 else 'were'} not reached before."
+            )
     elif not overview.unread:
         emit("Nothing waits for a night.")
         say("Queue something with: pantheon enqueue FILE")
