@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pantheon.core.capacity_figures import Experience, Outlook, Waiting
 from pantheon.core.capacity_outlook import foresee
+from pantheon.core.carry_over import accepted_of, choose_takeable
 from pantheon.core.errors import ConfigError
 from pantheon.core.night_plan import plan_tasks
 from pantheon.core.window import current_or_next
@@ -41,9 +42,11 @@ async def read_outlook(project: Project, *, slots: Mapping[str, int], window_s: 
     async with look_into_store(project) as store:
         if store is None:
             return foresee((), Experience(), slots=slots, window_s=window_s)
-        pending = await store.tasks(pending=True)
+        done = accepted_of(await store.tasks())
+        # What needs a held task waits with it.
+        pending = choose_takeable(await store.tasks(pending=True), done)
         experience = await read_experience(store)
-    planned = plan_tasks({task.key: task.line for task in pending}, flows.values())
+    planned = plan_tasks({task.key: task.line for task in pending}, flows.values(), done)
     waiting = [Waiting(key, task.flow, (*task.needs, *task.after)) for key, task in planned.items()]
     return foresee(waiting, experience, slots=slots, window_s=window_s)
 
