@@ -3,14 +3,16 @@
 Invariants:
 - it serves on a Unix socket or on loopback, never elsewhere, and its own processes meet on loopback;
 - it fetches nothing and counts nobody: the environment says so;
-- what the night counts on is said, not left to defaults: prefix caching, counts of cached tokens, metrics.
+- what the night counts on is said, not left to defaults: prefix caching, counts of cached tokens. Metrics are on unless
+  they are switched off, and no version's word for that is another's: whoever asks the server looks whether they are;
+- adapters are loaded while it serves only where some are to be: whoever reaches the server could load one.
 
 Source: the options of ``vllm.entrypoints.openai.api_server``.
 """
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import Field, field_validator
 
@@ -33,6 +35,10 @@ blocks of multiples of 32 best."""
 STREAM_INTERVAL = 8
 """Tokens in a piece of a streamed answer, but for the first. vLLM's own 1 costs the server and the night a message for
 every token, and nobody reads along; an answer's end is sent at once whatever its length."""
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of adapters that vLLM makes room for."""
+RUNTIME_ADAPTERS = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+"""What has a server load and unload adapters for whoever reaches it."""
 DROP_IN = "pantheon-llm.service.d/command.conf"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -62,9 +68,13 @@ class VllmServer(Frozen):
     eager: bool = False
     """Compile nothing: slower, but up sooner."""
     adapters: Mapping[str, str] = Field(default_factory=dict)
-    """LoRA adapters: name -> absolute path of the folder."""
+    """LoRA adapters that it begins with: name -> absolute path of the folder."""
+    runtime_adapters: Mapping[str, str] = Field(default_factory=dict)
+    """LoRA adapters that nights have it load while it serves, in the same form."""
+    max_lora_rank: int = 0
+    """Highest rank of them all, as vLLM has it; 0 leaves it to vLLM."""
 
-    @field_validator("adapters")
+    @field_validator("adapters", "runtime_adapters")
     @classmethod
     def _named(cls, adapters: Mapping[str, str]) -> Mapping[str, str]:
         for name in adapters:
@@ -96,10 +106,32 @@ def vllm_command(server: VllmServer) -> tuple[str, ...]:
         words += ["--distributed-executor-backend", "uni"]
     if server.eager:
         words.append("--enforce-eager")
+    # Not without need: adapters that could come cost those agents that have none up to a fifth.
+    if both := {**server.runtime_adapters, **server.adapters}:
+        if server.max_lora_rank:
+            words += ["--max-lora-rank", str(server.max_lora_rank)]
+        words += ["--enable-lora", "--max-loras", str(len(both))]
     if server.adapters:
-        words += ["--enable-lora", "--max-loras", str(len(server.adapters)), "--lora-modules"]
-        words += [f"{name}={path}" for name, path in sorted(server.adapters.items())]
+        words += ["--lora-modules", *(f"{name}={path}" for name, path in sorted(server.adapters.items()))]
     return tuple(words)
+
+
+def fitting_rank(ranks: Iterable[int]) -> int:
+    """Return the smallest rank that vLLM makes room for and all adapters fit into; 0 where there are none.
+
+    Raises:
+        ConfigError: one fits into none.
+    """
+    highest = max(ranks, default=0)
+    if not highest:
+        return 0
+    found = next((one for one in LORA_RANKS if one >= highest), None)
+    if found is None:
+        raise ConfigError(
+            f"an adapter has rank {highest}, and vLLM has room for {LORA_RANKS[-1]} at most",
+            hint="Serve the model with the adapter merged into it.",
+        )
+    return found
 
 
 def vllm_environment(server: VllmServer) -> Mapping[str, str]:
@@ -113,6 +145,8 @@ def vllm_environment(server: VllmServer) -> Mapping[str, str]:
         variables["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         variables["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         variables["OMP_NUM_THREADS"] = str(server.cpu_threads)
+    if server.runtime_adapters:
+        variables |= RUNTIME_ADAPTERS
     return variables
 
 

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pantheon.adapters.adapter_files import read_rank
 from pantheon.adapters.clock import SystemClock
 from pantheon.adapters.own_files import open_log
 from pantheon.adapters.served_process import (
@@ -15,10 +16,12 @@ from pantheon.adapters.served_process import (
     read_supervisor,
 )
 from pantheon.core.errors import ConfigError, ModelError
+from pantheon.core.llm_unit import refuse_unseen
 from pantheon.core.locality import check_endpoint_url
 from pantheon.core.server_watch import Patience
-from pantheon.core.vllm import VllmServer
+from pantheon.core.vllm import VllmServer, fitting_rank
 from pantheon.shell.config import Project
+from pantheon.shell.pool_config import OWN_ENDPOINT
 from pantheon.shell.server_wiring import VLLM_LOG
 from pantheon.shell.vllm_keeping import Keeper, Say
 from pantheon.shell.wiring import load_policies
@@ -31,7 +34,7 @@ def plan_vllm(project: Project) -> VllmServer:
     """Return the vLLM that the configuration describes.
 
     Raises:
-        ConfigError: it describes none, or one that the night would not talk to.
+        ConfigError: it describes none, one that the night would not talk to, or an adapter that is none.
         LocalityError: its address is not on this machine.
     """
     wanted, endpoint = project.config.vllm, project.config.endpoint
@@ -52,6 +55,9 @@ def plan_vllm(project: Project) -> VllmServer:
             hint="Start it where it is, or set endpoint.uds.",
         )
     folder = project.root / wanted.model
+    own = next((one for one in project.config.pool if one.name == OWN_ENDPOINT), None)
+    adapters = _placed(project, wanted.adapters)
+    later = _placed(project, {} if own is None else own.adapters)
     return VllmServer(
         python=str(project.root / wanted.python) if "/" in wanted.python else wanted.python,
         model=str(folder),
@@ -66,8 +72,26 @@ def plan_vllm(project: Project) -> VllmServer:
         cpu_cache_gib=wanted.cpu_cache_gib,
         cpu_threads=wanted.cpu_threads,
         eager=wanted.eager,
-        adapters={name: str(project.root / path) for name, path in wanted.adapters.items()},
+        adapters=adapters,
+        runtime_adapters={name: path for name, path in later.items() if name not in adapters},
+        max_lora_rank=fitting_rank(read_rank(Path(path)) for path in {*adapters.values(), *later.values()}),
     )
+
+
+def refuse_for_unit(server: VllmServer) -> None:
+    """Refuse what the shipped unit could not serve. Blocks. Raises ``ConfigError``."""
+    named = [("vllm.model", server.model)]
+    if "/" in server.python:
+        named.append(("vllm.python", server.python))
+    named += [
+        (f"adapters.{name}", path) for name, path in {**server.adapters, **server.runtime_adapters}.items()
+    ]
+    followed = [(key, str(Path(path).resolve())) for key, path in named]
+    refuse_unseen(server.uds, [*named, *followed])
+
+
+def _placed(project: Project, adapters: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(project.root / path) for name, path in adapters.items()}
 
 
 def supervisor_of(project: Project) -> int | None:

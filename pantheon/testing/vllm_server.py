@@ -16,7 +16,8 @@ from types import MappingProxyType
 
 import httpx
 
-from pantheon.core.vllm import VllmServer, vllm_command, vllm_environment
+from pantheon.adapters.adapter_files import read_rank
+from pantheon.core.vllm import VllmServer, fitting_rank, vllm_command, vllm_environment
 
 START_S = 300.0
 STOP_S = 30.0
@@ -27,9 +28,8 @@ GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULT
 RUNNING = re.compile(r"^vllm:num_requests_running\{[^}]*\} (\S+)$", re.MULTILINE)
 TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 """Native tool calls, which only a test asks for."""
-ADAPTERS = ("--enable-lora", "--max-lora-rank", "8")
-ADAPTERS_VARIABLES = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
-"""What lets adapters be loaded while it serves."""
+ADAPTER = "tiny"
+"""What tests call the adapter that is prepared."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,8 @@ class Vllm:
         self.socket.unlink(missing_ok=True)
         inherited = {one: os.environ[one] for one in ("HOME", "LANG", "PATH") if one in os.environ}
         server = self._planned(name)
-        words = [*vllm_command(server), *TOOLS, *(ADAPTERS if self.adapters else ())]
-        variables = {
-            **vllm_environment(server),
-            **(ADAPTERS_VARIABLES if self.adapters else {}),
-            **self.extra,
-        }
+        words = [*vllm_command(server), *TOOLS]
+        variables = {**vllm_environment(server), **self.extra}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -177,6 +173,8 @@ class Vllm:
             cpu_cache_gib=2,
             cpu_threads=len(os.sched_getaffinity(0)),
             eager=True,
+            runtime_adapters={ADAPTER: str(self.prepared.adapter)} if self.adapters else {},
+            max_lora_rank=fitting_rank([read_rank(self.prepared.adapter)]) if self.adapters else 0,
         )
 
     def _measured(self, name: re.Pattern[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pantheon.core.errors import ModelError
+from pantheon.core.errors import ConfigError, ModelError
 from pantheon.core.vllm import DROP_IN, shell_line, unit_drop_in, vllm_command, vllm_environment
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, say
@@ -17,6 +17,7 @@ from pantheon.shell.server_wiring import ask_endpoint, read_known
 from pantheon.shell.vllm_watch import is_ready
 from pantheon.shell.vllm_wiring import (
     plan_vllm,
+    refuse_for_unit,
     start_supervisor,
     stop_supervisor,
     supervise,
@@ -45,20 +46,31 @@ def command(ctx: click.Context, as_json: bool) -> int | None:
 def render_command(session: Session, unit: bool, as_json: bool) -> None:
     """Write the exact command that serves the configured model with vLLM, and the unit that starts it.
 
+    What the unit could not see, such as a model below /home, is refused.
+
     Example: pantheon server render --unit > /etc/systemd/system/pantheon-llm.service.d/command.conf
     """
     server = plan_vllm(session.project())
     words, variables = vllm_command(server), vllm_environment(server)
-    drop_in = unit_drop_in(words, variables)
+    drop_in, problem = None, None
+    try:
+        refuse_for_unit(server)
+        drop_in = unit_drop_in(words, variables)
+    except ConfigError as error:
+        # The command is one for every machine; only the unit has walls.
+        if unit:
+            raise
+        problem = error
     if as_json:
-        emit_json({"command": list(words), "environment": dict(variables), "unit": drop_in, "path": DROP_IN})
-    elif unit:
+        told = {"command": list(words), "environment": dict(variables), "unit": drop_in, "path": DROP_IN}
+        emit_json({**told, "unit_problem": problem.message if problem else ""})
+    elif unit and drop_in is not None:
         emit(drop_in.rstrip())
     else:
         emit(shell_line(words, variables))
         emit("")
         emit(f"# {DROP_IN}")
-        emit(drop_in.rstrip())
+        emit(f"# none: {problem.message}. {problem.hint}" if problem else (drop_in or "").rstrip())
 
 
 @command.command("start")
