@@ -9,9 +9,10 @@ Source: ADR 0021; docs/budgets.md.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from pantheon.core.budget import spent_own_budget
-from pantheon.core.records import TaskOutcome, TaskRecord
+from pantheon.core.records import NightRecord, TaskOutcome, TaskRecord
 from pantheon.core.task import Task
 
 CARRIED = frozenset({TaskOutcome.NOT_REACHED, TaskOutcome.BLOCKED})
@@ -80,6 +81,22 @@ def _without(needs: Mapping[str, Sequence[str]], dead: Sequence[str]) -> tuple[s
         dropped.update(new)
         left += new
     return tuple(key for key in needs if key not in dropped)
+
+
+def leave_to_next_window(
+    pending: Sequence[TaskRecord], nights: Sequence[NightRecord], before: datetime | None
+) -> tuple[TaskRecord, ...]:
+    """Return the pending tasks without those that nights of the same window have left.
+
+    Args:
+        pending: tasks that no night has.
+        nights: every night.
+        before: when the window opened; None leaves nothing out.
+    """
+    if before is None:
+        return tuple(pending)
+    late = {night.id for night in nights if night.started_at >= before}
+    return tuple(task for task in pending if task.left_by not in late)
 
 
 def accepted_of(tasks: Sequence[TaskRecord]) -> frozenset[str]:

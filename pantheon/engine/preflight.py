@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pantheon.core.batch import BatchClaim, Pins, read_claim
 from pantheon.core.canonical import digest_bytes
-from pantheon.core.carry_over import accepted_of, choose_takeable
+from pantheon.core.carry_over import accepted_of, choose_takeable, leave_to_next_window
 from pantheon.core.dsse import key_id, open_envelope, parse_envelope
 from pantheon.core.errors import PreflightError, SignatureError, StoreError
 from pantheon.core.records import NightRecord, NightState, TaskRecord
@@ -195,6 +195,7 @@ async def prepare_night(
     accepted_because: str,
     merges_open: bool = True,
     land_only: bool = False,
+    left_before: datetime | None = None,
 ) -> NightPlan | None:
     """Verify the queue and decide which night runs: an open one is resumed, else a new one takes what is pending.
 
@@ -208,6 +209,8 @@ async def prepare_night(
         accepted_because: the operator's reason to accept drift; empty refuses it.
         merges_open: whether the merge window is open.
         land_only: whether no new night may begin.
+        left_before: of what closed nights have not reached, a new one takes only what those have left that began before
+            this; None for all of it.
 
     Returns:
         The night, or None when there is nothing to do.
@@ -233,7 +236,8 @@ async def prepare_night(
     whole = await services.store.tasks()
     own = _claims_of(taken, claims, whole)
     if resumed is None:
-        # What needs a held task waits with it: drift of its batch is in nobody's way.
+        # What needs a task that is held, or that waits for the next window, waits with it.
+        taken = leave_to_next_window(taken, nights, left_before)
         taken = await asyncio.to_thread(choose_takeable, taken, accepted_of(whole))
         own = tuple(claim for claim in own if claim.name in {task.batch for task in taken})
         if not taken:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -241,9 +241,14 @@ class Queue:
         )  # fmt: skip
         await run_enqueue(request, queue=self.files, open_services=services, clock=self.bench.services.clock)
 
-    async def prepare(self, pins: Pins) -> NightPlan | None:
+    async def prepare(self, pins: Pins, opened_at: datetime | None = None) -> NightPlan | None:
         return await prepare_night(
-            self.bench.services, self.files, pins, branch_prefix="pantheon/night-", accepted_because=""
+            self.bench.services,
+            self.files,
+            pins,
+            branch_prefix="pantheon/night-",
+            accepted_because="",
+            left_before=opened_at,
         )
 
     async def leave(self, plan: NightPlan, outcomes: dict[str, TaskOutcome]) -> None:
@@ -288,3 +293,19 @@ async def test_a_task_whose_need_is_held_is_no_night(bench: Bench, tmp_path: Pat
     assert len(await pending(bench)) == 2
     await bench.store.add_order(Verb.HOLD, task=plan.tasks[0], **WHY)
     assert await queue.prepare(Pins(agents={"a": "2" * 64})) is None
+
+
+async def test_a_night_of_the_same_window_leaves_it_to_the_next(bench: Bench, tmp_path: Path) -> None:
+    """It takes what came since, and neither what was left in its own window nor what needs that."""
+    queue = Queue(bench, tmp_path)
+    await queue.enqueue(ONE, TWO, pins=PINS)
+    opened_at = bench.services.clock.now()
+    plan = await queue.prepare(PINS)
+    assert plan is not None
+    await queue.leave(plan, {"one": TaskOutcome.NOT_REACHED, "two": TaskOutcome.BLOCKED})
+    assert await queue.prepare(PINS, opened_at) is None
+    await queue.enqueue(ONE.replace(b'"one"', b'"new"'), pins=PINS)
+    later = await queue.prepare(PINS, opened_at)
+    assert later is not None and [key.rpartition("/")[2] for key in later.tasks] == ["new"]
+    next_window = await queue.prepare(PINS, bench.services.clock.now())
+    assert next_window is not None and len(next_window.tasks) == 3
