@@ -4,19 +4,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from pantheon.adapters.git.landed import read_landed
+from pantheon.adapters.keys import read_public_key
+from pantheon.adapters.night_verifier import verify_night
 from pantheon.adapters.queue_files import FileQueue
+from pantheon.adapters.witness_file import read_witness
 from pantheon.core.batch import Pins
 from pantheon.core.budget import Ceilings
+from pantheon.core.dsse import parse_envelope, peek_payload
 from pantheon.core.errors import PreflightError, StoreError
 from pantheon.core.orders import Verb
 from pantheon.core.policy import NightBudget, NightPolicy
 from pantheon.core.records import NightState, TaskOutcome
+from pantheon.core.statement import parse_statement
 from pantheon.core.task import Task
+from pantheon.core.verify import Flaw
 from pantheon.engine.enqueue import EnqueueRequest, EnqueueServices, run_enqueue
 from pantheon.engine.night import NightSummary
 from pantheon.engine.night_summary import end_night
@@ -66,8 +74,8 @@ def landed(bench: Bench, night: str) -> list[str]:
     return sorted(git(bench.root, "log", values, f"main..pantheon/night-{night}").split())
 
 
-async def test_what_the_window_left_is_worked_the_next_night(bench: Bench) -> None:
-    """The first night ends with 5 and keeps what it made of them; the second says from where its tasks come."""
+async def test_what_the_window_left_is_worked_the_next_night(bench: Bench, tmp_path: Path) -> None:
+    """The first ends with 5 and keeps what it made of them; the second says, signed, from where its tasks come."""
     over(bench)
     summary = await bench.night(TARGETS)
     assert (summary.outcomes, exit_code(summary)) == ({"not_reached": 2}, WORK_LEFT)
@@ -82,6 +90,17 @@ async def test_what_the_window_left_is_worked_the_next_night(bench: Bench) -> No
     opening = (await bench.store.events("n2", name="night.opened"))[0]
     assert opening.details == {"tasks": 2, "left": {"n1": 2}}
     assert (await bench.store.counts()).left == {}
+    for night in ("n1", "n2"):
+        verdict = verify_night(
+            tmp_path / "artifacts" / night,
+            read_public_key(tmp_path / "keys" / "night.pub.pem"),
+            witness=read_witness(tmp_path / "witness" / "checkpoints.jsonl"),
+            landed=partial(read_landed, bench.root),
+        )
+        assert [one for one in verdict.defects if one.flaw is not Flaw.UNCONTAINED] == []
+    closing = (tmp_path / "artifacts" / "n2" / "ledger.jsonl").read_bytes().splitlines()[-1]
+    said = parse_statement(peek_payload(parse_envelope(closing))).predicate
+    assert said["leftBy"] == {"n1": 2}
     assert (await again(bench, "n3")).outcomes == {}
 
 
