@@ -78,6 +78,15 @@ async def ask_listing(http: httpx.AsyncClient, endpoint: str, wanted: str = "") 
     return Listing(names, models, tags)
 
 
+def is_vllm(listing: Listing) -> bool:
+    """Tell whether a listing is one of vLLM, which calls itself the owner of what it serves."""
+    entries = listing.models.get("data") if isinstance(listing.models, dict) else None
+    return any(
+        isinstance(one, dict) and one.get("owned_by") == "vllm"
+        for one in (entries if isinstance(entries, list) else ())
+    )
+
+
 def _cloud(endpoint: str, what: str) -> LocalityError:
     return LocalityError(
         f"endpoint {endpoint} passes questions on to a cloud: {what}",

@@ -94,6 +94,8 @@ class VllmConfig(Frozen):
     """LoRA adapters: name -> folder."""
     ready_timeout_s: int = Field(default=900, ge=1, le=7_200)
     """Seconds that loading may take."""
+    log: str = ""
+    """What a server says that is started elsewhere, for nights to keep; empty: that of ``pantheon-llm.service``."""
 
     @field_validator("adapters", mode="before")
     @classmethod

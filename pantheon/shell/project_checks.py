@@ -16,6 +16,7 @@ from pantheon.shell.queue_wiring import find_claims, pins_in_force
 from pantheon.shell.repository_checks import exposed_problems, repository_problems
 from pantheon.shell.review_checks import ask_reviewers
 from pantheon.shell.server_wiring import ask_endpoint, reviewers_in_use
+from pantheon.shell.vllm_watch import find_lost_metrics
 
 MIB = 1024 * 1024
 DISK_FAIL_BYTES, DISK_WARN_BYTES = 200 * MIB, 2_048 * MIB
@@ -148,6 +149,9 @@ async def _server(project: Project) -> Finding:
     if problem := refuse_without(capabilities, reviewers_in_use(content)):
         return Finding("server", Grade.FAIL, problem, "Serve the model with llama.cpp or vLLM.")
     said = "; ".join((f"{where} serves {name}", *capabilities.describe()))
+    if lost := await find_lost_metrics(project):
+        hint = "Start vLLM without --disable-log-stats, and let /metrics through to its socket or port."
+        return Finding("server", Grade.WARN, f"{said}; {lost}", hint)
     return Finding("server", Grade.WARN if capabilities.worse else Grade.OK, said)
 
 

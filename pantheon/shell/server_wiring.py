@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pantheon.adapters.own_files import read_end
 from pantheon.core.errors import ModelError, PreflightError
+from pantheon.core.llm_unit import LOG as UNIT_LOG
+from pantheon.core.llm_unit import SOCKETS
 from pantheon.core.server_capabilities import Capability, ServerCapabilities, refuse_without
 from pantheon.ports.artifacts import ArtifactStore
 from pantheon.shell.config import Project
@@ -24,16 +27,26 @@ ASK_S = 60.0
 
 
 class ServerLog:
-    """What the project's own server says from now on.
+    """What the server of a night says from now on: that of the project's own, and that of the unit or of a named one.
 
     Args:
         project: the configured repository.
+        unit_log: where the shipped unit's output goes.
     """
 
-    def __init__(self, project: Project) -> None:
-        embedded = project.config.endpoint.kind == "embedded"
-        self._path = project.state / "logs" / (EMBEDDED_LOG if embedded else VLLM_LOG)
-        self._start = self._path.stat().st_size if self._path.is_file() else 0
+    def __init__(self, project: Project, *, unit_log: Path = Path(UNIT_LOG)) -> None:
+        endpoint = project.config.endpoint
+        embedded = endpoint.kind == "embedded"
+        own = project.state / "logs" / (EMBEDDED_LOG if embedded else VLLM_LOG)
+        self._starts = {own: _size(own)}
+        self._expected: Path | None = None
+        """One that ought to be there: that it cannot be read is to be said."""
+        if project.config.vllm.log:
+            self._expected = project.root / project.config.vllm.log
+        elif not embedded and Path(endpoint.uds).parent == Path(SOCKETS):
+            self._expected = unit_log
+        if self._expected is not None:
+            self._starts[self._expected] = _size(self._expected)
 
     async def keep(self, artifacts: ArtifactStore, night: str, now: datetime) -> None:
         """Leave what was said since, or the end of it, with a night; nothing where nothing was said.
@@ -46,11 +59,26 @@ class ServerLog:
             await artifacts.put_night_file(night, f"server-{now:%Y%m%d-%H%M%S}.log", said)
 
     def _read(self) -> bytes:
+        return b"".join(self._read_one(path, start) for path, start in self._starts.items())[-KEPT_LOG_BYTES:]
+
+    def _read_one(self, path: Path, start: int) -> bytes:
         try:
-            return read_end(self._path, KEPT_LOG_BYTES, since=self._start)
-        except OSError:
-            # There is no server of ours, or its log was taken away: nothing of it to keep.
-            return b""
+            # One that is shorter than it was began anew meanwhile.
+            since = start if _size(path) >= start else 0
+            return read_end(path, KEPT_LOG_BYTES, since=since)
+        except OSError as error:
+            if path != self._expected:
+                # There is no server of ours, or its log was taken away: nothing of it to keep.
+                return b""
+            why = f"{path} cannot be read ({error.strerror}): what the model server said in this night is not kept\n"
+            return why.encode()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 async def ask_endpoint(project: Project, *, deadline_s: float = ASK_S) -> ServerCapabilities:

@@ -9,6 +9,8 @@ import httpx
 from pantheon.adapters.listening import is_taken
 from pantheon.adapters.local_http import local_client
 from pantheon.adapters.served_process import measure_group
+from pantheon.adapters.server_identity import ask_listing, is_vllm
+from pantheon.adapters.server_load import ask_load
 from pantheon.adapters.server_work import Work, ask_work
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.errors import (
@@ -23,7 +25,7 @@ from pantheon.core.locality import check_endpoint_url
 from pantheon.core.server_watch import Look, Patience, Watched
 from pantheon.ports.clock import Clock
 from pantheon.shell.config import Project
-from pantheon.shell.wiring import connect_endpoint, load_policies
+from pantheon.shell.wiring import connect_endpoint, endpoint_address, load_policies
 
 PROBE_S = 10.0
 ONE_TOKEN = ChatRequest(messages=(Message(role="user", content="1"),), sampling=Sampling(max_tokens=1))
@@ -91,6 +93,20 @@ async def _ask(project: Project) -> tuple[Presence, str]:
     finally:
         await client.aclose()
     return Presence.READY, ""
+
+
+async def find_lost_metrics(project: Project) -> str:
+    """Return what is lost where the configured server is a vLLM whose ``/metrics`` does not answer; else nothing."""
+    base, uds = await asyncio.to_thread(endpoint_address, project)
+    try:
+        async with asyncio.timeout(PROBE_S), local_client(base, uds=uds) as http:
+            listing = await ask_listing(http, project.config.endpoint.uds or base)
+            if not is_vllm(listing) or (await ask_load(http)).running is not None:
+                return ""
+    except (httpx.HTTPError, TimeoutError, PantheonError):
+        # Whether it answers at all is another question, which is asked beside this one.
+        return ""
+    return "vLLM's /metrics does not answer: nights guess how full it is, and nobody sees it stand still"
 
 
 async def watch_own(project: Project, group: int, patience: Patience, clock: Clock) -> str:

@@ -14,7 +14,7 @@ from pantheon.shell.cli.output import emit, emit_json, say
 from pantheon.shell.cli.server_pool import drain, pool, undrain
 from pantheon.shell.config import Project
 from pantheon.shell.server_wiring import ask_endpoint, read_known
-from pantheon.shell.vllm_watch import is_ready
+from pantheon.shell.vllm_watch import find_lost_metrics, is_ready
 from pantheon.shell.vllm_wiring import (
     plan_vllm,
     refuse_for_unit,
@@ -168,10 +168,11 @@ async def _read_status(project: Project) -> dict[str, Any]:
         except ModelError as error:
             found, told["answers"], told["problem"] = None, False, error.message
     if found is not None:
+        lost = await find_lost_metrics(project) if told["answers"] else ""
         told |= {
             "model": found.model,
             "can": [one.value for one in found.found],
-            "without": list(found.describe()),
+            "without": [*found.describe(), *([lost] if lost else [])],
             "asked_at": found.asked_at.isoformat(),
         }
     return told
