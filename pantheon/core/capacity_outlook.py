@@ -2,16 +2,16 @@
 
 Invariants:
 - a duration says where it comes from: measured, the flow's author, or a guess; the outlook says whether any is guessed;
-- the sentence is about the resource that is used most;
+- hours and loads are of every slot in use at once, with the interval that what was measured leaves open;
 - an expected number never exceeds the tasks that wait, and its interval is given wherever it is.
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from pantheon.core.capacity import Worked, batched_call_s, expect_accepted, fit_learning, mmc, queue_hours
+from pantheon.core.capacity import Worked, batched_call_s, expect_accepted, fit_learning, queue_hours
 from pantheon.core.capacity_figures import (
     Basis,
     BatchedCall,
@@ -23,32 +23,33 @@ from pantheon.core.capacity_figures import (
     WorkRate,
 )
 from pantheon.core.capacity_fit import CallParts, ServiceTime, fit_call, measure_service
-from pantheon.core.dag import expected_seconds
+from pantheon.core.capacity_load import (
+    Duration,
+    Key,
+    Shape,
+    duration_of,
+    in_use,
+    load_of_resources,
+    scalings_of,
+    shape_of,
+    work_name,
+)
+from pantheon.core.capacity_say import Need, reach_of, say_outlook
+from pantheon.core.capacity_window import Tonight, as_asked
 from pantheon.core.errors import FlowError
 from pantheon.core.figures import wilson
-from pantheon.core.flow import Flow, FlowNode
+from pantheon.core.flow import FlowNode
 
 BATCHES = (1, 2, 4, 8, 16)
 
-Shape = tuple[str, ...]
-"""A flow as a task has it: its name and the nodes that are left of it."""
-Key = tuple[Shape, str]
-"""A node of a shape."""
-Means = Mapping[Key, tuple[float, Basis]]
-
-
-def work_name(node: FlowNode) -> str:
-    """Return the name under which a node's durations are kept."""
-    return node.agent or node.id
-
-
-def shape_of(flow: Flow) -> Shape:
-    """Return what tells a flow from another, also where a target leaves nodes out."""
-    return (flow.name, *(node.id for node in flow.node))
-
 
 def foresee(
-    waiting: Sequence[Waiting], experience: Experience, *, slots: Mapping[str, int], window_s: float
+    waiting: Sequence[Waiting],
+    experience: Experience,
+    *,
+    slots: Mapping[str, int],
+    window_s: float = 0.0,
+    tonight: Tonight | None = None,
 ) -> Outlook:
     """Return the outlook on tonight's queue.
 
@@ -56,40 +57,64 @@ def foresee(
         waiting: in queue order.
         experience: of earlier nights.
         slots: resource -> slots; one that is not named is unlimited.
-        window_s: length of the window, in seconds; positive.
+        window_s: length of the window, in seconds; positive. Work may start in all of it.
+        tonight: which hours they are, in place of ``window_s``.
 
     Raises:
         FlowError: tasks need each other in a circle.
 
     Source: DESIGN.md, section 11.
     """
+    tonight = tonight or as_asked(window_s)
     services = {work: found for work, d in experience.durations.items() if (found := measure_service(d))}
+    scalings = scalings_of(experience)
     shapes = {shape_of(one.flow): one.flow for one in waiting}
     tasks = Counter(shape_of(one.flow) for one in waiting)
     nodes = {(shape, node.id): node for shape, flow in shapes.items() for node in flow.node}
     counts = Counter({key: tasks[key[0]] for key in nodes})
-    mean = {key: _mean(node, services) for key, node in nodes.items()}
-    load = _resources(nodes, counts, mean, slots, window_s)
-    longest = _longest_s(waiting, {key: seconds for key, (seconds, _) in mean.items()})
-    needed_h = max((one.hours for one in load), default=0.0)
-    needed_h = max(needed_h, queue_hours(0.0, 1, longest))
-    work = _work(nodes, counts, mean, services, experience, load)
-    expected = _expected(waiting, experience, services, needed_h, window_s)
+    used = in_use(shapes, tasks, slots)
+    takes = {
+        key: duration_of(node, services, experience, scalings, slots, used) for key, node in nodes.items()
+    }
+    load = load_of_resources(nodes, counts, takes, scalings, slots, used, tonight.starting_s)
+    longest = [
+        _longest_s(waiting, {key: one.seconds * one.alone[end] for key, one in takes.items()})
+        for end in range(3)
+    ]
+    need = Need(
+        max((one.hours for one in load), default=0.0),
+        max((one.hours_low for one in load), default=0.0),
+        max((one.hours_high for one in load), default=0.0),
+    )
+    need = Need(*(max(hours, queue_hours(0.0, 1, path)) for hours, path in zip(need, longest, strict=True)))
+    reach = reach_of(need, len(waiting), tonight)
+    expected = _expected(waiting, experience, services, need, tonight.starting_s)
     judged, accepted = sum(r.judged for r in experience.results), sum(r.accepted for r in experience.results)
     curve = fit_learning(_learning_points(experience.results))
     call = fit_call(experience.costs)
-    guessed = any(basis is not Basis.MEASURED for _, basis in mean.values())
+    guessed = any(one.basis is not Basis.MEASURED for one in takes.values())
     return Outlook(
-        sentence=_say(len(waiting), needed_h, window_s, load, guessed=guessed, nights=experience.nights),
+        sentence=say_outlook(
+            len(waiting), need, reach, tonight, load, guessed=guessed, nights=experience.nights
+        ),
         tasks=len(waiting),
         nodes=counts.total(),
-        window_h=window_s / 3600,
-        needed_h=needed_h,
-        longest_path_h=longest / 3600,
+        window=tonight.part,
+        opens_at=tonight.opens_at,
+        closes_at=tonight.closes_at,
+        window_h=tonight.length_s / 3600,
+        starting_h=tonight.starting_s / 3600,
+        needed_h=need.likely,
+        needed_low_h=need.low,
+        needed_high_h=need.high,
+        nights_needed=reach.nights,
+        not_reached=reach.not_reached,
+        longest_path_h=longest[0] / 3600,
         nights_measured=experience.nights,
+        barren_nights=experience.barren_nights,
         guessed=guessed,
         resources=load,
-        work=work,
+        work=_work(nodes, counts, takes, services, experience, load),
         accepted=expected[0] if expected else None,
         accepted_low=expected[1] if expected else None,
         accepted_high=expected[2] if expected else None,
@@ -100,40 +125,6 @@ def foresee(
         call=call,
         batching=_batching(call, experience),
     )
-
-
-def _mean(node: FlowNode, services: Mapping[str, ServiceTime]) -> tuple[float, Basis]:
-    if (measured := services.get(work_name(node))) is not None:
-        return measured.mean_s, Basis.MEASURED
-    return expected_seconds(node), Basis.GUESSED if node.expected_s is None else Basis.EXPECTED
-
-
-def _resources(
-    nodes: Mapping[Key, FlowNode],
-    counts: Mapping[Key, int],
-    mean: Means,
-    slots: Mapping[str, int],
-    window_s: float,
-) -> tuple[ResourceLoad, ...]:
-    work: dict[str, float] = defaultdict(float)
-    arrivals: dict[str, int] = defaultdict(int)
-    for key, node in nodes.items():
-        for resource, cost in node.resources.items():
-            if resource in slots:
-                work[resource] += counts[key] * mean[key][0] * cost
-                arrivals[resource] += counts[key]
-    rows = [
-        ResourceLoad(
-            resource=resource,
-            slots=slots[resource],
-            work_s=seconds,
-            hours=queue_hours(seconds, slots[resource]),
-            queue=mmc(arrivals[resource] / window_s, arrivals[resource] / seconds, slots[resource]),
-        )
-        for resource, seconds in work.items()
-        if seconds > 0
-    ]
-    return tuple(sorted(rows, key=lambda row: (-row.queue.load, row.resource)))
 
 
 def _longest_s(waiting: Sequence[Waiting], mean: Mapping[Key, float]) -> float:
@@ -161,7 +152,7 @@ def _longest_s(waiting: Sequence[Waiting], mean: Mapping[Key, float]) -> float:
 def _work(
     nodes: Mapping[Key, FlowNode],
     counts: Mapping[Key, int],
-    mean: Means,
+    takes: Mapping[Key, Duration],
     services: Mapping[str, ServiceTime],
     experience: Experience,
     load: Sequence[ResourceLoad],
@@ -169,7 +160,9 @@ def _work(
     contended = {one.resource: place for place, one in enumerate(load)}
     rows: dict[tuple[str, Basis], WorkRate] = {}
     for key, node in nodes.items():
-        name, (seconds, basis) = work_name(node), mean[key]
+        name, found = work_name(node), takes[key]
+        basis, times = found.basis, found.full.likely
+        seconds = found.seconds * times
         held = sorted((one for one in node.resources if one in contended), key=contended.__getitem__)
         measured = services.get(name)
         before = rows.get((name, basis))
@@ -179,9 +172,10 @@ def _work(
             nodes=counts[key] + (before.nodes if before else 0),
             basis=basis,
             mean_s=seconds,
-            low_s=measured.low_s if measured else None,
-            high_s=measured.high_s if measured else None,
+            low_s=measured.low_s * times if measured else None,
+            high_s=measured.high_s * times if measured else None,
             per_hour=3600 / seconds,
+            stretch=times,
             measured_attempts=measured.attempts if measured else 0,
             accepted=wilson(*experience.tasks.get(node.agent, (0, 0))) if node.agent else None,
         )
@@ -192,8 +186,8 @@ def _expected(
     waiting: Sequence[Waiting],
     experience: Experience,
     services: Mapping[str, ServiceTime],
-    needed_h: float,
-    window_s: float,
+    need: Need,
+    starting_s: float,
 ) -> tuple[float, float, float] | None:
     """Return the expected number of accepted changes and its interval.
 
@@ -206,12 +200,12 @@ def _expected(
         writer = next((node.agent for node in one.flow.node if node.agent and node.writes), None)
         kinds[writer or ""] += 1
     shares = {agent: wilson(*experience.tasks.get(agent, (0, 0))) for agent in kinds}
-    if not kinds or any(rate.share is None for rate in shares.values()) or needed_h <= 0:
+    if not kinds or any(rate.share is None for rate in shares.values()) or need.low <= 0:
         return None
     slow, fast = _spread(services)
 
     def night(pick: Mapping[str, float], hours: float) -> float:
-        served_s = min(window_s, hours * 3600)
+        served_s = min(starting_s, hours * 3600)
         work = [
             Worked(per_s=count / (hours * 3600), accepted=math.sqrt(pick[agent]))
             for agent, count in kinds.items()
@@ -219,9 +213,9 @@ def _expected(
         return expect_accepted(served_s, work)
 
     return (
-        night({agent: rate.share or 0.0 for agent, rate in shares.items()}, needed_h),
-        night({agent: rate.low for agent, rate in shares.items()}, needed_h * slow),
-        night({agent: rate.high for agent, rate in shares.items()}, needed_h * fast),
+        night({agent: rate.share or 0.0 for agent, rate in shares.items()}, need.likely),
+        night({agent: rate.low for agent, rate in shares.items()}, need.high * slow),
+        night({agent: rate.high for agent, rate in shares.items()}, need.low * fast),
     )
 
 
@@ -259,29 +253,3 @@ def _batching(call: CallParts | None, experience: Experience) -> tuple[BatchedCa
             BatchedCall(batch=batch, seconds=seconds, saved=1 - seconds / alone if alone > 0 else 0.0)
         )
     return tuple(rows)
-
-
-def _say(
-    tasks: int,
-    needed_h: float,
-    window_s: float,
-    load: Sequence[ResourceLoad],
-    *,
-    guessed: bool,
-    nights: int,
-) -> str:
-    if not tasks:
-        return "nothing waits for a night, so tonight's load is 0"
-    about = (
-        ""
-        if not guessed
-        else " (by guesses: nothing was measured yet)"
-        if not nights
-        else " (partly by guesses: not all of this work was measured yet)"
-    )
-    text = f"tonight's queue needs {needed_h:.2g} h of the {window_s / 3600:.3g} h window"
-    if load:
-        text += f"; rho {load[0].queue.load:.2f} for {load[0].resource}"
-    if needed_h * 3600 > window_s:
-        text += "; it will not be finished"
-    return text + about

@@ -6,11 +6,12 @@ Invariants:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pantheon.core.capacity_figures import Experience, NightResult
 from pantheon.core.capacity_fit import CallCost
+from pantheon.core.capacity_scaling import Pace, mean_in_flight
 from pantheon.core.figures import JUDGED
 from pantheon.core.records import AttemptRecord, NodeRecord, TaskOutcome, TaskRecord
 from pantheon.core.visible import visible
@@ -24,14 +25,21 @@ OWN_ACCOUNT = frozenset({TaskOutcome.ACCEPTED, TaskOutcome.DENIED, TaskOutcome.F
 """Outcomes that say something about who worked."""
 
 
-async def read_experience(store: Store, *, nights: int = MAX_NIGHTS) -> Experience:
+Held = Mapping[str, Mapping[str, int]]
+"""Work -> resource -> slots that an attempt holds."""
+MODEL_ONLY: Mapping[str, int] = {"model": 1}
+"""What an agent holds that no flow names any more."""
+
+
+async def read_experience(store: Store, *, held: Held | None = None, nights: int = MAX_NIGHTS) -> Experience:
     """Return what the newest closed nights measured, one night in memory at a time. Raises ``StoreError``.
 
     Args:
         store: the truth.
+        held: what each kind of work holds, by the flows in force; the store does not keep it.
         nights: how many nights to look back.
     """
-    gathered = _Gathered()
+    gathered = _Gathered(held or {})
     for night in [one for one in await store.nights() if one.closed_at is not None][-nights:]:
         tasks = await store.tasks(night=night.id)
         gathered.add(tasks, await store.nodes(night.id), await store.attempts(night.id))
@@ -41,8 +49,10 @@ async def read_experience(store: Store, *, nights: int = MAX_NIGHTS) -> Experien
 class _Gathered:
     """Sums over nights."""
 
-    def __init__(self) -> None:
-        self._nights = 0
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._nights = self._barren = 0
+        self._paces: dict[tuple[str, str, int], list[float]] = defaultdict(lambda: [0.0] * 4)
         self._durations: dict[str, list[float]] = defaultdict(list)
         self._tasks: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._results: list[NightResult] = []
@@ -58,14 +68,15 @@ class _Gathered:
         known = {node.key: node for node in nodes}
         worked: dict[str, set[str]] = defaultdict(set)
         ended = 0
+        attempts = list(attempts)
+        self._pace(known, attempts)
         for one in attempts:
             if one.result is None or one.ended_at is None or one.result.outcome not in JUDGED:
                 continue
             ended += 1
             node = known.get(one.node)
             metrics = mapping(one.result.metrics)
-            agent = text(metrics.get("agent"), 200).partition("@")[0]
-            name = agent or visible(node.node if node is not None else one.node.rpartition("#")[2])
+            agent, name = _work(one, node, metrics)
             self._durations[name].append(_wall_s(one, metrics))
             self._cost(metrics)
             if agent and node is not None:
@@ -77,6 +88,30 @@ class _Gathered:
         if ended:
             self._nights += 1
             self._results.append(NightResult(judged=len(outcomes), accepted=accepted))
+        elif attempts:
+            self._barren += 1
+
+    def _pace(self, known: Mapping[str, NodeRecord], attempts: Iterable[AttemptRecord]) -> None:
+        """Count how long work took by what ran beside it; what crashed beside it was there as well."""
+        spans: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+        done: dict[str, list[tuple[str, float, float] | None]] = defaultdict(list)
+        for one in attempts:
+            if one.result is None or one.ended_at is None:
+                continue
+            metrics = mapping(one.result.metrics)
+            agent, name = _work(one, known.get(one.node), metrics)
+            # An agent's answers differ in length; what it wrote is its work. Anything else does one thing each time.
+            units = float(count(metrics.get("completion_tokens"))) if agent else 1.0
+            counts = one.result.outcome in JUDGED and units > 0
+            for resource, slots in self._held.get(name, MODEL_ONLY if agent else {}).items():
+                spans[resource].append((one.started_at.timestamp(), one.ended_at.timestamp(), slots))
+                done[resource].append((name, _wall_s(one, metrics), units) if counts else None)
+        for resource, lasted in spans.items():
+            for in_flight, what in zip(mean_in_flight(lasted), done[resource], strict=True):
+                if what is not None and what[1] > 0:
+                    bin_of = self._paces[resource, what[0], round(in_flight)]
+                    for place, value in enumerate((in_flight, 1.0, what[1], what[2])):
+                        bin_of[place] += value
 
     def _cost(self, metrics: Any) -> None:
         calls = count(metrics.get("calls"))
@@ -92,6 +127,15 @@ class _Gathered:
         calls = max(self._tokens["calls"], 1)
         return Experience(
             nights=self._nights,
+            barren_nights=self._barren,
+            paces={
+                resource: tuple(
+                    Pace(work, total / number, int(number), seconds, units)
+                    for (where, work, _), (total, number, seconds, units) in sorted(self._paces.items())
+                    if where == resource
+                )
+                for resource in {where for where, _, _ in self._paces}
+            },
             durations={name: tuple(found[-MAX_DURATIONS:]) for name, found in self._durations.items()},
             tasks={agent: (accepted, judged) for agent, (accepted, judged) in self._tasks.items()},
             results=tuple(self._results),
@@ -99,6 +143,12 @@ class _Gathered:
             mean_prompt_tokens=self._tokens["prompt"] / calls,
             mean_completion_tokens=self._tokens["written"] / calls,
         )
+
+
+def _work(attempt: AttemptRecord, node: NodeRecord | None, metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an attempt's agent, empty for none, and the name under which its durations are kept."""
+    agent = text(metrics.get("agent"), 200).partition("@")[0]
+    return agent, agent or visible(node.node if node is not None else attempt.node.rpartition("#")[2])
 
 
 def _wall_s(attempt: AttemptRecord, metrics: Any) -> float:

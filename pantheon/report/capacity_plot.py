@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from pantheon.core.capacity import mmc
-from pantheon.core.capacity_figures import TARGET_LOAD, Outlook, ResourceLoad
+from pantheon.core.capacity_figures import TARGET_LOAD, Gain, Outlook, ResourceLoad
 from pantheon.core.visible import visible_line
 
 LOADS = tuple(place / 20 for place in range(2, 20))
@@ -25,7 +25,7 @@ def plot_text(outlook: Outlook) -> tuple[str, ...]:
         filled = min(round(one.queue.load * COLUMNS / 2), COLUMNS)
         bar = ["#" if place < filled else "." for place in range(COLUMNS)]
         bar[COLUMNS // 2 - 1] += "|"
-        lines.append(f"{one.resource:{wide}} [{''.join(bar)}] rho {one.queue.load:.2f}")
+        lines.append(f"{one.resource:{wide}} [{''.join(bar)}] rho {one.queue.load:.2f}{_ends(one)}")
     return tuple(lines)
 
 
@@ -42,6 +42,11 @@ def plot_svg(outlook: Outlook) -> str:
     if outlook.resources:
         parts += _curve(outlook.resources[0])
     return "".join((*parts, "</svg>\n"))
+
+
+def _ends(load: ResourceLoad) -> str:
+    """Return the interval of a load; nothing where more at once was measured."""
+    return "" if load.gain is Gain.MEASURED else f" ({load.load_low:.2f} to {load.load_high:.2f})"
 
 
 def _x(load: float) -> float:
@@ -75,10 +80,13 @@ def _curve(busiest: ResourceLoad) -> Sequence[str]:
     points = [(load, mmc(load * busiest.slots, 1.0, busiest.slots).wait_s or 0.0) for load in LOADS]
     path = " ".join(f"{_x(load)},{_y(wait)}" for load, wait in points)
     load = busiest.queue.load
-    name = escape(visible_line(f"{busiest.resource}, {busiest.slots} slots: rho {load:.2f}"))
+    name = escape(visible_line(f"{busiest.resource}, {busiest.slots} slots: rho {load:.2f}{_ends(busiest)}"))
     left, end, shift = (_x(load), "end", -6) if load > 0.6 else (_x(load), "start", 6)
     ceiling = _y(MAX_SERVICES)
+    low, high = _x(busiest.load_low), _x(busiest.load_high)
     return [
+        f'<rect x="{low}" y="{ceiling}" width="{round(high - low, 1)}" height="{round(_y(0) - ceiling, 1)}" '
+        'fill="#b3261e" fill-opacity="0.15"/>',
         f'<polyline points="{path}" fill="none" stroke="#1f5fa8" stroke-width="2"/>',
         f'<line x1="{left}" y1="{_y(0)}" x2="{left}" y2="{ceiling}" stroke="#b3261e" stroke-width="2"/>',
         f'<text x="{left + shift}" y="{TOP + 14}" text-anchor="{end}" fill="#b3261e">{name}</text>',

@@ -8,6 +8,7 @@ import pytest
 from pantheon.core.capacity_figures import Basis, Experience, NightResult, Waiting
 from pantheon.core.capacity_fit import CallCost, fit_call, measure_service
 from pantheon.core.capacity_outlook import foresee
+from pantheon.core.capacity_scaling import Pace
 from pantheon.core.errors import FlowError
 from pantheon.core.flow import Flow
 from pantheon.report.capacity_plot import plot_svg, plot_text
@@ -58,9 +59,11 @@ def test_more_than_fits_is_said():
     found = foresee(queue(10), known, slots=SLOTS, window_s=3600)
     assert "it will not be finished" in found.sentence
     assert found.resources[0].queue.wait_s is None
-    assert (
-        foresee(queue(10), known, slots={**SLOTS, "model": 20}, window_s=3600).resources[0].queue.load == 0.5
-    )
+    more = {**SLOTS, "model": 20}
+    assert foresee(queue(10), known, slots=more, window_s=3600).resources[0].load_low == 0.5
+    assert foresee(queue(10), known, slots=more, window_s=3600).resources[0].queue.load == 10
+    as_fast = known.model_copy(update={"paces": {"model": (Pace("writer", 20, 40, 144_000.0, 40),)}})
+    assert foresee(queue(10), as_fast, slots=more, window_s=3600).resources[0].queue.load == 0.5
 
 
 def test_a_chain_of_tasks_cannot_be_shortened_by_slots():
@@ -153,7 +156,11 @@ def test_calls_that_say_nothing_are_not_taken_apart(costs):
 
 def test_bars_are_as_long_as_the_load():
     """The mark in the middle is a full window; more than twice the window does not run over."""
-    known = Experience(nights=1, durations={"writer": (3600.0,), "check": (1800.0,)})
+    known = Experience(
+        nights=1,
+        durations={"writer": (3600.0,), "check": (1800.0,)},
+        paces={"cpu": (Pace("check", 2, 4, 7200.0, 4),)},
+    )
     lines = plot_text(foresee(queue(4), known, slots=SLOTS, window_s=3600))
     assert lines[0] == f"model [{'#' * 20}|{'#' * 20}] rho 4.00"
     assert lines[1] == f"cpu   [{'#' * 20}|{'.' * 20}] rho 1.00"

@@ -13,7 +13,11 @@ from pantheon.shell.cli.context import Session, json_option, run_async, session_
     epilog="Example: pantheon capacity --window 6 --slots model=2 --svg capacity.svg",
 )
 @click.option(
-    "--window", "window_h", type=float, metavar="HOURS", help="Length of the window; else the policy's."
+    "--window",
+    "window_h",
+    type=float,
+    metavar="HOURS",
+    help="Length of the window; else what is left of the policy's, or its next one.",
 )
 @click.option(
     "--slots",
@@ -34,17 +38,23 @@ def command(
 
     Rates are those of earlier nights; what was never measured is taken from the flows, or guessed, and says so.
     """
+    from pantheon.core.capacity_window import as_asked
     from pantheon.report.capacity_plot import plot_svg
-    from pantheon.shell.capacity_wiring import policy_window_s, read_outlook, write_picture
+    from pantheon.shell.capacity_wiring import known_resources, policy_tonight, read_outlook, write_picture
     from pantheon.shell.cli.capacity_text import tell
     from pantheon.shell.cli.output import emit_json, say
 
-    project = session.project()
-    held: Mapping[str, int] = {**project.config.slots, **dict(_slot(one) for one in slots)}
+    asked = dict(_slot(one) for one in slots)
     if window_h is not None and not 0 < window_h <= 168:
         raise click.UsageError("--window: more than 0 and at most 168 hours")
-    window_s = window_h * 3600 if window_h is not None else policy_window_s(project)
-    outlook = run_async(lambda: read_outlook(project, slots=held, window_s=window_s))
+    project = session.project()
+    if asked and (unknown := sorted(asked.keys() - (known := known_resources(project)))):
+        raise click.UsageError(
+            f"--slots {unknown[0]}: no such resource; there are {', '.join(sorted(known))}"
+        )
+    held: Mapping[str, int] = {**project.config.slots, **asked}
+    tonight = as_asked(window_h * 3600) if window_h is not None else policy_tonight(project)
+    outlook = run_async(lambda: read_outlook(project, slots=held, tonight=tonight))
     if as_json:
         emit_json(outlook)
     else:
@@ -56,6 +66,12 @@ def command(
 
 def _slot(text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
-    if not name or not number.isascii() or not number.isdigit() or not 1 <= int(number[:5]) <= 1024:
+    if (
+        not name
+        or not number.isascii()
+        or not number.isdigit()
+        or len(number) > 4
+        or not 1 <= int(number) <= 1024
+    ):
         raise click.UsageError(f"--slots {text}: say RESOURCE=N, with N from 1 to 1024")
     return name, int(number)

@@ -1,6 +1,6 @@
 """The capacity outlook in words and tables."""
 
-from pantheon.core.capacity_figures import Basis, Outlook
+from pantheon.core.capacity_figures import Basis, Outlook, ResourceLoad
 from pantheon.report.capacity_plot import plot_text
 from pantheon.report.figures import say_seconds
 from pantheon.shell.cli.output import emit, emit_rows, say
@@ -11,15 +11,26 @@ BASIS = {Basis.MEASURED: "measured", Basis.EXPECTED: "expected by the flow", Bas
 def tell(outlook: Outlook) -> None:
     """Write an outlook for a person: data on stdout, remarks on stderr."""
     emit(outlook.sentence[0].upper() + outlook.sentence[1:] + ".")
-    if not outlook.nights_measured:
-        say(
-            "Nothing was measured yet: durations are expected by the flows or guessed, and marked so.", "warn"
-        )
+    if outlook.tasks and not outlook.nights_measured:
+        say(f"{_nothing(outlook)}: durations are expected by the flows or guessed, and marked so.", "warn")
     for line in plot_text(outlook):
         emit(line)
     if outlook.resources:
         emit_rows(
-            ("resource", "slots", "lambda/h", "mu/h", "rho", "must wait", "mean wait", "p95 wait", "hours"),
+            (
+                "resource",
+                "slots",
+                "lambda/h",
+                "mu/h",
+                "rho",
+                "must wait",
+                "mean wait",
+                "p95 wait",
+                "hours",
+                "if linear",
+                "if no gain",
+                "measured at once",
+            ),
             [
                 (
                     one.resource,
@@ -30,7 +41,10 @@ def tell(outlook: Outlook) -> None:
                     f"{one.queue.waits:.0%}",
                     _wait(one.queue.wait_s),
                     _wait(one.queue.wait_p95_s),
-                    f"{one.hours:.2g}",
+                    _amount(one.hours),
+                    _amount(one.hours_low),
+                    _amount(one.hours_high),
+                    _measured_at(one),
                 )
                 for one in outlook.resources
             ],
@@ -51,7 +65,12 @@ def tell(outlook: Outlook) -> None:
                     if one.accepted is None or one.accepted.share is None
                     else f"{one.accepted.share:.0%} ({one.accepted.low:.0%} to {one.accepted.high:.0%})",
                     f"{BASIS[one.basis]}"
-                    + (f", {one.measured_attempts} attempts" if one.measured_attempts else ""),
+                    + (f", {one.measured_attempts} attempts" if one.measured_attempts else "")
+                    + (
+                        f", times {one.stretch:.2g} with all slots in use"
+                        if f"{one.stretch:.2f}" != "1.00"
+                        else ""
+                    ),
                 )
                 for one in outlook.work
             ],
@@ -59,6 +78,27 @@ def tell(outlook: Outlook) -> None:
     _tell_expected(outlook)
     _tell_learning(outlook)
     _tell_batching(outlook)
+
+
+def _nothing(outlook: Outlook) -> str:
+    if not outlook.barren_nights:
+        return "Nothing was measured yet"
+    nights = "the one night" if outlook.barren_nights == 1 else f"the {outlook.barren_nights} nights"
+    return f"Nothing was measured yet (in {nights} so far nothing ended on its own account)"
+
+
+def _amount(hours: float) -> str:
+    return f"{hours:.2g}" if hours < 9.95 else f"{hours:.0f}"
+
+
+def _measured_at(load: ResourceLoad) -> str:
+    """Return at how many at once a resource was measured, and what each further one adds to an attempt."""
+    scaling = load.scaling
+    if not scaling.attempts:
+        return "never"
+    low, high = (f"{end:.1f}".removesuffix(".0") for end in (scaling.low, scaling.high))
+    at_once = low if low == high else f"{low} to {high}"
+    return at_once if scaling.slowing is None else f"{at_once}, each adds {scaling.slowing:.0%}"
 
 
 def _rate(per_hour: float) -> str:
