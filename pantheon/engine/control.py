@@ -48,7 +48,7 @@ class NightControl:
         night: id of the night.
         budget: the night's ceilings.
         spent: what earlier processes of the night have used of it.
-        ends_at: end of the window; None when there is none.
+        ends_at: when nothing new starts any more; None for never.
         stopping: set by the process to drain the night.
         scheduler: what is told.
         reopen: takes up tasks again that the operator has requeued.

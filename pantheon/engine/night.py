@@ -70,7 +70,8 @@ class Night:
         lease_s: length of a lease, in seconds.
         watch: told of each step; must be quick.
         stopping: set to drain the night.
-        ends_at: end of the window; None when there is none.
+        ends_at: when nothing new starts any more; None for never.
+        finish_by: when everything has to be finished; None for ``ends_at``.
         by_level: start a node only when every node of the levels below has ended, for comparison.
         paced: whether the model's slots follow what its server can take; ``slots`` then has their ceiling.
         landing: the merge window; None when merges may start at any time.
@@ -87,6 +88,7 @@ class Night:
     watch: Watch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
+    finish_by: datetime | None = None
     by_level: bool = False
     paced: bool = False
     landing: LandingHours | None = None
@@ -179,7 +181,7 @@ class Night:
         self._canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
         run = self._make_run(services, record, lines, tasks, plan)
         attempts = await services.store.attempts(record.id) if resumed else ()
-        purse = Purse(services.content.night_policy.budget, tasks, services.clock, self.ends_at)
+        purse = Purse(services.content.night_policy.budget, tasks, services.clock, self.finish_by or self.ends_at)
         purse.restore(attempts, {node.key: node for node in plan.nodes}.get)
         scheduler = self._make_scheduler(run, ended, purse)
         control = NightControl(

@@ -20,7 +20,7 @@ class Purse:
         budget: the ceilings.
         tasks: task key -> the planned task.
         clock: for how long the window is still open.
-        ends_at: end of the window; None when there is none.
+        ends_at: when everything has to be finished; None when there is no such time.
     """
 
     budget: NightBudget

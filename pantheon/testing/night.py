@@ -94,6 +94,7 @@ class Bench:
     paced: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: datetime | None = None
+    finish_by: datetime | None = None
     landing: LandingHours | None = None
     land_only: bool = False
     watch: Watch = lambda _: None
@@ -145,6 +146,7 @@ class Bench:
                 watch=self._see,
                 stopping=self.stopping,
                 ends_at=self.ends_at,
+                finish_by=self.finish_by,
                 landing=self.landing,
                 land_only=self.land_only,
             )
