@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, PlainSerializer, StringConstraints, field_validator
+from pydantic import Field, PlainSerializer, StringConstraints, ValidationInfo, field_validator
 
 from pantheon.core.model import Frozen
 
@@ -68,10 +68,25 @@ class Hours(Frozen):
 class WindowPolicy(Hours):
     """``[window]`` of ``policies/night.toml``: when the daemon may run nights. Absent: always."""
 
-    last_start_s: int = Field(default=900, ge=0, le=43_200)
+    last_start_s: int = Field(default=900, ge=0, le=43_200, validate_default=True)
     """Seconds before the end at which nothing new starts, so that what runs can be finished inside the window."""
     catch_up: bool = False
-    """Whether work that a whole missed window left is taken up outside it."""
+    """Whether work that a missed window left is taken up outside it."""
+
+    @field_validator("last_start_s")
+    @classmethod
+    def _inside(cls, value: int, known: ValidationInfo) -> int:
+        if (
+            "start" in known.data
+            and "end" in known.data
+            and value >= _length_s(known.data["start"], known.data["end"])
+        ):
+            length_s = _length_s(known.data["start"], known.data["end"])
+            raise ValueError(
+                f"is {value} s, and the window is {length_s} s long, so that no night would ever start; say less than "
+                f"{length_s}, or have it open for longer"
+            )
+        return value
 
 
 class MergeWindowPolicy(Hours):
@@ -163,6 +178,12 @@ def _spans(policy: Hours, zone: tzinfo, around: datetime) -> Iterator[Span]:
         closes_at = first_instant(day + over_midnight, policy.end, zone)
         if opens_at < closes_at:
             yield Span(opens_at, closes_at)
+
+
+def _length_s(start: time, end: time) -> int:
+    """Return the seconds from a time of day to the next one, on a day without a change of the clock."""
+    minutes = (end.hour - start.hour) * 60 + end.minute - start.minute
+    return (minutes % (24 * 60) or 24 * 60) * 60
 
 
 def _shown(instant: datetime, zone: tzinfo) -> datetime:

@@ -33,7 +33,11 @@ INSTANTS = st.one_of(
     ),
 )
 POLICIES = st.builds(
-    WindowPolicy, days=st.frozensets(st.sampled_from(Day), min_size=1), start=TIMES, end=TIMES
+    WindowPolicy,
+    days=st.frozensets(st.sampled_from(Day), min_size=1),
+    start=TIMES,
+    end=TIMES,
+    last_start_s=st.just(0),
 )
 
 
