@@ -1,6 +1,7 @@
 """Files that the daemon looks at and keeps: a cheap stamp of what may have changed, and when it was last seen."""
 
 import json
+import stat
 from asyncio import to_thread
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,10 @@ MAX_BYTES = 4_096
 
 
 def stamp_files(paths: Sequence[Path]) -> Hashable:
-    """Return a value that differs when one of the files or folders was replaced, grew, or lost or gained a name."""
+    """Return a value that differs when one of the files or folders was replaced, grew, or lost or gained a name.
+
+    An empty file counts as none: whoever only reads a store leaves an empty log beside it.
+    """
     return tuple(_stamp(path) for path in paths)
 
 
@@ -21,6 +25,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
+        return None
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 

@@ -3,27 +3,18 @@
 Invariants:
 - nothing is started outside the window, after its last start, while a night runs, or once the daemon was told to stop;
 - a night that has to end is asked first, then cancelled, then killed, each after its time;
-- a night that failed is not started again at once: a refusal waits for a change or an hour, a crash
-  for a growing pause;
+- a night that failed is not started again before its rest is over (``core.daemon_judgement``);
 - work that an operator has told to wait (``pantheon drain``) waits for his word or for the next window.
 
 Source: DESIGN.md, sections 4 and 7; docs/daemon.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from pantheon.core.errors import INTERRUPTED
+from pantheon.core.left_over import Left, due_before, split_due
 from pantheon.core.window import Span
-
-REFUSED_PAUSE_S = 3_600.0
-"""After exit code 2 or 3 a person has to do something; the model that was missing may be there an hour later."""
-FIRST_PAUSE_S, LAST_PAUSE_S = 60.0, 3_600.0
-"""After a crash or a fault of the machine; doubles with each one in a row."""
-ORDINARY_ENDS = frozenset({0, 1, 5, 6})
-"""Exit codes of a night that came to its end."""
-REFUSED_ENDS = frozenset({2, 3})
 
 
 class Urgency(IntEnum):
@@ -49,9 +40,16 @@ class Work:
     """Allowed changes of open nights that wait for the merge window."""
     told_to_wait: bool = False
     """Whether the operator has paused or drained the open night."""
+    left: tuple[Left, ...] = ()
+    """What closed nights have not reached, beside ``tasks``."""
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.unread or self.open_night or self.to_land)
+        return bool(self.tasks or self.unread or self.open_night or self.to_land or self.left)
+
+    def due(self, before: datetime) -> "Work":
+        """Return the work with what nights have left that began ``before``, and with the rest of it as not due."""
+        tasks, left = split_due(self.left, before)
+        return replace(self, tasks=self.tasks + tasks, left=left)
 
     def can_be_done(self, *, may_land: bool, land_only: bool) -> bool:
         """Tell whether a night would find something to do.
@@ -76,6 +74,8 @@ class Work:
             parts.append(
                 f"{self.to_land} allowed change{' waits' if self.to_land == 1 else 's wait'} to land"
             )
+        if left := sum(one.tasks for one in self.left):
+            parts.append(f"{left} that a night has not reached wait{'s' * (left == 1)} for the next window")
         return ", ".join(parts) or "nothing waits"
 
 
@@ -88,6 +88,8 @@ class Running:
     told: Urgency = Urgency.NONE
     told_s: float = 0.0
     """Seconds since it was told so."""
+    drains_at: datetime | None = None
+    """When it has to stop starting anything, where that is sooner than it was told when it began; None for never."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ class Rest:
     """None: until something changes, or the next window opens."""
     why: str
     failures: int = 0
-    """Crashes in a row."""
+    """Crashes in a row, or times in a row that the model server did not answer."""
+    for_server: bool = False
+    """Whether the model server is all that is missing."""
     span: Span | None = None
     """The window in which this was decided; another one ends the rest."""
 
@@ -160,6 +164,8 @@ class Start:
     why: str
     land_only: bool = False
     """Whether it starts nothing but merges."""
+    left_before: datetime | None = None
+    """It takes up what nights have left that began before this."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +198,19 @@ def decide_next(at: Situation) -> Action:
     if at.work is None:
         return Look()
     ends_at = None if at.span is None else at.span.closes_at
-    if not at.work.can_be_done(may_land=at.may_land, land_only=at.land_only):
-        return Wait(f"nothing to do{_later(at, at.work)}", until=ends_at)
+    before = due_before(at.span, at.now)
+    work = at.work.due(before)
+    if not work.can_be_done(may_land=at.may_land, land_only=at.land_only):
+        return Wait(f"nothing to do{_later(at, work)}", until=ends_at)
     if at.rest is not None and at.rest.span == at.span and (at.rest.until is None or at.rest.until > at.now):
-        return Wait(f"{at.work}, but {at.rest.why}", until=at.rest.until or ends_at)
-    return Start(last_start=last_start, ends_at=ends_at, why=str(at.work), land_only=at.land_only)
+        return Wait(f"{work}, but {at.rest.why}", until=at.rest.until or ends_at)
+    return Start(
+        last_start=last_start,
+        ends_at=ends_at,
+        why=str(work),
+        land_only=at.land_only,
+        left_before=before,
+    )
 
 
 def _later(at: Situation, work: Work) -> str:
@@ -207,86 +221,18 @@ def _later(at: Situation, work: Work) -> str:
 
 def _decide_running(at: Situation, running: Running) -> Action:
     over = running.ends_at is not None and at.now >= running.ends_at
-    if not (at.stopping or over or running.told):
+    drained = running.drains_at is not None and at.now >= running.drains_at
+    if not (at.stopping or over or drained or running.told):
         return Wait("a night runs", until=running.ends_at)
-    why = "the daemon stops" if at.stopping else "the window has ended"
+    why = "the window has ended" if over else "the window ends sooner than it did"
+    why = "the daemon stops" if at.stopping else why
     if running.told is Urgency.NONE:
         return Press(Urgency.ASKED, why)
+    if running.told is Urgency.ASKED and not (at.stopping or over):
+        # What runs has the rest of the window to be finished in.
+        return Wait(f"{why}; the night is finishing what runs", until=running.ends_at)
     if running.told is Urgency.ASKED and (at.impatient or running.told_s >= at.patience.drain_s):
         return Press(Urgency.CANCELLED, why)
     if running.told is Urgency.CANCELLED and running.told_s >= at.patience.cancel_s:
         return Press(Urgency.KILLED, why)
     return Wait(f"{why}; the night is finishing what runs")
-
-
-def judge_end(
-    code: int,
-    work: Work,
-    *,
-    found: Work,
-    before: Rest | None,
-    now: datetime,
-    span: Span | None,
-    asked: bool,
-) -> Rest | None:
-    """Return why the next night has to wait, after one ended; None when it need not.
-
-    Args:
-        code: the night's exit code; negative for the signal that killed it.
-        work: what is there after it.
-        found: what was there when it started.
-        before: the rest that was in force when it started.
-        now: the time, aware.
-        span: the window now.
-        asked: whether the daemon told the night to end.
-    """
-    if asked or not work or _is_over(span, now):
-        return None
-    if code in ORDINARY_ENDS:
-        if work != found:
-            return None
-        return Rest(until=now + timedelta(seconds=FIRST_PAUSE_S), why="the last night left it so", span=span)
-    if code in REFUSED_ENDS:
-        return Rest(
-            until=now + timedelta(seconds=REFUSED_PAUSE_S),
-            why=f"the last night was refused (exit code {code}); see its message, then change something",
-            span=span,
-        )
-    if code == INTERRUPTED:
-        return Rest(
-            until=None, why="the operator has stopped the night; say: pantheon resume, or wait", span=span
-        )
-    failures = 1 if before is None or before.span != span else before.failures + 1
-    pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 1), LAST_PAUSE_S)
-    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return Rest(
-        until=now + timedelta(seconds=pause_s),
-        why=f"the last night {how}; it is tried again",
-        failures=failures,
-        span=span,
-    )
-
-
-def after_change(rest: Rest | None, work: Work) -> Rest | None:
-    """Return what is left of a rest once something changed in the queue, the store or the configuration.
-
-    A refusal may be mended, an operator may have taken his word back; a crash says nothing about the queue.
-    """
-    if rest is None or rest.failures or work.told_to_wait:
-        return rest
-    return None
-
-
-def wait_for_operator(rest: Rest | None, work: Work, *, now: datetime, span: Span | None) -> Rest | None:
-    """Return a rest for work that an operator has told to wait before this daemon saw it, else ``rest``.
-
-    It ends with the window: in the next one the night goes on.
-    """
-    if rest is not None or not work.told_to_wait or _is_over(span, now):
-        return rest
-    return Rest(until=None, why="the operator has stopped the night; say: pantheon resume", span=span)
-
-
-def _is_over(span: Span | None, now: datetime) -> bool:
-    """Tell whether no window is open: what is decided then must not bind the next one."""
-    return span is not None and now not in span

@@ -77,6 +77,12 @@ class PreflightError(PantheonError):
     exit_code = 3
 
 
+class ServerAwayError(PreflightError):
+    """The night cannot start because its model server does not answer, or not yet: nothing is wrong with the night."""
+
+    code = "server_away"
+
+
 class TransitionError(PantheonError):
     """A lifecycle was asked for a step that its table does not have. Always our own bug."""
 

@@ -1,16 +1,28 @@
-"""What the daemon makes of a window that passed unseen: whether one did, what it says of it, when it is caught up."""
+"""What the daemon makes of a window, or the rest of one, that passed unseen: what it says, and when it catches up."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pantheon.core.daemon import Work
 from pantheon.core.window import Span
 
+UNNOTICED_S = 360.0
+"""How much of a window may pass unseen without a word: when a daemon was last seen is kept every few minutes."""
+
 
 def explain_missed(missed: Span, last_seen: datetime, work: Work, *, catch_up: bool) -> str:
-    """Return one sentence about a window in which the daemon did not run at all."""
+    """Return one sentence about a window, or the rest of one, in which the daemon did not run.
+
+    Args:
+        missed: what of it passed unseen.
+        last_seen: when the daemon was last known to run.
+        work: what waits now.
+        catch_up: whether it is worked now.
+    """
+    what = "the rest of the window," if last_seen >= missed.opens_at else "the window"
+    missed = Span(missed.opens_at.astimezone(UTC), missed.closes_at.astimezone(UTC))
     when = f"{missed.opens_at:%Y-%m-%d %H:%M}-{missed.closes_at:%H:%M} UTC"
-    reason = f"missed the window {when}: not running from {last_seen:%Y-%m-%d %H:%M} UTC on"
+    reason = f"missed {what} {when}: not running from {last_seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC on"
     if not work:
         return f"{reason}; nothing waited"
     if catch_up:
@@ -29,6 +41,21 @@ def find_missed(last: Span | None, last_seen: datetime | None, now: datetime) ->
     if last is None or last_seen is None or last.closes_at > now:
         return None
     return last if last_seen < last.opens_at else None
+
+
+def find_missed_rest(
+    last: Span | None, last_seen: datetime | None, now: datetime, *, last_start_s: float
+) -> Span | None:
+    """Return what passed unseen of a window in which the daemon had run before; None for nothing worth a word.
+
+    Args:
+        last, last_seen, now: as for ``find_missed``.
+        last_start_s: seconds before its end at which nothing new would have started anyway.
+    """
+    if last is None or last_seen is None or last.closes_at > now or last_seen < last.opens_at:
+        return None
+    of_use_s = (last.closes_at - last_seen).total_seconds() - last_start_s
+    return replace(last, opens_at=last_seen) if of_use_s > UNNOTICED_S else None
 
 
 def catch_up_span(missed: Span, following: Span, now: datetime) -> Span | None:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pantheon.core.errors import ConfigError
+from pantheon.core.window import LOCAL, Day, Hours
 
 PROGRAM = "/usr/bin/env pantheon"
 DAEMON_UNIT = "pantheon.service"
 BESIDE_UNITS = ("pantheon-signer.service", "pantheon-llm.service")
 TIMER_UNIT = "pantheon-night@.timer"
+TIMER_DROP_IN = "window.conf"
 DROP_IN = f"{DAEMON_UNIT}.d/repository.conf"
 SYSTEM_UNITS, SYSTEM_SYSUSERS, SYSTEM_TMPFILES = "etc/systemd/system", "etc/sysusers.d", "etc/tmpfiles.d"
 MANIFEST = "pantheon/installed.json"
@@ -39,6 +41,8 @@ class Served:
     """Absolute paths that a night writes below."""
     reads: tuple[str, ...] = ()
     """Absolute paths that the program is made of."""
+    calendar: tuple[str, ...] = ()
+    """When the timer starts a night, as systemd writes it; empty for when the shipped timer says."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,38 @@ def may_remove_system(name: str) -> bool:
 
 def may_remove_user(name: str) -> bool:
     """Tell whether ``plan_user`` could have written a path."""
+    instance, end = TIMER_UNIT.split("@")[0] + "@", f"{TIMER_UNIT.split('@')[1]}.d/{TIMER_DROP_IN}"
+    if name.startswith(instance) and name.endswith(end) and name.count("/") == 1:
+        return True
     return may_remove_system(f"{SYSTEM_UNITS}/{name}")
+
+
+def timer_drop_in(repository: str) -> str:
+    """Return the path, below the folder of units, of what says when the timer of a repository goes off."""
+    before, after = TIMER_UNIT.split("@")
+    return f"{before}@{escape_path(repository)}{after}.d/{TIMER_DROP_IN}"
+
+
+def escape_path(path: str) -> str:
+    """Return an absolute path as it stands in the name of a unit, like ``systemd-escape --path``."""
+    inner = "/".join(part for part in path.split("/") if part)
+    escaped = []
+    for position, byte in enumerate(inner.encode()):
+        one = chr(byte)
+        if one == "/":
+            escaped.append("-")
+        elif (byte < 128 and one.isalnum()) or one in ":_" or (one == "." and position):
+            escaped.append(one)
+        else:
+            escaped.append(f"\\x{byte:02x}")
+    return "".join(escaped) or "-"
+
+
+def on_calendar(hours: Hours) -> str:
+    """Return the instants at which hours open, as ``OnCalendar=`` has them."""
+    days = [] if hours.days == frozenset(Day) else [",".join(one.title() for one in Day if one in hours.days)]
+    zone = [] if hours.time_zone == LOCAL else [hours.time_zone]
+    return " ".join((*days, "*-*-*", f"{hours.start:%H:%M:%S}", *zone))
 
 
 def plan_user(shipped: Mapping[str, bytes], served: Served) -> Installation:
@@ -119,6 +154,8 @@ def plan_user(shipped: Mapping[str, bytes], served: Served) -> Installation:
     units |= {name: data for name, data in shipped.items() if name.startswith("pantheon-night@")}
     files = {name: _with_program(data, served.program) for name, data in units.items()}
     files[DROP_IN] = _drop_in(served, protected=False)
+    if served.calendar:
+        files[timer_drop_in(served.repository)] = _timer(served.calendar)
     return Installation(
         files=files,
         commands=(("systemctl", "--user", "daemon-reload"),),
@@ -150,6 +187,16 @@ def _drop_in(served: Served, *, protected: bool) -> bytes:
         lines += [f"BindPaths={' '.join(_bound(path) for path in served.writable)}"]
     elif protected:
         lines += [f"ReadWritePaths={writable}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _timer(calendar: Sequence[str]) -> bytes:
+    lines = [
+        "# Written by `pantheon daemon install`: when the windows of policies/night.toml open.",
+        "[Timer]",
+        "OnCalendar=",
+        *(f"OnCalendar={one}" for one in calendar),
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 

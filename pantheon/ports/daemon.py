@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pantheon.core.daemon import Work
+from pantheon.core.daemon_judgement import Refusal
 
 
 class Supervisor(Protocol):
@@ -44,8 +45,27 @@ class NightProcess(Protocol):
 class Nights(Protocol):
     """Starts nights, and says what one would find."""
 
-    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> NightProcess:
-        """Start a night in which nothing new starts after ``last_start``, or only merges. Raises ``PantheonError``."""
+    async def start(
+        self,
+        last_start: datetime | None,
+        *,
+        ends_at: datetime | None = None,
+        land_only: bool = False,
+        left_before: datetime | None = None,
+    ) -> NightProcess:
+        """Start a night. Raises ``PantheonError``.
+
+        Args:
+            last_start: nothing new starts after it.
+            ends_at: nothing starts that is not expected to be finished by then.
+            land_only: whether nothing starts but merges.
+            left_before: of what closed nights have not reached, it takes only what those have left that began before
+                this; None for all of it.
+        """
+        ...
+
+    async def last_word(self, pid: int) -> Refusal | None:
+        """Return why the night that had this process did not start; None when it did not say."""
         ...
 
     async def look(self) -> Work:

@@ -8,6 +8,7 @@ Invariants:
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +25,7 @@ from pantheon.core.daemon import (
     Work,
     decide_next,
 )
+from pantheon.core.daemon_judgement import REFUSED_ENDS, tell_end
 from pantheon.core.errors import PantheonError
 from pantheon.ports.clock import Clock
 from pantheon.ports.daemon import NightProcess, Nights, Remembered, Supervisor
@@ -35,13 +37,26 @@ WATCHDOG_PART = 3
 """Signs of life in each of the watchdog's periods."""
 REPORT_S = 120.0
 FAILED = 4
+RECORDED = frozenset({"missed", "refused", "trouble"})
+"""Events that whoever looks in the morning should find."""
+
+Record = Callable[[str, str], Awaitable[None]]
+"""Takes when something happened, and what; raises ``OSError`` when it cannot be kept."""
+
+
+async def _forget(when: str, sentence: str) -> None:
+    """Keep no record."""
 
 
 @dataclass
 class _Night:
     process: NightProcess
+    last_start: datetime | None
+    """What it was told when it began."""
     ends_at: datetime | None
     found: Work
+    land_only: bool = False
+    drains_at: datetime | None = None
     told: Urgency = Urgency.NONE
     told_at_s: float = 0.0
     code: int | None = None
@@ -58,6 +73,7 @@ class Daemon:
         read_rules: reads the policy; raises ``ConfigError``.
         tell: takes what a person or a log should know.
         patience: how long a night that has to end is given.
+        record: keeps what went wrong for whoever looks in the morning.
     """
 
     def __init__(
@@ -70,6 +86,7 @@ class Daemon:
         read_rules: ReadRules,
         tell: Say,
         patience: Patience,
+        record: Record = _forget,
     ) -> None:
         self._clock = clock
         self._supervisor = supervisor
@@ -84,6 +101,8 @@ class Daemon:
         self._status = ""
         self._stops = 0
         self._reload = False
+        self._record = record
+        self._unrecorded: list[tuple[str, str]] = []
         self._side: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -116,6 +135,7 @@ class Daemon:
         finally:
             if self._night is not None:
                 self._night.process.kill()
+        await self._keep_record()
         await self._outlook.keep_seen(self._clock.now())
 
     async def _tick(self) -> None:
@@ -131,12 +151,14 @@ class Daemon:
             if self._reload:
                 self._reload = False
                 self._supervisor.tell(RELOADING="1")
-                await self._outlook.read_again()
+                if await self._outlook.read_again(now):
+                    self._bind_night(now)
                 self._supervisor.tell(READY="1")
             await self._outlook.notice_time(now)
             await self._settle_ended(group)
             if self._night is None:
                 await self._outlook.notice_changes(now)
+            await self._keep_record()
             action = decide_next(self._situation(now))
             match action:
                 case Leave():
@@ -155,7 +177,8 @@ class Daemon:
     def _situation(self, now: datetime) -> Situation:
         night, running = self._night, None
         if night is not None:
-            running = Running(night.ends_at, night.told, self._clock.monotonic() - night.told_at_s)
+            told_s = self._clock.monotonic() - night.told_at_s
+            running = Running(night.ends_at, night.told, told_s, night.drains_at)
         span = self._outlook.span(now)
         return Situation(
             now=now,
@@ -174,12 +197,17 @@ class Daemon:
     async def _start(self, group: asyncio.TaskGroup, wanted: Start) -> None:
         found = self._outlook.work or Work()
         try:
-            process = await self._nights.start(wanted.last_start, land_only=wanted.land_only)
+            process = await self._nights.start(
+                wanted.last_start,
+                ends_at=wanted.ends_at,
+                land_only=wanted.land_only,
+                left_before=wanted.left_before,
+            )
         except PantheonError as error:
             self._say("trouble", error.message)
             await self._outlook.judge(FAILED, found, now=self._clock.now(), asked=False)
             return
-        self._night = _Night(process=process, ends_at=wanted.ends_at, found=found)
+        self._night = _Night(process, wanted.last_start, wanted.ends_at, found, wanted.land_only)
         group.create_task(self._wait_for(self._night), name="daemon: night")
         kind = "the landing of a night" if wanted.land_only else "a night"
         said = f"started {kind} (process {process.pid}): {wanted.why}"
@@ -198,7 +226,14 @@ class Daemon:
         self._night = None
         self._say("ended", f"the night ended with exit code {night.code}")
         asked = night.told is not Urgency.NONE
-        left = await self._outlook.judge(night.code, night.found, now=self._clock.now(), asked=asked)
+        refusal = None
+        if night.code in REFUSED_ENDS:
+            refusal = await self._nights.last_word(night.process.pid)
+        if not asked and (said := tell_end(night.code, refusal)):
+            self._say("refused" if night.code in REFUSED_ENDS else "trouble", said)
+        left = await self._outlook.judge(
+            night.code, night.found, now=self._clock.now(), asked=asked, refusal=refusal
+        )
         if night.code < 0 and left.open_night and not self._stops:
             self._side.append(group.create_task(self._report(), name="daemon: report"))
 
@@ -211,6 +246,34 @@ class Daemon:
             self._say("trouble", f"the report was not written: {error or 'it took too long'}")
             return
         self._say("report", "the report of the killed night was written" if code == 0 else "no report")
+
+    async def _keep_record(self) -> None:
+        """Write down what went wrong since it was last done."""
+        taken, self._unrecorded = self._unrecorded, []
+        try:
+            for when, sentence in taken:
+                await self._record(when, sentence)
+        except OSError as error:
+            self._tell("trouble", f"the daemon's record cannot be written: {error.strerror or error}")
+
+    def _bind_night(self, now: datetime) -> None:
+        """Have the night that runs keep the window as it is now.
+
+        It was told its last start when it began: a sooner one is a drain, a later one the next night makes use of.
+        """
+        if (night := self._night) is None:
+            return
+        last_start, night.ends_at = self._outlook.bounds(now, land_only=night.land_only)
+        sooner = last_start is not None and (night.last_start is None or last_start < night.last_start)
+        night.drains_at = last_start if sooner else None
+        told = min((one for one in (last_start, night.last_start) if one is not None), default=None)
+        if told is not None:
+            end = (
+                ""
+                if night.ends_at is None
+                else f", and has to be over at {self._outlook.local(night.ends_at)}"
+            )
+            self._say("night", f"the night that runs starts nothing after {self._outlook.local(told)}{end}")
 
     def _press(self, wanted: Press) -> None:
         if self._night is None:
@@ -231,6 +294,8 @@ class Daemon:
             self._say("waiting", status)
 
     def _say(self, event: str, sentence: str, **facts: str) -> None:
+        if event in RECORDED:
+            self._unrecorded.append((self._outlook.local(self._clock.now()), sentence))
         self._status = sentence
         self._supervisor.tell(STATUS=sentence, **facts)
         self._tell(event, sentence)

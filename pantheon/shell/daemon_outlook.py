@@ -8,23 +8,20 @@ Invariants:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from pantheon.core.daemon import (
-    Rest,
-    Work,
-    after_change,
-    judge_end,
-    wait_for_operator,
-)
+from pantheon.core.daemon import Rest, Work
+from pantheon.core.daemon_judgement import Refusal, after_change, judge_end, wait_for_operator
 from pantheon.core.errors import PantheonError
-from pantheon.core.missed_window import catch_up_span, explain_missed, find_missed
+from pantheon.core.missed_window import catch_up_span, explain_missed, find_missed, find_missed_rest
 from pantheon.core.window import LandingHours, Span, WindowPolicy, current_or_next, last_closed
 from pantheon.ports.daemon import Nights, Remembered
 
 CALL_S = 10.0
 """Deadline of a call that reads the store or the files."""
+LOOKS = 3
+"""Times that the store is read until nothing changed meanwhile."""
 LOOK_AGAIN_S = 60.0
 """After the store could not be read."""
 KEEP_SEEN_S = 300.0
@@ -79,17 +76,19 @@ class Outlook:
         self._rules = await self._read_rules()
         self._seen = await self._remembered.last_seen()
 
-    async def read_again(self) -> None:
-        """Read the rules again; those in force stay when the new ones are wrong."""
+    async def read_again(self, now: datetime) -> bool:
+        """Read the rules again; those in force stay when the new ones are wrong. Tells whether there are new ones."""
         try:
             self._rules = await self._read_rules()
         except PantheonError as error:
             self._say("trouble", f"the old policy stays in force: {error}")
-            return
+            return False
         self._say("reloaded", "the policy was read again")
-        self.work, self._extra = None, None
-        # What was refused may be allowed now; a crash has nothing to do with the policy.
-        self.rest = self.rest if self.rest is not None and self.rest.failures else None
+        self.work, self._extra = None, self._still_extra(now)
+        # What was refused may be allowed now, a server may be at the new address; a crash has no part in the policy.
+        if self.rest is not None and (self.rest.for_server or not self.rest.failures):
+            self.rest = None
+        return True
 
     def span(self, now: datetime) -> Span | None:
         """Return the window that counts now: one that is open, else the one that opens next; None: always open.
@@ -114,6 +113,39 @@ class Outlook:
         if window is None or span == self._extra or self.land_only(now):
             return 0.0
         return float(window.last_start_s)
+
+    def bounds(self, now: datetime, *, land_only: bool) -> tuple[datetime | None, datetime | None]:
+        """Return when a night that runs now has to stop starting anything, and when it has to be over.
+
+        Args:
+            now: the time, aware.
+            land_only: whether it does nothing but land.
+
+        Returns:
+            None twice for no end; ``now`` twice where no window is open any more.
+        """
+        window, span = self._rules.window, self._night_span(now)
+        if window is None or span is None:
+            return None, None
+        landing = self._landing_span(now) if land_only else None
+        if landing is not None and now in landing:
+            return landing.closes_at, landing.closes_at
+        if now not in span:
+            return now, now
+        last_start_s = 0.0 if span == self._extra else float(window.last_start_s)
+        return span.closes_at - timedelta(seconds=last_start_s), span.closes_at
+
+    def _still_extra(self, now: datetime) -> Span | None:
+        """Return what is left of the time to catch up under the rules in force; None when there is none."""
+        window, extra = self._rules.window, self._extra
+        if window is None or extra is None or not window.catch_up or now not in extra:
+            return None
+        following = current_or_next(window, self._rules.zone, now)
+        return (
+            replace(extra, closes_at=min(extra.closes_at, following.opens_at))
+            if following.opens_at > now
+            else None
+        )
 
     def _night_span(self, now: datetime) -> Span | None:
         if self._rules.window is None:
@@ -147,13 +179,21 @@ class Outlook:
         window, zone = self._rules.window, self._rules.zone
         if window is None or seen is None or now - seen < timedelta(seconds=ASLEEP_S):
             return
-        missed = find_missed(last_closed(window, zone, now), seen, now)
+        last_start_s = float(window.last_start_s)
+        # One that is open still has nothing to give either, once its last start has passed.
+        as_of = now + timedelta(seconds=last_start_s)
+        last = last_closed(window, zone, as_of)
+        whole = find_missed(last, seen, as_of)
+        missed = whole or find_missed_rest(last, seen, as_of, last_start_s=last_start_s)
         if missed is None:
             return
         work = await self.look(now)
+        if not (work or whole):
+            return
         self._say("missed", explain_missed(missed, seen, work, catch_up=window.catch_up))
         if window.catch_up and work:
-            self._extra = catch_up_span(missed, current_or_next(window, zone, now), now)
+            following = current_or_next(window, zone, max(now, missed.closes_at))
+            self._extra = catch_up_span(missed, following, now)
 
     async def keep_seen(self, now: datetime) -> None:
         """Remember that a daemon runs."""
@@ -175,18 +215,31 @@ class Outlook:
     async def look(self, now: datetime) -> Work:
         """Find out what work there is, and remember it."""
         self._look_at = None
-        # Before the look: what comes while it lasts is found by the next one.
-        self._stamp = await self._stamped()
-        try:
-            async with asyncio.timeout(CALL_S):
-                self.work = await self._nights.look()
-        except (PantheonError, TimeoutError) as error:
-            self._say("trouble", f"the queue cannot be read: {error or 'no answer in time'}")
-            self.work, self._look_at = Work(), now + timedelta(seconds=LOOK_AGAIN_S)
+        self.work = await self._look(now)
         self.rest = wait_for_operator(self.rest, self.work, now=now, span=self.span(now))
         return self.work
 
-    async def judge(self, code: int, found: Work, *, now: datetime, asked: bool) -> Work:
+    async def _look(self, now: datetime) -> Work:
+        """Read the store until nothing changed meanwhile: reading may touch its files, and that is no news later."""
+        work, after = Work(), await self._stamped()
+        for _ in range(LOOKS):
+            # From before the look: what comes during the last one is found by the next.
+            self._stamp = after
+            try:
+                async with asyncio.timeout(CALL_S):
+                    work = await self._nights.look()
+            except (PantheonError, TimeoutError) as error:
+                self._say("trouble", f"the queue cannot be read: {error or 'no answer in time'}")
+                self._look_at = now + timedelta(seconds=LOOK_AGAIN_S)
+                return Work()
+            after = await self._stamped()
+            if after == self._stamp:
+                break
+        return work
+
+    async def judge(
+        self, code: int, found: Work, *, now: datetime, asked: bool, refusal: Refusal | None = None
+    ) -> Work:
         """Decide whether the next night has to wait, after one ended; returns what work is left.
 
         Args:
@@ -194,11 +247,14 @@ class Outlook:
             found: what there was when it started.
             now: the time, aware.
             asked: whether the daemon told it to end.
+            refusal: what it said when it was refused.
         """
         before, self.rest = self.rest, None
         work = await self.look(now)
         span = self.span(now)
-        judged = judge_end(code, work, found=found, before=before, now=now, span=span, asked=asked)
+        judged = judge_end(
+            code, work, found=found, before=before, now=now, span=span, asked=asked, refusal=refusal
+        )
         self.rest = judged or self.rest
         return work
 

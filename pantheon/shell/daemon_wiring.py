@@ -14,6 +14,8 @@ from pantheon.adapters.sd_notify import VARIABLES, SystemdSupervisor
 from pantheon.adapters.store.night_lock import hold_night
 from pantheon.adapters.zones import local_zone
 from pantheon.core.daemon import Patience, Work
+from pantheon.core.daemon_judgement import Refusal
+from pantheon.core.left_over import Left
 from pantheon.core.orders import fold_orders
 from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
 from pantheon.core.records import NightState
@@ -23,6 +25,7 @@ from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules, Say
 from pantheon.shell.environment import environment
 from pantheon.shell.hours_wiring import landing_hours, zone_of
+from pantheon.shell.night_word_wiring import record_file, refusal_file
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import look_into_store
 
@@ -46,9 +49,20 @@ class ProjectNights:
     settings: tuple[str, ...]
     """``KEY=VALUE`` that a night is started with, as the daemon was."""
 
-    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> ChildNight:
-        until = () if last_start is None else ("--until", last_start.isoformat(timespec="seconds"))
-        return await self._run(NIGHT_COMMAND, *until, *(("--land-only",) if land_only else ()))
+    async def start(
+        self,
+        last_start: datetime | None,
+        *,
+        ends_at: datetime | None = None,
+        land_only: bool = False,
+        left_before: datetime | None = None,
+    ) -> ChildNight:
+        bounds = (("--until", last_start), ("--finish-by", ends_at), ("--left-before", left_before))
+        told = (w for flag, at in bounds if at is not None for w in (flag, at.isoformat(timespec="seconds")))
+        return await self._run(NIGHT_COMMAND, *told, *(("--land-only",) if land_only else ()))
+
+    async def last_word(self, pid: int) -> Refusal | None:
+        return await refusal_file(self.project).take(pid)
 
     async def report(self) -> int:
         return await (await self._run(REPORT_COMMAND)).wait()
@@ -59,18 +73,21 @@ class ProjectNights:
         async with look_into_store(self.project) as store:
             if store is None:
                 return Work(unread=len(names))
-            running = [one.id for one in await store.nights() if one.state is NightState.RUNNING]
+            nights = await store.nights()
+            running = [one.id for one in nights if one.state is NightState.RUNNING]
             landing = {night: await waits_to_land(store, night) for night in running}
             last = next((night for night in running if not landing[night]), None)
             counts = await store.counts(last or "")
             standing = None if last is None else fold_orders(await store.orders(last))
             known = {batch.name for batch in await store.batches()}
+        left = tuple(Left(one.started_at, counts.left[one.id]) for one in nights if one.id in counts.left)
         return Work(
-            tasks=counts.pending,
+            tasks=counts.pending - sum(one.tasks for one in left),
             unread=sum(name not in known for name in names),
             open_night=last or "",
             to_land=sum(landing.values()),
             told_to_wait=standing is not None and (standing.paused or standing.draining),
+            left=left,
         )
 
     async def stamp(self) -> Hashable:
@@ -114,4 +131,5 @@ async def open_daemon(
                 read_rules=lambda: to_thread(read_rules, project),
                 tell=tell,
                 patience=patience,
+                record=record_file(project).add,
             )

@@ -25,6 +25,7 @@ from pantheon.core.errors import (
     ModelOverloadedError,
     ModelTimeoutError,
     PreflightError,
+    ServerAwayError,
 )
 from pantheon.core.server_capabilities import Capability, refuse_without
 from pantheon.engine.endpoint_models import EndpointModels
@@ -138,7 +139,7 @@ class _Opening:
             clients: dict[str, HttpModelClient] = {"": first, self.own_model: first}
         else:
             if not config.models and not self.own_model:
-                raise PreflightError(
+                raise ServerAwayError(
                     f"endpoint {OWN_ENDPOINT} does not answer, so that the night's own model has no name",
                     hint="Set endpoint.model in pantheon.toml.",
                 )
@@ -228,15 +229,17 @@ class _Opening:
     def refuse_missing(self) -> None:
         """Refuse to begin where somebody would ask for what nobody serves. Raises ``PreflightError``."""
         served = {model for endpoint, _ in self.taken for model in endpoint.clients}
+        # What is missing may be served by one that is still loading.
+        refused = ServerAwayError if self.left_out else PreflightError
         out = f" (left out, because they do not answer: {', '.join(self.left_out)})" if self.left_out else ""
         if "" not in served:
-            raise PreflightError(
+            raise refused(
                 f"no endpoint serves the night's own model {self.own_model!r}{out}",
                 hint="Start one, or mend [endpoint] and [[pool]] in pantheon.toml.",
             )
         for model, agents in models_asked(self.content).items():
             if model not in served:
-                raise PreflightError(
+                raise refused(
                     f"no endpoint serves {model!r}, which {', '.join(agents)} would ask for{out}",
                     hint="Name it under models or adapters of a [[pool]] entry, or mend runtime of the agent.",
                 )
@@ -244,7 +247,7 @@ class _Opening:
                 runtime = self.content.agents[name].spec.runtime
                 both = {one for one in (runtime.model, runtime.adapter) if one}
                 if not any(both <= set(endpoint.clients) for endpoint, _ in self.taken):
-                    raise PreflightError(
+                    raise refused(
                         f"no endpoint serves both {runtime.model!r} and its adapter {runtime.adapter!r}, which {name} "
                         f"would ask for{out}",
                         hint="Name both in one [[pool]] entry.",

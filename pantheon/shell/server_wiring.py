@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pantheon.adapters.own_files import read_end
-from pantheon.core.errors import ModelError, PreflightError
+from pantheon.core.errors import (
+    ModelError,
+    ModelGoneError,
+    ModelLostError,
+    ModelOverloadedError,
+    ModelTimeoutError,
+    PreflightError,
+    ServerAwayError,
+)
 from pantheon.core.llm_unit import LOG as UNIT_LOG
 from pantheon.core.llm_unit import SOCKETS
 from pantheon.core.server_capabilities import Capability, ServerCapabilities, refuse_without
@@ -24,6 +32,7 @@ KEPT_LOG_BYTES = 1_000_000
 """Most of a server's log that is left with a night: its end."""
 ASK_S = 60.0
 """Seconds for the few tokens of the questions, on a small machine."""
+_MAY_COME = (ModelLostError, ModelOverloadedError, ModelTimeoutError)
 
 
 class ServerLog:
@@ -101,13 +110,16 @@ async def require_server(
     """Ask the night's server what it can do, and have the client do without what it cannot.
 
     Raises:
-        PreflightError: it does not answer, or the night's flows need what it cannot do.
+        ServerAwayError: it does not answer, or not yet.
+        PreflightError: it answers what is no answer, or the night's flows need what it cannot do.
         LocalityError: it passes questions on to a cloud.
     """
     try:
         found = await _ask(project, client, ASK_S)
     except ModelError as error:
-        raise PreflightError(
+        # One that loads its weights refuses connections, says 503, or keeps who asks waiting.
+        away = isinstance(error, _MAY_COME) and not isinstance(error, ModelGoneError)
+        raise (ServerAwayError if away else PreflightError)(
             f"the model server does not answer: {error.message}",
             hint="Start it, or mend [endpoint] in pantheon.toml; pantheon doctor asks it too.",
         ) from error

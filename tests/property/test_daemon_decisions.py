@@ -17,11 +17,9 @@ from pantheon.core.daemon import (
     Urgency,
     Wait,
     Work,
-    after_change,
     decide_next,
-    judge_end,
-    wait_for_operator,
 )
+from pantheon.core.daemon_judgement import after_change, judge_end, wait_for_operator
 from pantheon.core.missed_window import catch_up_span, explain_missed, find_missed
 from pantheon.core.window import Span
 
@@ -40,7 +38,11 @@ RESTS = st.builds(
     Rest, until=st.none() | NEAR, why=st.just("so"), failures=st.integers(0, 9), span=st.none() | SPANS
 )
 RUNNING = st.builds(
-    Running, ends_at=st.none() | NEAR, told=st.sampled_from(Urgency), told_s=st.floats(0, 1_000)
+    Running,
+    ends_at=st.none() | NEAR,
+    told=st.sampled_from(Urgency),
+    told_s=st.floats(0, 1_000),
+    drains_at=st.none() | NEAR,
 )
 SITUATIONS = st.builds(
     Situation,

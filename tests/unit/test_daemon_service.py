@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pantheon.core.daemon import Patience, Work
+from pantheon.core.daemon_judgement import Refusal
 from pantheon.core.errors import ConfigError, PantheonError, StoreError
 from pantheon.core.window import LandingHours, MergeWindowPolicy, WindowPolicy
 from pantheon.shell import daemon as daemon_module
@@ -88,8 +89,18 @@ class World:
     landings: list[bool] = field(default_factory=list)
     """Of each start, whether it was for landing only."""
     arriving: int = 0
+    ends: list[datetime | None] = field(default_factory=list)
+    words: dict[int, Refusal] = field(default_factory=dict)
 
-    async def start(self, last_start: datetime | None, *, land_only: bool = False) -> Child:
+    async def start(
+        self,
+        last_start: datetime | None,
+        *,
+        ends_at: datetime | None = None,
+        land_only: bool = False,
+        left_before: datetime | None = None,
+    ) -> Child:
+        self.ends.append(ends_at)
         self.started.append(self.clock.now())
         self.landings.append(land_only)
         self.last_starts.append(last_start)
@@ -112,6 +123,9 @@ class World:
             self.enqueue(self.arriving)
             self.arriving = 0
         return found
+
+    async def last_word(self, pid: int) -> Refusal | None:
+        return self.words.get(pid)
 
     async def stamp(self) -> Hashable:
         return self.changes
@@ -145,6 +159,8 @@ class Bench:
     rules: Rules
     said: list[tuple[str, str]] = field(default_factory=list)
     wrong: bool = False
+    kept: list[tuple[str, str]] = field(default_factory=list)
+    """What the daemon wrote down."""
 
     def make(self) -> Daemon:
         async def read() -> Rules:
@@ -152,9 +168,13 @@ class Bench:
                 raise ConfigError("policies/night.toml: wrong")
             return self.rules
 
+        async def record(when: str, sentence: str) -> None:
+            self.kept.append((when, sentence))
+
         return Daemon(
             clock=self.clock, supervisor=self.listener, nights=self.world, remembered=self.memory,
             read_rules=read, tell=lambda event, text: self.said.append((event, text)), patience=Patience(),
+            record=record,
         )  # fmt: skip
 
     async def run(self, until: datetime, *steps: tuple[datetime, Callable[[Daemon], None]]) -> None:
@@ -346,6 +366,127 @@ async def test_a_store_that_cannot_be_read_is_looked_at_again(bench: Bench) -> N
     await bench.run(at(23), (at(22, 10), mend))
     assert 8 <= len(bench.events("trouble")) <= 12
     assert len(bench.world.started) == 1
+
+
+async def test_a_daemon_that_died_in_the_window_catches_up_or_says_why_not(bench: Bench) -> None:
+    """Dead from 22:01 to 07:00 with five tasks waiting: by policy they are worked at once, else they are told of."""
+    bench.memory.seen = at(22, 1)
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    bench.world.enqueue(5)
+    bench.world.leaves = Work(tasks=5)
+    bench.world.hours = 0.5
+    await bench.run(at(7, 30, day=21))
+    assert bench.world.started == []
+    [said] = bench.events("missed")
+    assert said == (
+        "missed the rest of the window, 2026-11-20 21:01-05:00 UTC: not running from 2026-11-20 21:01 UTC on; "
+        "5 tasks wait; left for the next window, because catch_up = false in policies/night.toml"
+    )
+    bench.said.clear()
+    bench.memory.seen = at(22, 1)
+    bench.rules = Rules(WINDOW.model_copy(update={"catch_up": True}), BERLIN)
+    bench.world.leaves = Work()
+    await bench.run(at(8, 30, day=21))
+    [started] = bench.world.started
+    assert at(7, 30, day=21) <= started <= at(7, 31, day=21)
+    assert "caught up now" in bench.events("missed")[0]
+
+
+async def test_a_daemon_that_comes_back_after_the_last_start_tells_of_the_window_too(bench: Bench) -> None:
+    """At 05:50 the window is open still, and nothing may start in it any more."""
+    bench.memory.seen = at(21)
+    bench.clock.advance((at(5, 50, day=21) - bench.clock.now()).total_seconds())
+    bench.world.enqueue()
+    await bench.run(at(7, day=21))
+    assert len(bench.events("missed")) == 1
+    assert bench.world.started == []
+
+
+@pytest.mark.parametrize("seen", [at(22, 1), at(5, 41, day=21), at(5, 59, day=21)])
+async def test_a_window_that_left_nothing_undone_is_not_missed(bench: Bench, seen: datetime) -> None:
+    """Stopped when all was done, or so shortly before the last start that nothing was lost: not a word."""
+    bench.memory.seen = seen
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    if seen > at(22, 1):
+        bench.world.enqueue()
+    await bench.run(at(8, day=21))
+    assert bench.events("missed") == []
+
+
+async def test_a_shorter_window_reaches_the_night_that_runs(bench: Bench) -> None:
+    """At 23:30 the end becomes 01:00: from 00:45 on it finishes what runs, and at 01:00 the rest is cancelled."""
+    bench.world.enqueue(3)
+    bench.world.hours, bench.world.obeys = 10, 2
+    bench.world.leaves = Work(open_night="n1")
+
+    def shorten(daemon: Daemon) -> None:
+        bench.rules = Rules(WINDOW.model_copy(update={"end": time_of(1)}), BERLIN)
+        daemon.reload()
+
+    await bench.run(at(2, day=21), (at(23, 30), shorten))
+    [child] = bench.world.ended
+    first, second = child.asked
+    assert at(0, 45, day=21) <= first <= at(0, 46, day=21)
+    assert at(1, day=21) <= second <= at(1, 1, day=21)
+    assert bench.events("night")[-1] == (
+        "the night that runs starts nothing after 2026-11-21 00:45 CET, and has to be over at 2026-11-21 01:00 CET"
+    )
+    assert bench.events("press") == [
+        "the window ends sooner than it did: the night finishes what runs",
+        "the window has ended: the night is cancelled",
+    ]
+
+
+async def test_a_longer_window_lets_the_night_that_runs_go_on(bench: Bench) -> None:
+    """At 23:30 the end becomes 08:00: nobody asks it at 06:00, and what it may not start any more the next one does."""
+    bench.world.enqueue(3)
+    bench.world.hours = 9.0
+    bench.world.leaves = Work(tasks=1)
+
+    def lengthen(daemon: Daemon) -> None:
+        bench.rules = Rules(WINDOW.model_copy(update={"end": time_of(8)}), BERLIN)
+        daemon.reload()
+
+    await bench.run(at(7, 30, day=21), (at(23, 30), lengthen))
+    first, second = bench.world.ended
+    assert first.asked == []
+    assert (
+        "the night that runs starts nothing after 2026-11-21 05:45 CET, and has to be over at 2026-11-21 08:00 CET"
+    ) in bench.events("night")
+    assert second.clock.now() >= at(7, day=21)
+    assert bench.world.last_starts == [at(5, 45, day=21), at(7, 45, day=21)]
+    assert bench.world.ends == [at(6, day=21), at(8, day=21)]
+
+
+async def test_a_window_that_is_over_under_the_new_policy_ends_its_night_at_once(bench: Bench) -> None:
+    """At 03:00 the end becomes 01:00; and a policy without a window bounds nothing any more."""
+    bench.world.enqueue(3)
+    bench.world.hours = 10
+
+    def shorten(daemon: Daemon) -> None:
+        bench.rules = Rules(WINDOW.model_copy(update={"end": time_of(1)}), BERLIN)
+        daemon.reload()
+
+    await bench.run(at(4, day=21), (at(3, day=21), shorten))
+    [child] = bench.world.ended
+    assert at(3, day=21) <= child.asked[0] <= at(3, 1, day=21)
+
+
+async def test_a_model_server_that_loads_when_the_window_opens_costs_minutes(bench: Bench) -> None:
+    """Refused at 22:00, tried again after 1, 2 and 4 minutes, then it works; the record has the night's own words."""
+    bench.world.enqueue()
+    bench.world.hours = 0.0
+    bench.world.codes = [3, 3, 3, 0]
+    bench.world.words = {7: Refusal("server_away", "the model server does not answer", "Start it.")}
+    await bench.run(at(23))
+    pauses = [b - a for a, b in zip(bench.world.started, bench.world.started[1:], strict=False)]
+    assert [one // timedelta(minutes=1) for one in pauses] == [1, 2, 4]
+    assert (
+        bench.events("refused")
+        == ["a night was refused (exit code 3): the model server does not answer. Start it."] * 3
+    )
+    assert [text for _, text in bench.kept] == bench.events("refused")
+    assert bench.kept[0][0].startswith("2026-11-20 22:0")
 
 
 LANDING = LandingHours(MergeWindowPolicy(start=time_of(5), end=time_of(7)), BERLIN)

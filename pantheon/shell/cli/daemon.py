@@ -19,7 +19,7 @@ from pantheon.shell.daemon_wiring import open_daemon
 
 CANCEL_S, KILL_S = 45, 15
 """Of the time to stop: seconds to settle what was cancelled, and to die."""
-_TONES = {"trouble": "warn", "missed": "warn"}
+_TONES = {"trouble": "warn", "missed": "warn", "refused": "warn"}
 
 
 @click.group("daemon", invoke_without_command=True)

@@ -1,6 +1,7 @@
 """``pantheon night``: one night over the pending batches, now, in the foreground."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 
 import click
@@ -9,6 +10,11 @@ from pantheon.core.errors import INTERRUPTED
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import say
 from pantheon.shell.containment_wiring import contain
+from pantheon.shell.night_word_wiring import refusal_file
+from pantheon.shell.window_wiring import Bounds, bounds_of_window
+
+TIME = click.DateTime(["%H:%M", "%Y-%m-%dT%H:%M:%S%z"])
+"""A local time of day, or an instant."""
 
 
 @click.command("night")
@@ -17,15 +23,45 @@ from pantheon.shell.containment_wiring import contain
 )
 @click.option(
     "--until",
-    type=click.DateTime(["%H:%M", "%Y-%m-%dT%H:%M:%S%z"]),
+    type=TIME,
     metavar="HH:MM",
     help="Start nothing more after this local time; or an instant, 2026-11-22T05:45:00+01:00.",
+)
+@click.option(
+    "--finish-by",
+    type=TIME,
+    metavar="HH:MM",
+    help="Start nothing that is not expected to be finished by then; without it, by --until.",
+)
+@click.option(
+    "--window", is_flag=True, help="Keep the window of policies/night.toml, and refuse outside of it."
+)
+@click.option(
+    "--stop-within",
+    "stop_s",
+    type=click.IntRange(90, 3_600),
+    metavar="SECONDS",
+    help="On SIGTERM or Ctrl-C, let what runs finish in all of this but the last minute, then stop.",
+)
+@click.option(
+    "--left-before",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    metavar="INSTANT",
+    help="Of what closed nights have not reached, take only what those have left that began before it; else all.",
 )
 @click.option("--land-only", is_flag=True, help="Only land what was allowed; begin nothing else.")
 @json_option
 @session_option
 def command(
-    session: Session, accept_drift: str, until: datetime | None, land_only: bool, as_json: bool
+    session: Session,
+    accept_drift: str,
+    until: datetime | None,
+    finish_by: datetime | None,
+    window: bool,
+    stop_s: int | None,
+    left_before: datetime | None,
+    land_only: bool,
+    as_json: bool,
 ) -> int:
     """Work the queue now, in the foreground; running it again resumes an interrupted night.
 
@@ -34,23 +70,30 @@ def command(
 
     Example: pantheon night --until 06:30
     """
+    if window and (until or finish_by):
+        raise click.UsageError("say --window, or --until and --finish-by")
     project, user = session.project(), session.user_paths()
-    contained = contain(project, session.command_line)
-    # The process outside ends here with the one inside, and has loaded nothing that it does not need.
-    from pantheon.shell.cli.night_work import run_night
-
     try:
-        return run_async(
-            lambda: run_night(
-                project,
-                user,
-                accept_drift=accept_drift,
-                until=until,
-                land_only=land_only,
-                as_json=as_json,
-                contained=contained,
+        with refusal_file(project).kept():
+            bounds = bounds_of_window(project) if window else Bounds(until, finish_by)
+            if land_only:
+                bounds = replace(bounds, land_only=True)
+            contained = contain(project, session.command_line)
+            # The process outside ends here with the one inside, and has loaded nothing that it does not need.
+            from pantheon.shell.cli.night_work import run_night
+
+            return run_async(
+                lambda: run_night(
+                    project,
+                    user,
+                    accept_drift=accept_drift,
+                    bounds=bounds,
+                    stop_s=stop_s,
+                    left_before=left_before,
+                    as_json=as_json,
+                    contained=contained,
+                )
             )
-        )
     except asyncio.CancelledError:
         say("interrupted; pantheon night goes on where this one stopped", "warn")
         return INTERRUPTED

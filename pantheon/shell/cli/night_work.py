@@ -28,6 +28,10 @@ from pantheon.shell.queue_wiring import model_in_force, pins_in_force, refuse_lo
 from pantheon.shell.reporting import write_report
 from pantheon.shell.server_wiring import ServerLog
 from pantheon.shell.signer_wiring import open_night_ledger
+from pantheon.shell.window_wiring import Bounds
+
+SETTLE_S = 60
+"""Of the time to stop: seconds to settle what was cancelled, and to write the report."""
 
 
 async def run_night(
@@ -35,8 +39,9 @@ async def run_night(
     user: UserPaths,
     *,
     accept_drift: str,
-    until: datetime | None,
-    land_only: bool,
+    bounds: Bounds,
+    stop_s: int | None,
+    left_before: datetime | None,
     as_json: bool,
     contained: ContainmentStatement,
 ) -> int:
@@ -46,8 +51,10 @@ async def run_night(
         project: the configured repository.
         user: the user's own folders.
         accept_drift: the operator's reason to work batches whose pinned content has changed; empty refuses.
-        until: local time of day at which the window ends; None for no end.
-        land_only: whether nothing but merges may start.
+        bounds: the times that it keeps; a naive one is a local time of day.
+        stop_s: seconds from the first signal to the end; None to wait for a second signal.
+        left_before: of what closed nights have not reached, take what those have left that began before it; None for all
+            of it.
         as_json: whether the summary is JSON.
         contained: how the night was proven to be kept on this machine, to be attested.
     """
@@ -64,7 +71,8 @@ async def run_night(
             branch_prefix=project.config.night.branch_prefix,
             accepted_because=accept_drift,
             merges_open=landing is None or landing.are_open(now),
-            land_only=land_only,
+            land_only=bounds.land_only,
+            left_before=left_before,
         )
         if plan is None:
             waits = await count_to_land(opened.services.store)
@@ -92,7 +100,7 @@ async def run_night(
             services = replace(opened.services, open_ledger=ledger)
             opened = replace(opened, services=services)
             async with pool_logged(services.model, store, services.clock, plan.record.id):
-                summary = await _watched(project, opened, plan, until, landing=landing, land_only=land_only)
+                summary = await _watched(project, opened, plan, bounds, landing=landing, stop_s=stop_s)
         await log.keep(opened.services.artifacts, summary.night, opened.services.clock.now())
         report = await write_report(project, opened.services.store, summary.night)
     opens = "" if landing is None else tell_opening(landing, opened.services.clock.now())
@@ -104,10 +112,10 @@ async def _watched(
     project: Project,
     opened: NightServices,
     plan: NightPlan,
-    until: datetime | None,
+    bounds: Bounds,
     *,
     landing: LandingHours | None,
-    land_only: bool,
+    stop_s: int | None,
 ) -> NightSummary:
     """Run the night with a progress display; the first interrupt drains it, the second cancels it."""
     for problem in plan.left_aside:
@@ -116,6 +124,7 @@ async def _watched(
         say(f"accepted drift: {change}", "warn")
     say(f"{'resuming' if plan.resumed else 'starting'} night {plan.record.id}")
     stopping = asyncio.Event()
+    now = opened.services.clock.now()
     with progress("night") as show:
         night = Night(
             services=opened.services,
@@ -125,12 +134,13 @@ async def _watched(
             lease_s=float(project.config.night.lease_s),
             watch=watch_night(show),
             stopping=stopping,
-            ends_at=None if until is None else end_of_window(opened.services.clock.now(), until),
+            ends_at=None if bounds.until is None else end_of_window(now, bounds.until),
+            finish_by=None if bounds.finish_by is None else end_of_window(now, bounds.finish_by),
             landing=landing,
-            land_only=land_only,
+            land_only=bounds.land_only,
             by_level=project.config.night.dispatch == "levels",
         )
-        with _drained_by_signals(stopping):
+        with _drained_by_signals(stopping, None if stop_s is None else float(stop_s - SETTLE_S)):
             return await night.run(plan.record, plan.tasks)
 
 
@@ -148,16 +158,23 @@ def next_time(now: datetime, of_day: time) -> datetime:
 
 
 @contextmanager
-def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM drain the night and the second cancel it."""
+def _drained_by_signals(stopping: asyncio.Event, drain_s: float | None) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM drain the night and the second cancel it, or the time that draining may take."""
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
+    late: list[asyncio.TimerHandle] = []
+
+    def cancel() -> None:
+        if main is not None:
+            main.cancel()
 
     def interrupt() -> None:
-        if stopping.is_set() and main is not None:
-            main.cancel()
+        if stopping.is_set():
+            cancel()
             return
         stopping.set()
+        if drain_s is not None:
+            late.append(loop.call_later(drain_s, cancel))
         say("finishing what runs; interrupt again to stop at once, pantheon night resumes either way", "warn")
 
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -166,5 +183,7 @@ def _drained_by_signals(stopping: asyncio.Event) -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in late:
+            timer.cancel()
         for one in signals:
             loop.remove_signal_handler(one)
