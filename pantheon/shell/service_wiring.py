@@ -34,6 +34,7 @@ from pantheon.core.units import (
 )
 from pantheon.shell.config import Project
 from pantheon.shell.environment import base_folder
+from pantheon.shell.window_wiring import timer_calendar
 
 NOT_BOOTED = "this machine was not started by systemd; the commands were not run"
 
@@ -124,6 +125,7 @@ def propose(project: Project, scope: Scope, *, program: str | None = None) -> Pr
         program=(sys.executable, "-P", "-m", "pantheon") if program is None else (program,),
         writable=tuple(map(str, (find_git_folder(project.root), project.artifacts, project.state))),
         reads=(str(package), sys.prefix, sys.base_prefix) if program is None else (),
+        calendar=timer_calendar(project) if scope.name == "user" else (),
     )
     planned = plan_system(shipped, served) if scope.name == "system" else plan_user(shipped, served)
     manifest = read_manifest(scope.manifest)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pantheon.core.units import timer_drop_in
 from pantheon.testing.user_repository import make_repository
 
 
@@ -41,6 +42,11 @@ UNITS = {
 }  # fmt: skip
 
 
+def units_of(root: Path) -> set[str]:
+    """Return the files of an installation: the units, and when the timer of this repository goes off."""
+    return {*UNITS, timer_drop_in(str(root))}
+
+
 def answer(root: Path, word: str) -> int:
     """Install on a terminal, and answer its question."""
     ours, theirs = pty.openpty()
@@ -61,7 +67,7 @@ def test_a_person_is_asked_and_no_is_no(root: Path) -> None:
     assert answer(root, "n") == 0
     assert units(root) == set()
     assert answer(root, "y") == 0
-    assert units(root) == UNITS
+    assert units(root) == units_of(root)
 
 
 def test_install_and_uninstall_in_json(root: Path) -> None:
@@ -70,13 +76,13 @@ def test_install_and_uninstall_in_json(root: Path) -> None:
     assert (planned["done"], units(root)) == (False, set())
     done = json.loads(pantheon(root, "daemon", "install", "--user", "--yes", "--json").stdout)
     assert (done["scope"], done["repository"], done["done"]) == ("user", str(root), True)
-    assert {Path(one["path"]).name for one in done["files"]} == {Path(name).name for name in UNITS}
+    assert {Path(one["path"]).name for one in done["files"]} == {Path(name).name for name in units_of(root)}
     assert all(Path(one["path"]).read_text() == one["content"] for one in done["files"])
     assert ["systemctl", "--user", "daemon-reload"] in done["commands"]
     service = next(one["content"] for one in done["files"] if one["path"].endswith("/pantheon.service"))
     assert f"ExecStart={sys.executable} -P -m pantheon daemon" in service
     gone = json.loads(pantheon(root, "daemon", "uninstall", "--user", "--yes", "--json").stdout)
-    assert len(gone["removed"]) == len(UNITS)
+    assert len(gone["removed"]) == len(units_of(root))
     assert (gone["left"], units(root)) == ([], set())
 
 

@@ -1,0 +1,102 @@
+"""The timer instead of the daemon: it goes off when the window opens, its night ends with it, and a stop is in time."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pantheon.core.units import Served, escape_path, on_calendar, plan_user
+from pantheon.core.window import Day, Hours
+from pantheon.shell.cli.night_work import _drained_by_signals
+
+SHIPPED = Path(__file__).parents[2] / "systemd"
+PATHS = (
+    "/srv/repo",
+    "/home/me/my-repo.git",
+    "/home/me/.hidden/a b",
+    "/.x/y",
+    "/srv//a/",
+    "/srv/\u00e9t\u00e9:_1",
+)
+
+
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, env={"LC_ALL": "C", **os.environ}
+    )
+
+
+@pytest.mark.skipif(shutil.which("systemd-escape") is None, reason="no systemd on this machine")
+def test_an_instance_has_the_name_that_systemd_gives_it() -> None:
+    """Dots, hyphens, spaces and letters beyond ASCII."""
+    told = run("systemd-escape", "--path", *PATHS).stdout
+    assert told.split() == [escape_path(one) for one in PATHS]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
+@pytest.mark.parametrize(
+    ("hours", "meant"),
+    [
+        (Hours(), "*-*-* 22:00:00"),
+        (Hours(days=frozenset({Day.FRI, Day.MON})), "Mon,Fri *-*-* 22:00:00"),
+        (
+            Hours.model_validate(
+                {"start": "23:05", "days": ["sun"], "time_zone": "America/Argentina/Ushuaia"}
+            ),
+            "Sun *-*-* 23:05:00 America/Argentina/Ushuaia",
+        ),
+    ],
+)
+def test_systemd_reads_the_calendar_as_it_is_meant(hours: Hours, meant: str) -> None:
+    """Its own normal form is what was written."""
+    done = run("systemd-analyze", "calendar", on_calendar(hours))
+    assert done.returncode == 0, done.stderr
+    assert f"Normalized form: {meant}" in done.stdout
+
+
+def test_what_is_installed_has_the_window_in_a_drop_in_of_its_instance() -> None:
+    """It takes the shipped time away first; without a window the shipped time stays."""
+    shipped = {
+        str(path.relative_to(SHIPPED)): path.read_bytes() for path in SHIPPED.rglob("*.*") if path.is_file()
+    }
+    served = Served(repository="/srv/repo", program=("/opt/pantheon",), writable=("/srv/repo",))
+    assert not any("window.conf" in name for name in plan_user(shipped, served).files)
+    both = ("Mon *-*-* 22:00:00", "*-*-* 05:00:00 Europe/Berlin")
+    files = plan_user(shipped, Served("/srv/repo", ("/opt/pantheon",), ("/srv/repo",), calendar=both)).files
+    lines = files["pantheon-night@srv-repo.timer.d/window.conf"].decode().splitlines()
+    assert lines[1:] == ["[Timer]", "OnCalendar=", f"OnCalendar={both[0]}", f"OnCalendar={both[1]}"]
+    unit = files["pantheon-night@.service"].decode()
+    assert "ExecStart=/opt/pantheon -C %f night --window --stop-within 240\n" in unit
+
+
+async def test_one_sigterm_drains_and_then_cancels_within_the_time_to_stop() -> None:
+    """A service manager asks once: what does not end by itself is cancelled before it would be killed."""
+    stopping = asyncio.Event()
+    drained = False
+
+    async def night() -> None:
+        nonlocal drained
+        with _drained_by_signals(stopping, 0.05):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await stopping.wait()
+            drained = True
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(night(), name="night")
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert drained
+
+
+async def test_a_night_that_is_drained_in_time_is_not_cancelled_later() -> None:
+    """What it does after its work, writing the report, is its own again."""
+    stopping = asyncio.Event()
+    with _drained_by_signals(stopping, 0.01):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stopping.wait()
+    await asyncio.sleep(0.05)
