@@ -165,6 +165,8 @@ def test_nights_at_several_at_once_are_told_apart_by_what_ran_beside(project: Pr
     assert scaling["slowing"] == pytest.approx(0.113, abs=0.005)
     assert found["needed_h"] * 3600 == pytest.approx(37.3, rel=0.25)
     assert found["needed_low_h"] * 3600 < 37.3 < found["needed_high_h"] * 3600
+    told = pantheon(project.root, "capacity", "--window", "8", "--slots", "model=4").stdout
+    assert "1 to 4, each adds 11% (off by 0% on average)" in told
     as_measured = forecast(project, "--window", "8", "--slots", "model=4")
     assert as_measured["needed_low_h"] == as_measured["needed_high_h"]
     assert as_measured["needed_h"] * 3600 == pytest.approx(48 * TOKENS / 102.1, rel=0.02)

@@ -98,7 +98,9 @@ def _measured_at(load: ResourceLoad) -> str:
         return "never"
     low, high = (f"{end:.1f}".removesuffix(".0") for end in (scaling.low, scaling.high))
     at_once = low if low == high else f"{low} to {high}"
-    return at_once if scaling.slowing is None else f"{at_once}, each adds {scaling.slowing:.0%}"
+    if scaling.slowing is None or scaling.rms is None:
+        return at_once
+    return f"{at_once}, each adds {scaling.slowing:.0%} (off by {scaling.rms:.0%} on average)"
 
 
 def _rate(per_hour: float) -> str:
