@@ -53,8 +53,8 @@ async def run_night(
         accept_drift: the operator's reason to work batches whose pinned content has changed; empty refuses.
         bounds: the times that it keeps; a naive one is a local time of day.
         stop_s: seconds from the first signal to the end; None to wait for a second signal.
-        left_before: of what closed nights have not reached, take what those have left that began before it; None for all
-            of it.
+        left_before: of what closed nights have not reached, take what those have left that began before it; None for
+            all of it.
         as_json: whether the summary is JSON.
         contained: how the night was proven to be kept on this machine, to be attested.
     """
