@@ -20,6 +20,7 @@ from pantheon.core.orders import fold_orders
 from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
 from pantheon.core.records import NightState
 from pantheon.engine.open_nights import waits_to_land
+from pantheon.engine.waiting import count_takeable
 from pantheon.shell.config import FILE, Project
 from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules, Say
@@ -77,12 +78,12 @@ class ProjectNights:
             running = [one.id for one in nights if one.state is NightState.RUNNING]
             landing = {night: await waits_to_land(store, night) for night in running}
             last = next((night for night in running if not landing[night]), None)
-            counts = await store.counts(last or "")
+            found = await count_takeable(store, await store.counts(last or ""))
             standing = None if last is None else fold_orders(await store.orders(last))
             known = {batch.name for batch in await store.batches()}
-        left = tuple(Left(one.started_at, counts.left[one.id]) for one in nights if one.id in counts.left)
+        left = tuple(Left(one.started_at, found.left[one.id]) for one in nights if one.id in found.left)
         return Work(
-            tasks=counts.pending - sum(one.tasks for one in left),
+            tasks=found.tasks - sum(one.tasks for one in left),
             unread=sum(name not in known for name in names),
             open_night=last or "",
             to_land=sum(landing.values()),

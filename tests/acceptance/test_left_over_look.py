@@ -23,15 +23,12 @@ BEGAN = datetime(2026, 1, 2, 21, tzinfo=UTC)
 
 
 async def left_night(store: Store) -> None:
-    """Close a night that has reached none of its three tasks, one of which is held then."""
-    tasks = [
-        TaskRecord(
-            key=f"{BATCH}/{one}", batch=BATCH, line=json.dumps({"id": one, "kind": "docops", "goal": "g"})
-        )
-        for one in "abc"
-    ]
+    """Close a night that has reached none of its tasks; one that another needs is held then."""
+    lines: list[dict[str, object]] = [{"id": one, "kind": "docops", "goal": "g"} for one in "abc"]
+    lines.append({**lines[0], "id": "d", "needs": ["a"]})
+    tasks = [TaskRecord(key=f"{BATCH}/{one['id']}", batch=BATCH, line=json.dumps(one)) for one in lines]
     keys = [task.key for task in tasks]
-    batch = BatchRecord(name=BATCH, digest="a" * 64, lines=3, enqueued_at=BEGAN, path="queue/x.jsonl")
+    batch = BatchRecord(name=BATCH, digest="a" * 64, lines=4, enqueued_at=BEGAN, path="queue/x.jsonl")
     await store.add_batch(batch, tasks)
     await store.open_night(NightRecord(id="n1", base_commit="c" * 40, branch="b", started_at=BEGAN), keys)
     for key in keys:
@@ -41,7 +38,7 @@ async def left_night(store: Store) -> None:
 
 
 async def test_it_sees_what_is_left_apart_from_what_waits(project: Project) -> None:
-    """By night, without what is held; what somebody requeues by name is like any work that waits."""
+    """By night, without what is held and what needs it; what somebody requeues by name is like any work that waits."""
     async with open_project_store(project, write=True) as store:
         await left_night(store)
         assert await ProjectNights(project, ()).look() == Work(left=(Left(BEGAN, 2),))
