@@ -97,6 +97,8 @@ def vllm_command(server: VllmServer) -> tuple[str, ...]:
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",
         "--stream-interval", str(STREAM_INTERVAL),
+        # Who looks after it asks two pages every few seconds, and what a night keeps of its log is bounded.
+        "--disable-uvicorn-access-log",
     ]  # fmt: skip
     if server.gpu_memory_share is not None:
         words += ["--gpu-memory-utilization", f"{server.gpu_memory_share:g}"]

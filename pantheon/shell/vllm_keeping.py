@@ -78,7 +78,7 @@ class Keeper:
                     f"somebody else has {where}: {problem}",
                     hint="It is left alone. Stop it, or name another address or its model as [endpoint].",
                 )
-            if not waits:
+            if not waits and not other:
                 waits = True
                 self.say(f"somebody has {where} and does not answer yet ({problem}); waiting for him")
             if self.clock.monotonic() > until:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -177,6 +178,19 @@ async def test_one_that_serves_another_model_is_refused(place: Place) -> None:
     async with somebody(place, model="other"):
         caught = await be_refused(place)
         assert caught.group_contains(PreflightError, match="somebody else has .*'other'")
+        assert (place.socket.exists(), place.starts) == (True, 0)
+
+
+async def test_the_one_who_starts_in_the_background_is_refused_too(place: Place) -> None:
+    """The command's exit code is that of a refusal, and its words say who has the address."""
+    await asyncio.to_thread(subprocess.run, ["git", "init", "-q", str(place.project.root)], check=True)
+    words = ["-P", "-m", "pantheon", "-C", str(place.project.root), "server", "start", "--detach"]
+    async with somebody(place, model="other"), asyncio.timeout(GUARD_S):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await process.communicate()
+        assert (process.returncode, b"'other'" in said, b"supervisor.log" in said) == (3, True, True)
         assert (place.socket.exists(), place.starts) == (True, 0)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pantheon.core.errors import ConfigError
 from pantheon.core.llm_unit import HIDDEN, LOG, SOCKETS, refuse_unseen
+from pantheon.core.vllm import vllm_command
 from pantheon.shell.cli.app import run
 from pantheon.shell.config import load_project
 from pantheon.shell.vllm_wiring import plan_vllm, refuse_for_unit
@@ -124,3 +125,8 @@ def test_what_the_unit_says_is_kept_where_the_night_can_read_it() -> None:
     lines = [line.split() for line in (SHIPPED / "pantheon.tmpfiles").read_text().splitlines()]
     assert ["d", str(LOG.parent), "0750", "root", "pantheon-runner"] in lines
     assert ["f", str(LOG), "0640", "root", "pantheon-runner"] in lines
+
+
+def test_looking_after_a_server_does_not_fill_its_log(root: Path) -> None:
+    """Two pages are asked for every few seconds, and a night keeps the last million bytes: none is a line of it."""
+    assert "--disable-uvicorn-access-log" in vllm_command(plan_vllm(load_project(root)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pantheon.core.errors import ConfigError, ModelError
+from pantheon.core.errors import ConfigError, ModelError, PreflightError
 from pantheon.core.vllm import DROP_IN, shell_line, unit_drop_in, vllm_command, vllm_environment
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, say
@@ -196,7 +196,9 @@ async def _detach(session: Session, project: Project) -> int | None:
     async with asyncio.timeout(project.config.vllm.ready_timeout_s + 60):
         while problem := await is_ready(project):
             if child.poll() is not None:
-                raise ModelError(
+                # What the supervisor refused is refused here, and not a fault of the server.
+                refused = {ConfigError.exit_code: ConfigError, PreflightError.exit_code: PreflightError}
+                raise refused.get(child.returncode, ModelError)(
                     f"the supervisor ended ({child.returncode}) before the server answered: {problem}",
                     hint=f"{log} says why.",
                 )
