@@ -222,7 +222,7 @@ def test_ready_status_reload_and_one_instance(machine: Machine) -> None:
     # Not the minute in which this runs.
     hour = 10 if time.localtime().tm_hour >= 16 else 22
     (machine.project / "policies/night.toml").write_text(
-        POLICY + f'[window]\nstart = "{hour}:00"\nend = "{hour}:01"\n'
+        POLICY + f'[window]\nstart = "{hour}:00"\nend = "{hour}:01"\nlast_start_s = 0\n'
     )
     machine.run("systemctl", "reload", "pantheon")
     machine.wait(lambda: "window" in machine.show("StatusText")["StatusText"])
