@@ -104,7 +104,7 @@ class _Gathered:
             units = float(count(metrics.get("completion_tokens"))) if agent else 1.0
             counts = one.result.outcome in JUDGED and units > 0
             for resource, slots in self._held.get(name, MODEL_ONLY if agent else {}).items():
-                spans[resource].append((one.started_at.timestamp(), one.ended_at.timestamp(), slots))
+                spans[resource].append((*_span(one, metrics), slots))
                 done[resource].append((name, _wall_s(one, metrics), units) if counts else None)
         for resource, lasted in spans.items():
             for in_flight, what in zip(mean_in_flight(lasted), done[resource], strict=True):
@@ -149,6 +149,13 @@ def _work(attempt: AttemptRecord, node: NodeRecord | None, metrics: Mapping[str,
     """Return an attempt's agent, empty for none, and the name under which its durations are kept."""
     agent = text(metrics.get("agent"), 200).partition("@")[0]
     return agent, agent or visible(node.node if node is not None else attempt.node.rpartition("#")[2])
+
+
+def _span(attempt: AttemptRecord, metrics: Mapping[str, Any]) -> tuple[float, float]:
+    """Return when an attempt held its slots: they are free again while what it came to is being recorded."""
+    assert attempt.ended_at is not None
+    start, end = attempt.started_at.timestamp(), attempt.ended_at.timestamp()
+    return start, min(end, start + (amount(metrics.get("wall_s")) or end - start))
 
 
 def _wall_s(attempt: AttemptRecord, metrics: Any) -> float:

@@ -13,6 +13,7 @@ from pantheon.core.records import (
     AttemptOutcome,
     AttemptResult,
     BatchRecord,
+    Lease,
     NightRecord,
     NodeRecord,
     NodeState,
@@ -25,6 +26,8 @@ from pantheon.testing.clock import FakeClock
 from pantheon.testing.project import pantheon
 
 TOKENS = 129
+RECORDING_S = 1.0
+"""From the end of an attempt's work until it is settled."""
 SPEED = {1: 34.2, 2: 61.5, 4: 102.1}
 """Output tokens per second of nights at so many at once, as benchmarks/NOTES.md has them."""
 
@@ -73,24 +76,27 @@ async def work(
     )
     await store.make_ready(night, nodes)
     good = ends is AttemptOutcome.SUCCEEDED
-    for start in range(0, tasks, at_once):
-        leases = [
-            await store.claim(night, key, owner="o", lease_s=9_999) for key in nodes[start : start + at_once]
-        ]
-        wall_s = len(leases) * TOKENS / SPEED[at_once]
-        clock.advance(wall_s)
-        metrics = {
-            "agent": "doc.frontmatter@1.0.0", "calls": 1, "prompt_tokens": 300, "cached_tokens": 0,
-            "completion_tokens": TOKENS, "model_s": wall_s, "wall_s": wall_s, "output": {},
-        }  # fmt: skip
-        for lease in leases:
-            result = AttemptResult(
-                outcome=ends,
-                node_state=NodeState.SUCCEEDED if good else NodeState.FAILED,
-                cause="" if good else "it did not",
-                metrics=metrics,
-            )
+    wall_s = at_once * TOKENS / SPEED[at_once]
+    metrics = {
+        "agent": "doc.frontmatter@1.0.0", "calls": 1, "prompt_tokens": 300, "cached_tokens": 0,
+        "completion_tokens": TOKENS, "model_s": wall_s, "wall_s": wall_s, "output": {},
+    }  # fmt: skip
+    result = AttemptResult(
+        outcome=ends,
+        node_state=NodeState.SUCCEEDED if good else NodeState.FAILED,
+        cause="" if good else "it did not",
+        metrics=metrics,
+    )
+    recording: list[Lease] = []
+    for start in (*range(0, tasks, at_once), tasks):
+        wave = nodes[start : start + at_once]
+        leases = [await store.claim(night, key, owner="o", lease_s=9_999) for key in wave]
+        # The wave before holds no slot any more while it is recorded.
+        clock.advance(RECORDING_S)
+        for lease in recording:
             await store.settle(lease, result)
+        clock.advance(wall_s - RECORDING_S)
+        recording = leases
     for record in records:
         await store.finish_task(
             night, record.key, TaskOutcome.ACCEPTED if good else TaskOutcome.FAILED, "" if good else "no"
