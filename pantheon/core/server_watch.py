@@ -1,10 +1,12 @@
 """When a model server that lives has stopped to work, decided from what is seen of it from outside.
 
 A full server is slow and a long prompt is slower, so that slowness proves nothing. What proves a hang is bounded
-silence: of ``/health``, or of its counters of work while there is work, with hardly any time of a processor used.
+silence: of ``/health``, or of its counters of work while a question for one token waits, with hardly any time of a
+processor used. What it says of requests that run is no proof that there are any: vLLM tells that anew only when it
+has computed something, so one that was called off goes on to be counted.
 
 Invariants:
-- whoever has worked, or had nothing to work on, is not hung;
+- whoever has worked, or was asked nothing, is not hung;
 - a time in which nobody looked proves nothing;
 - nothing here reads a clock.
 """
@@ -28,12 +30,12 @@ class Patience(Frozen):
     """For the answer to one look."""
     silent_s: float = 120.0
     """Without an answer to ``/health``."""
-    stuck_s: float = 180.0
-    """With work to do, none of it done, and no processor used."""
+    ask_s: float = 60.0
+    """Without work that was done, after which it is asked for one token."""
+    stuck_s: float = 120.0
+    """Asked, with no work done and no processor used."""
     slow_s: float = 1_200.0
-    """With work to do and none of it done while it computes: longer than the longest prompt takes on a CPU."""
-    ask_s: float = 120.0
-    """Without work, after which it is asked for one token."""
+    """Asked, with no work done while it computes: longer than the longest prompt takes on a CPU."""
     gap_s: float = 60.0
     """Between two looks, beyond which nobody has looked: the supervisor itself was stopped."""
     gone_s: float = 60.0
@@ -47,8 +49,8 @@ class Look(Frozen):
     """Seconds of a clock that never goes back."""
     healthy: bool
     """Whether ``/health`` was well."""
-    wanted: bool
-    """Whether there is work: requests that run or wait, or a question of the supervisor's own."""
+    asked: bool = False
+    """Whether it was asked for one token and has not answered."""
     work: float | None = None
     """Tokens and requests that it counts as done; None where it tells nothing."""
     answers: int = 0
@@ -63,16 +65,16 @@ class Watched(Frozen):
     last: Look
     healthy_at: float
     worked_at: float
-    """When it had worked, or had nothing to work on."""
-    answered_at: float
-    """When it had worked."""
+    """When it had done some of its work."""
+    free_at: float
+    """When it had done some, or was asked nothing."""
     computed_at: float
 
     @classmethod
     def begin(cls, look: Look) -> Self:
         """Return a server that was well until now."""
         at = look.at
-        return cls(last=look, healthy_at=at, worked_at=at, answered_at=at, computed_at=at)
+        return cls(last=look, healthy_at=at, worked_at=at, free_at=at, computed_at=at)
 
     def advance(self, look: Look, patience: Patience) -> Self:
         """Return what is known after one more look."""
@@ -88,25 +90,23 @@ class Watched(Frozen):
         return type(self)(
             last=kept,
             healthy_at=look.at if look.healthy or worked else self.healthy_at,
-            worked_at=look.at if worked or not look.wanted else self.worked_at,
-            answered_at=look.at if worked else self.answered_at,
+            worked_at=look.at if worked else self.worked_at,
+            free_at=look.at if worked or not look.asked else self.free_at,
             computed_at=look.at if computes else self.computed_at,
         )
 
     def wants_question(self, patience: Patience) -> bool:
         """Tell whether it is time to ask it for one token: it is well, and has done nothing for a while."""
-        return (
-            self.last.healthy and not self.last.wanted and self.last.at - self.answered_at >= patience.ask_s
-        )
+        return self.last.healthy and self.last.at - self.worked_at >= patience.ask_s
 
     def verdict(self, patience: Patience) -> str:
         """Return why it counts as hung; empty while it does not."""
         now = self.last.at
         if now - self.healthy_at > patience.silent_s:
             return f"/health has not answered well for {now - self.healthy_at:.0f} s"
-        still_s = now - self.worked_at
+        still_s = now - self.free_at
         if still_s > patience.slow_s:
-            return f"it has had work for {still_s:.0f} s and done none of it"
+            return f"it was asked for one token {still_s:.0f} s ago and has done no work since"
         if still_s > patience.stuck_s and now - self.computed_at > patience.stuck_s:
-            return f"it has had work for {still_s:.0f} s, done none of it and used no processor"
+            return f"it was asked for one token {still_s:.0f} s ago, has done no work since and used no processor"
         return ""

@@ -11,7 +11,7 @@ from pantheon.adapters.local_http import local_client
 from pantheon.adapters.served_process import measure_group
 from pantheon.adapters.server_identity import ask_listing, is_vllm
 from pantheon.adapters.server_load import ask_load
-from pantheon.adapters.server_work import Work, ask_work
+from pantheon.adapters.server_work import ask_work
 from pantheon.core.chat import ChatRequest, Message, Sampling
 from pantheon.core.errors import (
     ConfigError,
@@ -119,19 +119,20 @@ async def watch_own(project: Project, group: int, patience: Patience, clock: Clo
         clock: when it is looked at.
     """
     base, uds = server_base(project), project.config.endpoint.uds or None
-    answers, question = 0, None
+    answers, question, unanswered = 0, None, False
     seen: Watched | None = None
     async with asyncio.TaskGroup() as tasks, local_client(base, uds=uds) as http:
         while True:
             if question is not None and question.done():
-                answers += question.result()
-                question = None
+                # A question that failed stays one that was not answered until another is.
+                answered, question = question.result(), None
+                answers, unanswered = answers + answered, not answered
             healthy, work = await _look(http, patience.probe_s)
             look = Look(
                 at=clock.monotonic(),
                 healthy=healthy,
-                wanted=work.open or question is not None,
-                work=work.done,
+                asked=unanswered or question is not None,
+                work=work,
                 answers=answers,
                 computed_s=await asyncio.to_thread(measure_group, group),
             )
@@ -175,8 +176,8 @@ async def watch_foreign(project: Project, patience: Patience, clock: Clock, say:
                 )
 
 
-async def _look(http: httpx.AsyncClient, probe_s: float) -> tuple[bool, Work]:
-    healthy, work = False, Work(None, False)
+async def _look(http: httpx.AsyncClient, probe_s: float) -> tuple[bool, float | None]:
+    healthy, work = False, None
     try:
         async with asyncio.timeout(probe_s):
             healthy = (await http.get("/health")).status_code < 500

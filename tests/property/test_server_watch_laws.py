@@ -35,7 +35,7 @@ def every(seconds: int, **fields: object) -> list[Look]:
 def test_a_full_server_that_works_is_left_alone(health: list[bool]) -> None:
     """Whatever its health page does under load: sixteen long answers that grow are work."""
     looks = [
-        Look(at=5.0 * n, healthy=well, wanted=True, work=float(n), computed_s=0.0)
+        Look(at=5.0 * n, healthy=well, asked=True, work=float(n), computed_s=0.0)
         for n, well in enumerate(health)
     ]
     assert first_verdict(looks) is None
@@ -44,18 +44,17 @@ def test_a_full_server_that_works_is_left_alone(health: list[bool]) -> None:
 def test_a_prompt_of_minutes_is_slow_and_not_hung() -> None:
     """Nothing is counted until a prompt is through: that a processor computes it is what tells."""
     slow = [
-        Look(at=float(at), healthy=True, wanted=True, work=7.0, computed_s=at * 1.9)
-        for at in range(0, 600, 5)
+        Look(at=float(at), healthy=True, asked=True, work=7.0, computed_s=at * 1.9) for at in range(0, 600, 5)
     ]
     assert first_verdict(slow) is None
-    stopped = every(600, healthy=True, wanted=True, work=7.0, computed_s=3.0)
+    stopped = every(600, healthy=True, asked=True, work=7.0, computed_s=3.0)
     assert first_verdict(stopped) == 95
 
 
 def test_what_computes_and_never_comes_to_anything_is_ended_too() -> None:
     """A loop without an end uses a processor as well; it has longer, and not for ever."""
     looping = [
-        Look(at=float(at), healthy=True, wanted=True, work=7.0, computed_s=float(at))
+        Look(at=float(at), healthy=True, asked=True, work=7.0, computed_s=float(at))
         for at in range(0, 900, 5)
     ]
     assert first_verdict(looping) == 605
@@ -63,27 +62,27 @@ def test_what_computes_and_never_comes_to_anything_is_ended_too() -> None:
 
 def test_a_silent_one_is_hung_in_bounded_time() -> None:
     """Stopped whole, it answers nothing at all."""
-    looks = [Look(at=0, healthy=True, wanted=False), *every(300, healthy=False, wanted=False)[1:]]
+    looks = [Look(at=0, healthy=True, asked=False), *every(300, healthy=False, asked=False)[1:]]
     assert first_verdict(looks) == 65
 
 
 def test_an_idle_one_is_asked_and_nothing_else() -> None:
     """Idleness is no silence: one token is asked for, again and again, and an answer is a sign of life."""
-    idle = every(3_000, healthy=True, wanted=False, work=7.0, computed_s=1.0)
+    idle = every(3_000, healthy=True, asked=False, work=7.0, computed_s=1.0)
     assert first_verdict(idle) is None
     assert watch(idle[:12]).wants_question(PATIENCE) is False
     assert watch(idle[:13]).wants_question(PATIENCE) is True
     answered = idle[12].model_copy(update={"answers": 1})
     assert watch([*idle[:12], answered]).wants_question(PATIENCE) is False
-    asked = [look.model_copy(update={"wanted": True}) for look in idle[13:]]
+    asked = [look.model_copy(update={"asked": True}) for look in idle[13:]]
     assert first_verdict([*idle[:13], *asked]) == 60 + 95
 
 
 def test_without_counters_only_the_question_and_the_processor_speak() -> None:
     """A server that tells nothing is not hung for that; a page that is missing once is no work done."""
-    assert first_verdict(every(3_000, healthy=True, wanted=False)) is None
+    assert first_verdict(every(3_000, healthy=True, asked=False)) is None
     flickering = [
-        Look(at=float(at), healthy=True, wanted=True, work=7.0 if at % 10 else None, computed_s=0.0)
+        Look(at=float(at), healthy=True, asked=True, work=7.0 if at % 10 else None, computed_s=0.0)
         for at in range(0, 300, 5)
     ]
     assert first_verdict(flickering) == 95
@@ -92,6 +91,6 @@ def test_without_counters_only_the_question_and_the_processor_speak() -> None:
 @given(st.floats(min_value=31, max_value=1e6))
 def test_a_time_in_which_nobody_looked_proves_nothing(gap_s: float) -> None:
     """A supervisor that was itself stopped begins anew."""
-    before = Look(at=0, healthy=False, wanted=True, work=7.0, computed_s=1.0)
-    after = Look(at=gap_s, healthy=False, wanted=True, work=7.0, computed_s=1.0)
+    before = Look(at=0, healthy=False, asked=True, work=7.0, computed_s=1.0)
+    after = Look(at=gap_s, healthy=False, asked=True, work=7.0, computed_s=1.0)
     assert watch([before, after]).verdict(PATIENCE) == ""
