@@ -21,6 +21,7 @@ from pantheon.core.records import (
     TaskRecord,
 )
 from pantheon.ports.store import Store
+from pantheon.shell.cli.app import run
 from pantheon.shell.config import Project
 from pantheon.testing.clock import FakeClock
 from pantheon.testing.project import pantheon
@@ -266,16 +267,21 @@ def test_a_window_in_which_nothing_starts_is_a_wrong_policy(project: Project) ->
         ("extra",),
     ],
 )
-def test_wrong_words_are_usage_errors(project: Project, args: tuple[str, ...]) -> None:
+def test_wrong_words_are_usage_errors(
+    project: Project, args: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A resource that nothing uses, a number that is none, a flag that is not there: exit code 2, nothing on stdout."""
-    done = pantheon(project.root, "capacity", *args)
-    assert (done.returncode, done.stdout) == (2, "")
+    capsys.readouterr()
+    assert run(["-C", str(project.root), "capacity", *args]) == 2
+    assert capsys.readouterr().out == ""
 
 
-def test_a_misspelt_resource_is_told_which_there_are(project: Project) -> None:
+def test_a_misspelt_resource_is_told_which_there_are(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     """``--slots modle=16`` would otherwise change nothing and look as if it had."""
-    done = pantheon(project.root, "capacity", "--slots", "modle=16")
-    assert "--slots modle: no such resource; there are cpu, git, model" in done.stderr
+    run(["-C", str(project.root), "capacity", "--slots", "modle=16"])
+    assert "--slots modle: no such resource; there are cpu, git, model" in capsys.readouterr().err
 
 
 def test_an_interval_is_in_the_tables_and_in_the_picture(project: Project, tmp_path: Path) -> None:
