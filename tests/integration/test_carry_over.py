@@ -1,7 +1,8 @@
 """What a closed night has not reached is worked by the next one, without anybody's word, and once."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +14,9 @@ import pytest
 from pantheon.adapters.git.landed import read_landed
 from pantheon.adapters.keys import read_public_key
 from pantheon.adapters.night_verifier import verify_night
+from pantheon.adapters.past_nights import find_worked
 from pantheon.adapters.queue_files import FileQueue
+from pantheon.adapters.store import open_store
 from pantheon.adapters.witness_file import read_witness
 from pantheon.core.batch import Pins
 from pantheon.core.budget import Ceilings
@@ -25,6 +28,7 @@ from pantheon.core.records import NightState, TaskOutcome
 from pantheon.core.statement import parse_statement
 from pantheon.core.task import Task
 from pantheon.core.verify import Flaw
+from pantheon.engine.custody import refuse_worked_twice
 from pantheon.engine.enqueue import EnqueueRequest, EnqueueServices, run_enqueue
 from pantheon.engine.night import NightSummary
 from pantheon.engine.night_summary import end_night
@@ -328,3 +332,27 @@ async def test_a_night_of_the_same_window_leaves_it_to_the_next(bench: Bench, tm
     assert later is not None and [key.rpartition("/")[2] for key in later.tasks] == ["new"]
     next_window = await queue.prepare(PINS, bench.services.clock.now())
     assert next_window is not None and len(next_window.tasks) == 3
+
+
+async def test_a_store_that_was_set_back_works_nothing_twice(bench: Bench, tmp_path: Path) -> None:
+    """A copy from before the second night knows only that the tasks wait; that night's ledger says otherwise."""
+    over(bench)
+    await bench.night(TARGETS)
+    copy = tmp_path / "copy.db"
+    with (
+        closing(sqlite3.connect(tmp_path / "state" / "pantheon.db")) as now,
+        closing(sqlite3.connect(copy)) as then,
+    ):
+        now.backup(then)
+    queue = FileQueue(tmp_path / "queue")
+    find = partial(find_worked, tmp_path / "artifacts")
+    await refuse_worked_twice(bench.store, queue, find)
+    assert (await again(bench)).outcomes == {"accepted": 2}
+    await refuse_worked_twice(bench.store, queue, find)
+    old = await open_store(copy, bench.services.clock)
+    try:
+        assert len(await old.tasks(pending=True)) == 2
+        with pytest.raises(PreflightError, match="worked again"):
+            await refuse_worked_twice(old, queue, find)
+    finally:
+        await old.aclose()
