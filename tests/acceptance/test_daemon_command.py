@@ -107,15 +107,21 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     }
 
 
-async def pantheon(root: Path, *words: str) -> str:
-    """Run one command to its good end; returns its output."""
+async def finish(root: Path, *words: str) -> tuple[int | None, str]:
+    """Run one command to its end; returns its exit code and what it said."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pantheon", "-C", str(root), *words,
         env=environment(root), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    return process.returncode, (err if process.returncode else out).decode()
+
+
+async def pantheon(root: Path, *words: str) -> str:
+    """Run one command to its good end; returns its output."""
+    code, said = await finish(root, *words)
+    assert code == 0, said
+    return said
 
 
 @asynccontextmanager
@@ -267,6 +273,29 @@ async def test_kill_nine_takes_the_night_along_and_the_next_daemon_starts_cleanl
         async with daemon(root) as service:
             await service.heard("STATUS=the night ended with exit code 0")
             assert await service.end() == 0
+
+
+async def test_what_a_spent_night_has_left_waits_for_the_next_window(root: Path, tmp_path: Path) -> None:
+    """The daemon starts no second night for it and says what waits; a person's own night takes it up at once."""
+    for hour in (11, 12):
+        (root / "docs" / f"2026.02.04.{hour}.11.md").write_bytes(NOTE)
+    git(root, "add", "docs")
+    git(root, "commit", "-qm", "More notes")
+    policy = root / "policies" / "night.toml"
+    policy.write_text(policy.read_text().replace("[budget]\n", "[budget]\nsteps = 1\n", 1))
+    await enqueue(root)
+    async with serve_script(SCRIPT, tmp_path / "m.sock"), daemon(root) as service:
+        await service.heard("STATUS=the night ended with exit code 5")
+        await service.heard("that a night has not reached wait for the next window")
+        first = json.loads(await pantheon(root, "status", "--json"))
+        assert first["left_tasks"] == first["night"]["outcomes"]["not_reached"] > 0
+        code, _ = await finish(root, "night")
+        assert code == 5
+        assert await service.end() == 0
+        assert sum("STATUS=started" in one for one in service.manager.listen()) == 1
+    second = json.loads(await pantheon(root, "status", "--json"))
+    assert second["night"]["id"] != first["night"]["id"]
+    assert second["night"]["tasks"] == first["left_tasks"]
 
 
 async def test_a_second_daemon_is_refused_by_name(root: Path) -> None:
