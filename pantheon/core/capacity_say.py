@@ -110,9 +110,7 @@ def _say_end(tasks: int, need: Need, reach: Reach, tonight: Tonight, doubtful: R
     text = "; it will not be finished: "
     if need.low * 3600 <= tonight.starting_s:
         unknown = doubtful is not None and doubtful.gain is Gain.UNKNOWN
-        text = "; it may not be finished: " + (
-            "if more at once gain nothing, " if unknown else "most likely "
-        )
+        text = "; it may not be finished: " + ("at worst " if unknown else "most likely ")
     text += f"about {reach.not_reached} of {tasks} tasks are not reached and all of it takes {reach.nights} nights"
     if tonight.starting_s < tonight.length_s:
         text += f" (nothing starts in the last {say_span((tonight.length_s - tonight.starting_s) / 3600)})"

@@ -179,3 +179,25 @@ def test_what_lands_is_as_unsure_as_the_gain() -> None:
     sure, unsure = outlook(16, tasks=480, window_s=360), outlook(1, tasks=480, window_s=360)
     assert sure.accepted_low > unsure.accepted_low
     assert unsure.accepted < sure.accepted <= unsure.accepted_high
+
+
+@pytest.mark.parametrize(
+    ("known", "slots", "window_s", "said"),
+    [
+        (
+            (1,),
+            16,
+            600,
+            "it may not be finished: at worst about 321 of 480 tasks are not reached and all of it takes 4",
+        ),
+        ((8,), 1, 1200, "it may not be finished: at worst about 318 of 480 tasks are not reached"),
+        ((1, 2, 4), 16, 250, "it may not be finished: most likely about 87 of 480 tasks are not reached"),
+        ((1, 2, 4), 16, 400, "; it may not be finished; nights had at most 4"),
+        ((1, 2, 4), 16, 100, "it will not be finished: about "),
+    ],
+)
+def test_whether_it_is_finished_is_as_unsure_as_the_gain(
+    known: tuple[int, ...], slots: int, window_s: float, said: str
+) -> None:
+    """A window between the ends of the interval is told as that, for more slots and for fewer."""
+    assert said in outlook(*known, slots=slots, tasks=480, window_s=window_s).sentence
