@@ -63,6 +63,19 @@ def bounds_at(policy: NightPolicy, now: datetime) -> Bounds:
     )
 
 
+def window_opened(project: Project) -> datetime | None:
+    """Return when the window that is open now opened; None for none. Raises ``ConfigError`` for a wrong policy."""
+    return opened_at(_policy(project), SystemClock().now())
+
+
+def opened_at(policy: NightPolicy, now: datetime) -> datetime | None:
+    """Return when a policy's window that is open at ``now`` opened; None where none is."""
+    if policy.window is None:
+        return None
+    span = current_or_next(policy.window, zone_of(policy.window), now)
+    return span.opens_at if now in span else None
+
+
 def calendar_of(policy: NightPolicy) -> tuple[str, ...]:
     """Return when a timer has to start a night, as systemd writes it; empty for a policy without a window."""
     if policy.window is None:

@@ -11,7 +11,7 @@ from pantheon.shell.cli.context import Session, json_option, run_async, session_
 from pantheon.shell.cli.output import say
 from pantheon.shell.containment_wiring import contain
 from pantheon.shell.night_word_wiring import refusal_file
-from pantheon.shell.window_wiring import Bounds, bounds_of_window
+from pantheon.shell.window_wiring import Bounds, bounds_of_window, window_opened
 
 TIME = click.DateTime(["%H:%M", "%Y-%m-%dT%H:%M:%S%z"])
 """A local time of day, or an instant."""
@@ -76,6 +76,8 @@ def command(
     try:
         with refusal_file(project).kept():
             bounds = bounds_of_window(project) if window else Bounds(until, finish_by)
+            # A timer that goes off twice in a window is no person who wants more than its night's budget.
+            left = left_before or (window_opened(project) if window else None)
             if land_only:
                 bounds = replace(bounds, land_only=True)
             contained = contain(project, session.command_line)
@@ -89,7 +91,7 @@ def command(
                     accept_drift=accept_drift,
                     bounds=bounds,
                     stop_s=stop_s,
-                    left_before=left_before,
+                    left_before=left,
                     as_json=as_json,
                     contained=contained,
                 )
