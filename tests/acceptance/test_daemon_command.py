@@ -289,6 +289,8 @@ async def test_what_a_spent_night_has_left_waits_for_the_next_window(root: Path,
         await service.heard("that a night has not reached wait for the next window")
         first = json.loads(await pantheon(root, "status", "--json"))
         assert first["left_tasks"] == first["night"]["outcomes"]["not_reached"] > 0
+        code, told = await finish(root, "night", "--left-before", "2026-01-01T00:00:00+00:00")
+        assert (code, told) == (0, "")
         code, _ = await finish(root, "night")
         assert code == 5
         assert await service.end() == 0

@@ -76,7 +76,11 @@ async def run_night(
         )
         if plan is None:
             waits = await count_to_land(opened.services.store)
-            if waits and landing is not None:
+            pending = (await opened.services.store.counts()).pending
+            if pending and not (waits or bounds.land_only):
+                what = "1 task waits" if pending == 1 else f"{pending} tasks wait"
+                say(f"{what} for the next window, or behind one that is held: pantheon status")
+            elif waits and landing is not None:
                 say(f"{changes_wait(waits)} for the merge window, {tell_opening(landing, now)}.")
             else:
                 say("Nothing waits for a night. Queue something with: pantheon enqueue FILE")
