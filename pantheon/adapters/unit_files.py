@@ -199,11 +199,7 @@ def _write(path: Path, data: bytes) -> None:
 def _unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
-        if (
-            path.parent.name.endswith(".d")
-            and not any(path.parent.iterdir())
-            and ".service" in path.parent.name
-        ):
+        if path.parent.name.endswith((".service.d", ".timer.d")) and not any(path.parent.iterdir()):
             path.parent.rmdir()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be removed: {error.strerror or error}") from error

@@ -84,6 +84,8 @@ def test_install_and_uninstall_in_json(root: Path) -> None:
     gone = json.loads(pantheon(root, "daemon", "uninstall", "--user", "--yes", "--json").stdout)
     assert len(gone["removed"]) == len(units_of(root))
     assert (gone["left"], units(root)) == ([], set())
+    folder = root.parent / "home" / "config" / "systemd" / "user"
+    assert list(folder.iterdir()) == [], "no drop-in leaves its folder behind"
 
 
 def test_a_second_repository_is_refused(root: Path, tmp_path: Path) -> None:

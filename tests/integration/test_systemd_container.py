@@ -58,7 +58,7 @@ sys.exit(130)
 async def look(self):
     return Work(tasks=1 if (HERE / "work").exists() else 0)
 
-async def start(self, last_start, *, ends_at=None, land_only=False):
+async def start(self, last_start, **_):
     return await start_child((sys.executable, "-c", NIGHT), dict(os.environ), cwd=HERE)
 
 async def stamp(self):
