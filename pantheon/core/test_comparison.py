@@ -3,7 +3,7 @@
 Invariants (property-tested):
 - the order of tests and of reruns does not matter;
 - a missing report denies; taking away what speaks for a change (a pass on the head, a failure or a rerun on the base,
-  a failure that shows what a new test covers) never turns deny into allow;
+  a failure that shows what a new test covers) never turns deny into allow; a new test that is not there claims nothing;
 - every test that is worse than on the base is named.
 
 Words: *introduced* fails on the head and not on the base; *fixed* the other way round; *flaky* did both on the base

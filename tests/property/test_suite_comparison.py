@@ -19,6 +19,10 @@ CLAIMS = st.builds(
 RERUNS = st.lists(REPORTS, max_size=3)
 
 
+def report(**cases: CaseStatus) -> SuiteReport:
+    return SuiteReport(cases=tuple(SuiteCase(name=name, status=status) for name, status in cases.items()))
+
+
 def without(report: SuiteReport, place: int) -> SuiteReport:
     return SuiteReport(cases=report.cases[:place] + report.cases[place + 1 :])
 
@@ -59,7 +63,22 @@ def test_less_evidence_never_allows(base, head, reruns, crossed, claims, place) 
     if crossed is not None and place < len(crossed.cases) and crossed.cases[place].name in crossed.failed:
         assert denies(crossed_=without(crossed, place))
     if place < len(head.cases) and head.cases[place].status is CaseStatus.PASSED:
-        assert denies(head_=without(head, place))
+        name = head.cases[place].name
+        # A new test of a change that brings test files claims to cover it: without the test there is no such claim.
+        if not claims.new_tests or name in base.statuses() or name in claims.tests:
+            assert denies(head_=without(head, place))
+
+
+def test_a_claim_that_is_not_made_denies_nothing() -> None:
+    """A new test that does not fail without the change denies it; the same change without that test is allowed."""
+    base, claims = report(a=CaseStatus.PASSED), Claims(new_tests=True)
+    head = report(a=CaseStatus.PASSED, b=CaseStatus.PASSED)
+    assert compare_suites(base, head, claims=claims).uncovering == ("b",)
+    assert not compare_suites(base, base, claims=claims).reasons
+    named = Claims(tests=("b",), new_tests=True)
+    assert compare_suites(base, base, claims=named).uncovering == ("b",), (
+        "a test that the task names must be there"
+    )
 
 
 @given(REPORTS, REPORTS, RERUNS)
