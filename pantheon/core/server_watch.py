@@ -102,8 +102,11 @@ class Watched(Frozen):
     def verdict(self, patience: Patience) -> str:
         """Return why it counts as hung; empty while it does not."""
         now = self.last.at
-        if now - self.healthy_at > patience.silent_s:
-            return f"/health has not answered well for {now - self.healthy_at:.0f} s"
+        silent_s = now - self.healthy_at
+        # An engine in the process that serves lets nobody in while it computes a step: a minute, for a large model.
+        computes = self.last.computed_s is not None and now - self.computed_at <= patience.silent_s
+        if silent_s > (patience.slow_s if computes else patience.silent_s):
+            return f"/health has not answered well for {silent_s:.0f} s"
         still_s = now - self.free_at
         if still_s > patience.slow_s:
             return f"it was asked for one token {still_s:.0f} s ago and has done no work since"

@@ -66,6 +66,17 @@ def test_a_silent_one_is_hung_in_bounded_time() -> None:
     assert first_verdict(looks) == 65
 
 
+def test_a_silent_one_that_computes_has_longer() -> None:
+    """An engine that computes a step of a minute in the process that serves lets no look in; not for ever, though."""
+    busy = [
+        Look(at=float(at), healthy=False, asked=True, work=None, computed_s=at * 1.9)
+        for at in range(0, 900, 5)
+    ]
+    assert first_verdict(busy) == 605
+    stopped = [*busy[:20], *(one.model_copy(update={"computed_s": 200.0}) for one in busy[20:])]
+    assert first_verdict(stopped) == 165
+
+
 def test_an_idle_one_is_asked_and_nothing_else() -> None:
     """Idleness is no silence: one token is asked for, again and again, and an answer is a sign of life."""
     idle = every(3_000, healthy=True, asked=False, work=7.0, computed_s=1.0)
