@@ -150,7 +150,9 @@ def _pantheon(folder: Path, *words: str, allowed: tuple[int, ...] = (0,)) -> Non
 def limits(folder: Path) -> list[int]:
     """Return the numbers in flight that a paced night tried, in order."""
     with closing(sqlite3.connect(folder / ".pantheon" / "pantheon.db")) as store:
-        found = store.execute("SELECT details FROM events WHERE name = 'concurrency' ORDER BY rowid").fetchall()
+        found = store.execute(
+            "SELECT details FROM events WHERE name = 'concurrency' ORDER BY rowid"
+        ).fetchall()
     return [json.loads(details)["limit"] for (details,) in found]
 
 

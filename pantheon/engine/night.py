@@ -181,7 +181,9 @@ class Night:
         self._canaries = Canaries(services, plan, ended) if services.open_ledger is not None else None
         run = self._make_run(services, record, lines, tasks, plan)
         attempts = await services.store.attempts(record.id) if resumed else ()
-        purse = Purse(services.content.night_policy.budget, tasks, services.clock, self.finish_by or self.ends_at)
+        purse = Purse(
+            services.content.night_policy.budget, tasks, services.clock, self.finish_by or self.ends_at
+        )
         purse.restore(attempts, {node.key: node for node in plan.nodes}.get)
         scheduler = self._make_scheduler(run, ended, purse)
         control = NightControl(
