@@ -12,6 +12,7 @@ import re
 from asyncio import to_thread
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,18 @@ class RecordFile:
             OSError: it cannot be written.
         """
         await to_thread(self._add, when, sentence)
+
+    async def newest(self, since: datetime | None) -> str:
+        """Return the newest entry when something was added after a time, with None ever; empty otherwise."""
+        return await to_thread(self._newest, since)
+
+    def _newest(self, since: datetime | None) -> str:
+        try:
+            changed_at = self._path.lstat().st_mtime
+        except OSError:
+            return ""
+        entries = self._entries() if since is None or changed_at > since.timestamp() else []
+        return visible_line(entries[-1]) if entries else ""
 
     def _add(self, when: str, sentence: str) -> None:
         entries = self._entries()

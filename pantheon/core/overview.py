@@ -96,6 +96,8 @@ class Overview(Frozen):
     """The newest night, running or closed."""
     holder: str | None = None
     """The process that runs a night now; None when none does."""
+    daemon_trouble: str = ""
+    """What the daemon could not do last, where that is newer than the newest night."""
 
 
 class TaskStory(Frozen):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,7 @@ from pantheon.core.records import (
 )
 from pantheon.shell.cli.app import run
 from pantheon.shell.config import Project
+from pantheon.shell.night_word_wiring import record_file
 from pantheon.shell.wiring import open_project_store
 
 BATCH = "a1b2c3d4e5f6"
@@ -93,6 +95,26 @@ def test_waiting_tasks_are_counted(project: Project, capsys: pytest.CaptureFixtu
     assert f"{BATCH}\t2\t\n" in read(capsys, project, "status")
     assert json.loads(read(capsys, project, "status", "--json"))["pending_tasks"] == 2
     assert "waits for a night" in read(capsys, project, "show", "fm-1")
+
+
+def test_what_the_daemon_could_not_do_is_told_until_a_night_ran(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its newest word, before the first night and after the last one; what is older than a night is over."""
+    said = f"night refused: {EVIL}"
+    asyncio.run(record_file(project).add("2026-01-02 03:00 UTC", said))
+    with (project.artifacts / "daemon.txt").open("ab") as file:
+        file.write(b"2026-01-02 03:01 UTC  \xff\x1b[2J\n")
+    assert "The daemon could not work: 2026-01-02 03:01 UTC  \ufffd\\u001b[2J\n" in read(
+        capsys, project, "status"
+    )
+    asyncio.run(queue(project))
+    asyncio.run(open_night(project, close=True))
+    os.utime(project.artifacts / "daemon.txt", (1, 1))
+    assert json.loads(read(capsys, project, "status", "--json"))["daemon_trouble"] == ""
+    asyncio.run(record_file(project).add("2026-01-02 03:00 UTC", said))
+    told = json.loads(read(capsys, project, "status", "--json"))["daemon_trouble"]
+    assert told == "2026-01-02 03:00 UTC  night refused: no \\u001b[31mtitle\\u202e"
 
 
 def test_an_open_night_runs_or_was_interrupted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
