@@ -74,7 +74,9 @@ def judge_end(
     if code in ORDINARY_ENDS:
         if work != found:
             return None
-        return Rest(until=now + timedelta(seconds=FIRST_PAUSE_S), why="the last night left it so", span=span)
+        # It waits for something that no night brings about; whatever changes ends this sooner.
+        until = now + timedelta(seconds=REFUSED_PAUSE_S)
+        return Rest(until=until, why="the last night left it so", span=span)
     if code in REFUSED_ENDS:
         return _rest_refused(code, refusal, before=before, now=now, span=span)
     if code == INTERRUPTED:

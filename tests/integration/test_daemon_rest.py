@@ -86,7 +86,7 @@ async def test_a_night_whose_model_server_does_not_answer_says_so_to_its_daemon(
     config.write_text(f"[endpoint]\nkind = 'openai'\nuds = '{project.root.parent / 'm.sock'}'\n")
     qualify_project(project.root)
     nights = ProjectNights(load_project(project.root), ())
-    child = await nights.start(None)
+    child = await nights.start(None, left_before=datetime.now(UTC))
     assert await child.wait() == 3
     said = await nights.last_word(child.pid)
     assert said is not None

@@ -1,6 +1,7 @@
 """``pantheon night``: one night over the pending batches, now, in the foreground."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -73,8 +74,10 @@ def command(
     if window and (until or finish_by):
         raise click.UsageError("say --window, or --until and --finish-by")
     project, user = session.project(), session.user_paths()
+    # Only a daemon says this, and only a daemon reads why a night was refused.
+    word = nullcontext() if left_before is None else refusal_file(project).kept()
     try:
-        with refusal_file(project).kept():
+        with word:
             bounds = bounds_of_window(project) if window else Bounds(until, finish_by)
             # A timer that goes off twice in a window is no person who wants more than its night's budget.
             left = left_before or (window_opened(project) if window else None)
