@@ -105,6 +105,10 @@ def test_what_the_daemon_could_not_do_is_told_until_a_night_ran(
     asyncio.run(record_file(project).add("2026-01-02 03:00 UTC", said))
     with (project.artifacts / "daemon.txt").open("ab") as file:
         file.write(b"2026-01-02 03:01 UTC  \xff\x1b[2J\n")
+    assert "could not work" not in read(capsys, project, "status"), (
+        "no daemon ever ran here: it came with the repository"
+    )
+    (project.state / "daemon.json").write_text("{}")
     assert "The daemon could not work: 2026-01-02 03:01 UTC  \ufffd\\u001b[2J\n" in read(
         capsys, project, "status"
     )

@@ -17,7 +17,7 @@ from pantheon.report.endpoints import read_calls
 from pantheon.shell.cli.context import Session, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, emit_rows, say
 from pantheon.shell.config import Project
-from pantheon.shell.night_word_wiring import RECORD, record_file
+from pantheon.shell.night_word_wiring import RECORD, read_trouble
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import find_night_holder, load_policies, look_into_store
 
@@ -44,7 +44,7 @@ async def read_overview(project: Project) -> Overview:
     names = await asyncio.to_thread(project_queue(project).names)
     async with look_into_store(project) as store:
         if store is None:
-            trouble = await record_file(project).newest(None)
+            trouble = await read_trouble(project, None)
             return Overview(pending_tasks=0, pending=(), unread=names, daemon_trouble=trouble)
         nights = await store.nights()
         last = nights[-1] if nights else None
@@ -60,7 +60,7 @@ async def read_overview(project: Project) -> Overview:
             to_land=await count_to_land(store),
             night=None if last is None else await _read_night(store, last, counts, slo),
             holder=await find_night_holder(project),
-            daemon_trouble=await record_file(project).newest(None if last is None else last.started_at),
+            daemon_trouble=await read_trouble(project, None if last is None else last.started_at),
         )
 
 
