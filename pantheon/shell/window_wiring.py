@@ -23,6 +23,8 @@ class Bounds:
     """Nothing starts that is not expected to be finished by then."""
     land_only: bool = False
     """Whether nothing but merges may start."""
+    ends: bool = False
+    """Whether the night sees to it by itself that it is over then; a daemon ends its nights."""
 
 
 def bounds_of_window(project: Project) -> Bounds:
@@ -43,11 +45,11 @@ def bounds_at(policy: NightPolicy, now: datetime) -> Bounds:
     span = current_or_next(policy.window, zone, now)
     last_start = span.closes_at - timedelta(seconds=policy.window.last_start_s)
     if now in span and now < last_start:
-        return Bounds(last_start, span.closes_at)
+        return Bounds(last_start, span.closes_at, ends=True)
     landing = landing_hours(policy)
     if landing is not None and landing.are_open(now):
         closes_at = landing.span(now).closes_at
-        return Bounds(closes_at, closes_at, land_only=True)
+        return Bounds(closes_at, closes_at, land_only=True, ends=True)
     if now in span:
         why = (
             f"nothing new starts after {last_start.astimezone(zone):%H:%M %Z}, {policy.window.last_start_s} s"

@@ -5,12 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pantheon.core.units import Served, escape_path, on_calendar, plan_user
 from pantheon.core.window import Day, Hours
+from pantheon.shell.cli import night_work
 from pantheon.shell.cli.night_work import _drained_by_signals
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
@@ -100,3 +102,45 @@ async def test_a_night_that_is_drained_in_time_is_not_cancelled_later() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await stopping.wait()
     await asyncio.sleep(0.05)
+
+
+async def test_the_window_s_end_drains_and_then_cancels() -> None:
+    """Nobody has to ask: a night of a timer is over three minutes after its window."""
+    stopping = asyncio.Event()
+    began = datetime(2026, 11, 21, 5, 59, 59, tzinfo=UTC)
+    clock = iter([began, began + timedelta(seconds=0.01), began + timedelta(hours=1)])
+    drained = False
+
+    async def night() -> None:
+        nonlocal drained
+        with _drained_by_signals(stopping, 0.01, began + timedelta(seconds=0.02), lambda: next(clock)):
+            await stopping.wait()
+            drained = True
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(night(), name="night")
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert drained
+
+
+async def test_a_night_that_is_drained_already_is_not_cut_off_by_the_window_s_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody asked without saying how long it may take: the end of the window says that, and is no second signal."""
+    monkeypatch.setattr(night_work, "CLOCK_S", 0.001)
+    stopping, ended = asyncio.Event(), asyncio.Event()
+    end = datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+    def now() -> datetime:
+        if not stopping.is_set():
+            return end - timedelta(hours=1)
+        ended.set()
+        return end
+
+    async with asyncio.timeout(20):
+        with _drained_by_signals(stopping, None, end, now):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await ended.wait()
+            await asyncio.sleep(0.02)

@@ -55,7 +55,8 @@ NIGHT = policy('start = "22:00"\nend = "06:00"\n' + BERLIN)
 def test_a_night_of_a_timer_keeps_the_window(hour: int) -> None:
     """From 22:00 to 05:45 in Berlin it starts things, and it is to be finished by 06:00."""
     bounds = bounds_at(NIGHT, datetime(2026, 11, 20 + (hour < 12), hour, tzinfo=UTC))
-    assert bounds == Bounds(datetime(2026, 11, 21, 4, 45, tzinfo=UTC), datetime(2026, 11, 21, 5, tzinfo=UTC))
+    last_start, end = datetime(2026, 11, 21, 4, 45, tzinfo=UTC), datetime(2026, 11, 21, 5, tzinfo=UTC)
+    assert bounds == Bounds(last_start, end, ends=True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_in_the_merge_window_alone_it_only_lands() -> None:
     both = policy('start = "22:00"\nend = "04:00"\n' + BERLIN, 'start = "05:00"\nend = "06:00"\n' + BERLIN)
     bounds = bounds_at(both, datetime(2026, 11, 21, 4, 30, tzinfo=UTC))
     end = datetime(2026, 11, 21, 5, tzinfo=UTC)
-    assert bounds == Bounds(end, end, land_only=True)
+    assert bounds == Bounds(end, end, land_only=True, ends=True)
     assert bounds_at(NightPolicy(), end) == Bounds(), "no window, no end"
 
 

@@ -5,7 +5,7 @@ A module of its own, so that the process outside, which only contains and waits,
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, time, timedelta
@@ -31,7 +31,11 @@ from pantheon.shell.signer_wiring import open_night_ledger
 from pantheon.shell.window_wiring import Bounds
 
 SETTLE_S = 60
-"""Of the time to stop: seconds to settle what was cancelled, and to write the report."""
+"""Of the time to stop: seconds to settle what was cancelled."""
+DRAIN_S = 180.0
+"""For what runs at the end of the window, where nobody said how long a stop may take."""
+CLOCK_S = 30.0
+"""Between two looks at the clock: a machine that slept past the window's end is to notice soon."""
 
 
 async def run_night(
@@ -144,7 +148,9 @@ async def _watched(
             land_only=bounds.land_only,
             by_level=project.config.night.dispatch == "levels",
         )
-        with _drained_by_signals(stopping, None if stop_s is None else float(stop_s - SETTLE_S)):
+        drain_s = None if stop_s is None else float(stop_s - SETTLE_S)
+        ends_at = night.finish_by if bounds.ends else None
+        with _drained_by_signals(stopping, drain_s, ends_at, opened.services.clock.now):
             return await night.run(plan.record, plan.tasks)
 
 
@@ -162,15 +168,41 @@ def next_time(now: datetime, of_day: time) -> datetime:
 
 
 @contextmanager
-def _drained_by_signals(stopping: asyncio.Event, drain_s: float | None) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM drain the night and the second cancel it, or the time that draining may take."""
+def _drained_by_signals(
+    stopping: asyncio.Event,
+    drain_s: float | None,
+    ends_at: datetime | None = None,
+    now: Callable[[], datetime] | None = None,
+) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM drain the night and the second cancel it, or the time that draining may take.
+
+    Args:
+        stopping: set to drain it.
+        drain_s: seconds that draining may take after a signal; None for as long as it takes.
+        ends_at: when it is drained without a signal, and then cancelled in any case; None for never.
+        now: the clock that says so.
+    """
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     late: list[asyncio.TimerHandle] = []
+    ending: list[asyncio.TimerHandle] = []
 
     def cancel() -> None:
+        # Once: a second time would cut off what settles the first.
+        for timer in (*late, *ending):
+            timer.cancel()
         if main is not None:
             main.cancel()
+
+    def end() -> None:
+        left_s = 0.0 if ends_at is None or now is None else (ends_at - now()).total_seconds()
+        if left_s > 0:
+            ending[:] = [loop.call_later(min(left_s, CLOCK_S), end)]
+            return
+        stopping.set()
+        if not late:
+            late.append(loop.call_later(DRAIN_S if drain_s is None else drain_s, cancel))
+        say("the window has ended; finishing what runs, pantheon night resumes the rest", "warn")
 
     def interrupt() -> None:
         if stopping.is_set():
@@ -184,10 +216,12 @@ def _drained_by_signals(stopping: asyncio.Event, drain_s: float | None) -> Itera
     signals = (signal.SIGINT, signal.SIGTERM)
     for one in signals:
         loop.add_signal_handler(one, interrupt)
+    if ends_at is not None:
+        end()
     try:
         yield
     finally:
-        for timer in late:
+        for timer in (*late, *ending):
             timer.cancel()
         for one in signals:
             loop.remove_signal_handler(one)
