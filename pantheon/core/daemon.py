@@ -63,6 +63,14 @@ class Work:
         return not land_only and bool(self.tasks or self.unread or self.open_night)
 
     def __str__(self) -> str:
+        return self.describe()
+
+    def describe(self, *, windows: bool = True) -> str:
+        """Return what waits, in words.
+
+        Args:
+            windows: whether what is not due waits for a window; without one it waits for a day to be over.
+        """
         parts = []
         if self.open_night:
             parts.append(f"night {self.open_night} is open")
@@ -75,7 +83,8 @@ class Work:
                 f"{self.to_land} allowed change{' waits' if self.to_land == 1 else 's wait'} to land"
             )
         if left := sum(one.tasks for one in self.left):
-            parts.append(f"{left} that a night has not reached wait{'s' * (left == 1)} for the next window")
+            until = "for the next window" if windows else "until a day after that night began"
+            parts.append(f"{left} that a night has not reached wait{'s' * (left == 1)} {until}")
         return ", ".join(parts) or "nothing waits"
 
 
@@ -200,23 +209,19 @@ def decide_next(at: Situation) -> Action:
     ends_at = None if at.span is None else at.span.closes_at
     before = due_before(at.span, at.now)
     work = at.work.due(before)
+    told = work.describe(windows=at.span is not None)
     if not work.can_be_done(may_land=at.may_land, land_only=at.land_only):
-        return Wait(f"nothing to do{_later(at, work)}", until=ends_at)
+        later = f" now: {told}" if work and not at.land_only else ""
+        return Wait(f"nothing to do{later}", until=ends_at)
     if at.rest is not None and at.rest.span == at.span and (at.rest.until is None or at.rest.until > at.now):
-        return Wait(f"{work}, but {at.rest.why}", until=at.rest.until or ends_at)
+        return Wait(f"{told}, but {at.rest.why}", until=at.rest.until or ends_at)
     return Start(
         last_start=last_start,
         ends_at=ends_at,
-        why=str(work),
+        why=told,
         land_only=at.land_only,
         left_before=before,
     )
-
-
-def _later(at: Situation, work: Work) -> str:
-    if at.land_only or not work:
-        return ""
-    return f" now: {work}"
 
 
 def _decide_running(at: Situation, running: Running) -> Action:

@@ -10,14 +10,17 @@ UNNOTICED_S = 360.0
 """How much of a window may pass unseen without a word: when a daemon was last seen is kept every few minutes."""
 
 
-def explain_missed(missed: Span, last_seen: datetime, work: Work, *, catch_up: bool) -> str:
+def explain_missed(
+    missed: Span, last_seen: datetime, work: Work, *, catch_up: bool, may_land: bool = True
+) -> str:
     """Return one sentence about a window, or the rest of one, in which the daemon did not run.
 
     Args:
         missed: what of it passed unseen.
         last_seen: when the daemon was last known to run.
-        work: what waits now.
-        catch_up: whether it is worked now.
+        work: what waits now, what is not due among it as left.
+        catch_up: whether the policy has it worked now, where it can be.
+        may_land: whether merges may start now.
     """
     what = "the rest of the window," if last_seen >= missed.opens_at else "the window"
     missed = Span(missed.opens_at.astimezone(UTC), missed.closes_at.astimezone(UTC))
@@ -25,6 +28,8 @@ def explain_missed(missed: Span, last_seen: datetime, work: Work, *, catch_up: b
     reason = f"missed {what} {when}: not running from {last_seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC on"
     if not work:
         return f"{reason}; nothing waited"
+    if not work.can_be_done(may_land=may_land, land_only=False):
+        return f"{reason}; {work}"
     if catch_up:
         return f"{reason}; {work}; caught up now (catch_up = true)"
     return f"{reason}; {work}; left for the next window, because catch_up = false in policies/night.toml"
@@ -59,7 +64,13 @@ def find_missed_rest(
 
 
 def catch_up_span(missed: Span, following: Span, now: datetime) -> Span | None:
-    """Return the time in which a missed window is caught up: as long as it was, and over when the next one opens."""
+    """Return the time in which a missed window is caught up: as long as what was missed, and over when the next opens.
+
+    Args:
+        missed: what passed unseen.
+        following: the window that opens next.
+        now: the time, aware.
+    """
     if now >= following.opens_at:
         return None
     ends_at = min(now + (missed.closes_at - missed.opens_at), following.opens_at)

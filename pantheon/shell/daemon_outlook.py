@@ -67,6 +67,7 @@ class Outlook:
         self._stamp: Hashable = None
         self._look_at: datetime | None = None
         self._extra: Span | None = None
+        """The window that is caught up, from its own opening until what was missed is made up for."""
         self.work: Work | None = None
         """What was found; None when nobody has looked."""
         self.rest: Rest | None = None
@@ -177,6 +178,9 @@ class Outlook:
         if self._seen_kept is None or abs(now - self._seen_kept) >= timedelta(seconds=KEEP_SEEN_S):
             await self.keep_seen(now)
         window, zone = self._rules.window, self._rules.zone
+        if seen is not None and seen - now >= timedelta(seconds=ASLEEP_S):
+            # The clock was set back: what was missed by the wrong time may not have been.
+            self._extra = None
         if window is None or seen is None or now - seen < timedelta(seconds=ASLEEP_S):
             return
         last_start_s = float(window.last_start_s)
@@ -185,15 +189,19 @@ class Outlook:
         last = last_closed(window, zone, as_of)
         whole = find_missed(last, seen, as_of)
         missed = whole or find_missed_rest(last, seen, as_of, last_start_s=last_start_s)
-        if missed is None:
+        if last is None or missed is None:
             return
-        work = await self.look(now)
-        if not (work or whole):
+        # What is caught up belongs to that window: what a night has left in it is the next one's.
+        work = (await self.look(now)).due(last.opens_at)
+        if not (whole or work.can_be_done(may_land=True, land_only=False)):
             return
-        self._say("missed", explain_missed(missed, seen, work, catch_up=window.catch_up))
-        if window.catch_up and work:
+        may_land = self.may_land(now)
+        told = explain_missed(missed, seen, work, catch_up=window.catch_up, may_land=may_land)
+        self._say("missed", told)
+        if window.catch_up and work.can_be_done(may_land=may_land, land_only=False):
             following = current_or_next(window, zone, max(now, missed.closes_at))
-            self._extra = catch_up_span(missed, following, now)
+            extra = catch_up_span(missed, following, now)
+            self._extra = None if extra is None else replace(extra, opens_at=last.opens_at)
 
     async def keep_seen(self, now: datetime) -> None:
         """Remember that a daemon runs."""

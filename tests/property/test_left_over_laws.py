@@ -61,6 +61,8 @@ def test_without_a_window_a_day_goes_by(passed: timedelta, tasks: int) -> None:
     work = Work(left=(Left(OPENS, tasks),))
     said = decide_next(Situation(now=OPENS + passed, span=None, work=work))
     assert isinstance(said, Start) == (passed > NIGHTS_APART)
+    if isinstance(said, Wait):
+        assert said.status.endswith("until a day after that night began")
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), COUNTS), max_size=5), st.integers(-9, 9))

@@ -12,6 +12,7 @@ import pytest
 from pantheon.core.daemon import Patience, Work
 from pantheon.core.daemon_judgement import Refusal
 from pantheon.core.errors import ConfigError, PantheonError, StoreError
+from pantheon.core.left_over import Left
 from pantheon.core.window import LandingHours, MergeWindowPolicy, WindowPolicy
 from pantheon.shell import daemon as daemon_module
 from pantheon.shell.daemon import Daemon
@@ -90,6 +91,7 @@ class World:
     """Of each start, whether it was for landing only."""
     arriving: int = 0
     ends: list[datetime | None] = field(default_factory=list)
+    left_before: list[datetime | None] = field(default_factory=list)
     words: dict[int, Refusal] = field(default_factory=dict)
 
     async def start(
@@ -101,6 +103,7 @@ class World:
         left_before: datetime | None = None,
     ) -> Child:
         self.ends.append(ends_at)
+        self.left_before.append(left_before)
         self.started.append(self.clock.now())
         self.landings.append(land_only)
         self.last_starts.append(last_start)
@@ -390,6 +393,62 @@ async def test_a_daemon_that_died_in_the_window_catches_up_or_says_why_not(bench
     [started] = bench.world.started
     assert at(7, 30, day=21) <= started <= at(7, 31, day=21)
     assert "caught up now" in bench.events("missed")[0]
+
+
+@pytest.mark.parametrize("catch_up", [False, True])
+async def test_a_spent_budget_is_not_caught_up(bench: Bench, catch_up: bool) -> None:
+    """What a night of the same window has left is the next window's, whoever slept since: no night, and not a word."""
+    bench.rules = Rules(WINDOW.model_copy(update={"catch_up": catch_up}), BERLIN)
+    bench.memory.seen = at(2, day=21)
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    bench.world.work = Work(left=(Left(at(22), 2),))
+    await bench.run(at(8, day=21))
+    assert bench.world.started == []
+    assert bench.events("missed") == []
+
+
+async def test_what_is_caught_up_leaves_what_a_night_of_that_window_has_left(bench: Bench) -> None:
+    """A batch that waited is worked by day; the night is told to leave the rest, and the sentence says so."""
+    bench.rules = Rules(WINDOW.model_copy(update={"catch_up": True}), BERLIN)
+    bench.memory.seen = at(2, day=21)
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    bench.world.work = Work(tasks=1, left=(Left(at(22), 2), Left(at(22, day=19), 3)))
+    bench.world.leaves = Work(left=(Left(at(22), 2),))
+    await bench.run(at(8, 30, day=21))
+    assert bench.world.left_before == [at(22)]
+    [said] = bench.events("missed")
+    assert said.endswith(
+        "; 4 tasks wait, 2 that a night has not reached wait for the next window; caught up now (catch_up = true)"
+    )
+
+
+async def test_a_window_that_left_only_what_waits_anyway_blames_no_policy(bench: Bench) -> None:
+    """A night by hand spent its budget while the daemon was off: nothing is caught up, and it does not say so."""
+    bench.rules = Rules(WINDOW.model_copy(update={"catch_up": True}), BERLIN)
+    bench.memory.seen = at(21)
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    bench.world.work = Work(left=(Left(at(23), 2),))
+    await bench.run(at(8, day=21))
+    [said] = bench.events("missed")
+    assert said.endswith("; 2 that a night has not reached wait for the next window")
+    assert bench.world.started == []
+
+
+async def test_a_clock_that_was_set_back_ends_what_it_had_missed(bench: Bench) -> None:
+    """What a wrong clock made the daemon catch up ends with it: the window that is open then has its own last start."""
+    bench.rules = Rules(WINDOW.model_copy(update={"catch_up": True}), BERLIN)
+    bench.memory.seen = at(21)
+    bench.clock.advance((at(7, day=21) - bench.clock.now()).total_seconds())
+    bench.world.enqueue()
+    back = (at(23) - at(9, day=21)).total_seconds()
+
+    def set_back(_: Daemon) -> None:
+        bench.clock.advance(back)
+        bench.world.enqueue()
+
+    steps = [(at(9, day=21), set_back)]
+    await bench.run(at(9, 1, day=21), *steps)
+    assert bench.world.last_starts == [at(15, day=21), at(5, 45, day=21)]
 
 
 async def test_a_daemon_that_comes_back_after_the_last_start_tells_of_the_window_too(bench: Bench) -> None:
