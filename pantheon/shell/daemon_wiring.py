@@ -2,7 +2,7 @@
 
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from pantheon.adapters.store.night_lock import hold_night
 from pantheon.adapters.zones import local_zone
 from pantheon.core.daemon import Patience, Work
 from pantheon.core.daemon_judgement import Refusal
+from pantheon.core.errors import PantheonError
 from pantheon.core.left_over import Left
 from pantheon.core.orders import fold_orders
 from pantheon.core.policy import NIGHT_FILE, NightPolicy, load_policy
@@ -28,7 +29,7 @@ from pantheon.shell.environment import environment
 from pantheon.shell.hours_wiring import landing_hours, zone_of
 from pantheon.shell.night_word_wiring import record_file, refusal_file
 from pantheon.shell.queue_wiring import project_queue
-from pantheon.shell.wiring import look_into_store
+from pantheon.shell.wiring import look_into_store, open_project_store
 
 DAEMON_LOCK, LAST_SEEN = "daemon", "daemon.json"
 NIGHT_COMMAND, REPORT_COMMAND = "night", "report"
@@ -105,11 +106,21 @@ class ProjectNights:
         return await start_child(command, variables, cwd=self.project.root)
 
 
+async def update_store(project: Project) -> None:
+    """Bring an older version's store up to date: the daemon only reads it, and could not."""
+    if not await to_thread(project.database.exists):
+        return
+    # What is wrong with it, the daemon's first look tells, each minute until it is right.
+    with suppress(PantheonError):
+        async with open_project_store(project, write=True):
+            pass
+
+
 @asynccontextmanager
 async def open_daemon(
     project: Project, *, settings: tuple[str, ...], patience: Patience, tell: Say
 ) -> AsyncIterator[Daemon]:
-    """Build the one daemon of a project.
+    """Build the one daemon of a project, over a store of the present version.
 
     Args:
         project: the configured repository.
@@ -123,6 +134,7 @@ async def open_daemon(
     clock = SystemClock()
     project.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with hold_night(project.state / DAEMON_LOCK, clock, what="a daemon"):
+        await update_store(project)
         with closing(SystemdSupervisor(environment())) as supervisor:
             yield Daemon(
                 clock=clock,
