@@ -7,8 +7,8 @@ from pathlib import Path
 from pantheon.core.capacity_figures import Experience, Outlook, Waiting
 from pantheon.core.capacity_load import work_name
 from pantheon.core.capacity_outlook import foresee
-from pantheon.core.capacity_window import Tonight, find_tonight
-from pantheon.core.carry_over import accepted_of, choose_takeable
+from pantheon.core.capacity_window import Part, Tonight, find_tonight
+from pantheon.core.carry_over import accepted_of, choose_takeable, leave_to_next_window
 from pantheon.core.errors import ConfigError
 from pantheon.core.flow import Flow
 from pantheon.core.night_plan import plan_tasks
@@ -40,6 +40,8 @@ def policy_tonight(project: Project) -> Tonight:
 async def read_outlook(project: Project, *, slots: Mapping[str, int], tonight: Tonight) -> Outlook:
     """Return the outlook on what waits for a night.
 
+    In a window that is open, what its nights have left waits for the next one: the daemon starts none for it.
+
     Raises:
         StoreError: the store cannot be read.
         ConfigError, FlowError: the flows are wrong, or do not fit the queue.
@@ -49,8 +51,10 @@ async def read_outlook(project: Project, *, slots: Mapping[str, int], tonight: T
         if store is None:
             return foresee((), Experience(), slots=slots, tonight=tonight)
         done = accepted_of(await store.tasks())
-        # What needs a held task waits with it.
-        pending = choose_takeable(await store.tasks(pending=True), done)
+        opened = tonight.opens_at if tonight.part is Part.LEFT else None
+        pending = leave_to_next_window(await store.tasks(pending=True), await store.nights(), opened)
+        # What needs a task that is held, or left, waits with it.
+        pending = choose_takeable(pending, done)
         experience = await read_experience(store, held=_held(flows.values()))
     planned = plan_tasks({task.key: task.line for task in pending}, flows.values(), done)
     waiting = [Waiting(key, task.flow, (*task.needs, *task.after)) for key, task in planned.items()]
