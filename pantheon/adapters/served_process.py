@@ -3,15 +3,17 @@
 Invariants:
 - the process gets an allow-list of the environment: no proxy, no credentials;
 - all it says is in its log; all of its children go when it is stopped;
+- the kernel asks it to end when whoever started it is killed, who can do nothing about it any more;
 - there is one supervisor per lock, and the lock goes with it, however it goes.
 """
 
 import asyncio
+import ctypes
 import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pantheon.adapters.own_files import ask_lock, open_lock, open_log
@@ -20,6 +22,9 @@ from pantheon.core.errors import ModelError, PreflightError
 
 INHERITED = ("CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 """Variables of our own that the process gets."""
+PR_SET_PDEATHSIG = 1
+ORPHANED = 3
+"""Exit code of a server whose supervisor was gone before it began."""
 MAX_TOLD_BYTES = 300
 """Most that a lock tells of what its holder does."""
 
@@ -29,7 +34,7 @@ def hold_supervisor(lock: Path) -> Iterator[Callable[[str], None]]:
     """Be the one supervisor for the length of a ``with``; the file tells who it is, and what it was last told to say.
 
     Raises:
-        PreflightError: another one is, or the file cannot be made.
+        PreflightError: another one is, or the file cannot be made or written.
     """
     try:
         descriptor = open_lock(lock)
@@ -43,8 +48,17 @@ def hold_supervisor(lock: Path) -> Iterator[Callable[[str], None]]:
                 f"process {_read_pid(descriptor)} looks after the server already",
                 hint="pantheon server status; pantheon server stop",
             ) from error
-        _write_supervisor(descriptor, "")
-        yield lambda said: _write_supervisor(descriptor, said)
+        try:
+            _write_supervisor(descriptor, "")
+        except OSError as error:
+            raise PreflightError(f"{lock}: cannot be written: {error.strerror}") from error
+
+        def tell(said: str) -> None:
+            # A disk that is full is no reason to end a server that is well; who holds the lock stands there already.
+            with suppress(OSError):
+                _write_supervisor(descriptor, said)
+
+        yield tell
     finally:
         os.close(descriptor)
 
@@ -84,6 +98,7 @@ async def start_process(
             # ``python -m`` looks for modules where it is started, which would be in somebody's repository.
             cwd="/",
             start_new_session=True,
+            preexec_fn=_ends_with(os.getpid()),
         )
     except OSError as error:
         raise ModelError(
@@ -91,6 +106,19 @@ async def start_process(
         ) from error
     finally:
         os.close(descriptor)
+
+
+def _ends_with(parent: int) -> Callable[[], None]:
+    """Return what a server does before it becomes its program; the thread that starts it has to be the main one."""
+    library = ctypes.CDLL(None)
+
+    def bind() -> None:
+        # Asked, not killed: only a server that ends by itself takes its engine's processes along.
+        library.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(ORPHANED)
+
+    return bind
 
 
 async def stop_process(process: asyncio.subprocess.Process, *, grace_s: float) -> None:
@@ -133,8 +161,10 @@ def measure_group(group: int) -> float:
 
 def _write_supervisor(descriptor: int, said: str) -> None:
     line = " ".join(said.split()).encode()[:MAX_TOLD_BYTES]
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n%s\n" % (os.getpid(), line), 0)
+    data = b"%d\n%s\n" % (os.getpid(), line)
+    # Cut afterwards: whoever reads meanwhile finds who holds it, and only the line behind that.
+    os.pwrite(descriptor, data, 0)
+    os.truncate(descriptor, len(data))
 
 
 def _read_pid(descriptor: int) -> int:
@@ -143,5 +173,5 @@ def _read_pid(descriptor: int) -> int:
 
 
 def _read_told(descriptor: int) -> str:
-    told = os.pread(descriptor, MAX_TOLD_BYTES + 33, 0).partition(b"\n")[2]
+    told = os.pread(descriptor, MAX_TOLD_BYTES + 33, 0).partition(b"\n")[2].partition(b"\n")[0]
     return told.decode("utf-8", "replace").strip()

@@ -99,9 +99,9 @@ class Keeper:
         await asyncio.to_thread(clear_socket, self.server.uds)
         command, variables = vllm_command(self.server), vllm_environment(self.server)
         process = await start_process(command, variables, environment(), self.log)
-        self.say(f"started vLLM as process {process.pid}; its log: {self.log}")
         why = ""
         try:
+            self.say(f"started vLLM as process {process.pid}; its log: {self.log}")
             began = self.clock.monotonic()
             if await self._wait_ready(process):
                 served_from = self.clock.monotonic()

@@ -78,9 +78,9 @@ async def _ask(project: Project) -> tuple[Presence, str]:
             asyncio.timeout(PROBE_S),
             local_client(server_base(project), uds=project.config.endpoint.uds or None) as http,
         ):
-            health = await http.get("/health")
-        if health.status_code >= 500:
-            return Presence.LOADING, f"/health answers {health.status_code}"
+            status = await _ask_health(http)
+        if status >= 500:
+            return Presence.LOADING, f"/health answers {status}"
         await client.identity(deadline_s=PROBE_S)
         await client.chat(ONE_TOKEN, deadline_s=PROBE_S)
     except httpx.ProtocolError as error:
@@ -176,11 +176,17 @@ async def watch_foreign(project: Project, patience: Patience, clock: Clock, say:
                 )
 
 
+async def _ask_health(http: httpx.AsyncClient) -> int:
+    """Return the status of ``/health``; its page, which may be without end, is not read. Raises ``httpx.HTTPError``."""
+    async with http.stream("GET", "/health") as response:
+        return response.status_code
+
+
 async def _look(http: httpx.AsyncClient, probe_s: float) -> tuple[bool, float | None]:
     healthy, work = False, None
     try:
         async with asyncio.timeout(probe_s):
-            healthy = (await http.get("/health")).status_code < 500
+            healthy = await _ask_health(http) < 500
             work = await ask_work(http)
     except (httpx.HTTPError, TimeoutError, PantheonError):
         # A silence: the next look says more.

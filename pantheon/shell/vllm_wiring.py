@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pantheon.adapters.adapter_files import read_rank
@@ -27,7 +28,7 @@ from pantheon.shell.vllm_keeping import Keeper, Say
 from pantheon.shell.wiring import load_policies
 
 LOCK = "server.lock"
-STOP_WAIT_S = 40
+STOP_WAIT_S = 60
 
 
 def plan_vllm(project: Project) -> VllmServer:
@@ -181,8 +182,12 @@ async def supervise(
     with hold_supervisor(project.state / LOCK) as tell:
 
         def both(said: str) -> None:
-            say(said)
-            tell(said)
+            # Some of it are a foreign server's words, which begin no line of their own.
+            line = " ".join(said.split())
+            # A log whose disk is full, or a terminal that is gone, is no reason to end a server that is well.
+            with suppress(OSError):
+                say(line)
+            tell(line)
 
         log = project.state / "logs" / VLLM_LOG
         await Keeper(project, server, log, both, stopping, ready, patience or Patience()).keep()

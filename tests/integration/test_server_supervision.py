@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pantheon.adapters.served_process import start_process
 from pantheon.core.errors import ModelGoneError, ModelTimeoutError, PreflightError
 from pantheon.core.server_watch import Patience
 from pantheon.shell import vllm_keeping
@@ -291,3 +293,52 @@ async def test_only_service_begins_the_count_anew(place: Place, monkeypatch: pyt
     caught = await be_refused(place)
     assert caught.group_contains(ModelGoneError, match="6 times in a row")
     assert place.starts == 6
+
+
+async def test_a_supervisor_that_cannot_say_a_word_goes_on(place: Place) -> None:
+    """A full disk below its log, or a terminal that is gone, is no reason to end a server that is well."""
+
+    class Full(list[str]):
+        def append(self, said: str) -> None:
+            super().append(said)
+            raise OSError(28, "No space left on device")
+
+    place.said = Full()
+
+    async def look(ready: asyncio.Event) -> None:
+        await ready.wait()
+
+    await place.supervise(look)
+    assert (place.starts, place.heard("started vLLM"), place.heard("answers after")) == (1, 1, 1)
+
+
+async def test_what_was_started_is_ended_whatever_goes_wrong(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stands between the start and the promise to end it."""
+    started: list[asyncio.subprocess.Process] = []
+    start = start_process
+
+    async def watched(*words: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*words))
+        return started[-1]
+
+    class Broken(list[str]):
+        def append(self, said: str) -> None:
+            if "started vLLM" in said:
+                raise RuntimeError("broken")
+
+    monkeypatch.setattr(vllm_keeping, "start_process", watched)
+    place.said = Broken()
+    caught = await be_refused(place)
+    assert caught.group_contains(RuntimeError, match="broken")
+    assert [one.returncode is None for one in started] == [False]
+
+
+async def test_words_of_somebody_else_stay_in_their_line(place: Place) -> None:
+    """What a foreign server says of an error begins no line that looks like the supervisor's own."""
+    said = Answer(500, b"no\nstarted vLLM as process 1")
+    async with serve_script(lambda body: said, place.socket, model="small"):
+        await be_refused(place, 1)
+    assert place.heard("no started vLLM as process 1") == 1
+    assert not [one for one in place.said if "\n" in one]

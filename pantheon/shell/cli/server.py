@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pantheon.core.errors import ConfigError, ModelError, PreflightError
+from pantheon.core.errors import ConfigError, ModelError, ModelTimeoutError, PreflightError
 from pantheon.core.vllm import DROP_IN, shell_line, unit_drop_in, vllm_command, vllm_environment
 from pantheon.shell.cli.context import Session, dry_run_option, json_option, run_async, session_option
 from pantheon.shell.cli.output import emit, emit_json, say
@@ -26,6 +26,7 @@ from pantheon.shell.vllm_wiring import (
 )
 
 NOT_ANSWERING = 4
+DETACH_MARGIN_S = 60.0
 
 
 @click.group("server", invoke_without_command=True)
@@ -181,7 +182,9 @@ async def _read_status(project: Project) -> dict[str, Any]:
 async def _supervise(project: Project) -> None:
     stopping, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for one in (signal.SIGINT, signal.SIGTERM):
+    # A closed terminal ends it like a signal to stop, but for whoever was told to outlive it (``nohup``).
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for one in (signal.SIGINT, signal.SIGTERM, *(() if outlives else (signal.SIGHUP,))):
         loop.add_signal_handler(one, stopping.set)
     await supervise(project, say=say, stopping=stopping, ready=ready)
 
@@ -193,15 +196,23 @@ async def _detach(session: Session, project: Project) -> int | None:
     words += [word for key, value in session.overrides.items() for word in ("--set", f"{key}={value}")]
 
     child = await asyncio.to_thread(start_supervisor, [*words, "server", "start"], log)
-    async with asyncio.timeout(project.config.vllm.ready_timeout_s + 60):
-        while problem := await is_ready(project):
-            if child.poll() is not None:
-                # What the supervisor refused is refused here, and not a fault of the server.
-                refused = {ConfigError.exit_code: ConfigError, PreflightError.exit_code: PreflightError}
-                raise refused.get(child.returncode, ModelError)(
-                    f"the supervisor ended ({child.returncode}) before the server answered: {problem}",
-                    hint=f"{log} says why.",
-                )
-            await asyncio.sleep(0.5)
+    # It may wait for somebody who loads first, and then for a server of its own.
+    limit_s = 2 * project.config.vllm.ready_timeout_s + DETACH_MARGIN_S
+    try:
+        async with asyncio.timeout(limit_s):
+            while problem := await is_ready(project):
+                if child.poll() is not None:
+                    # What the supervisor refused is refused here, and not a fault of the server.
+                    refused = {ConfigError.exit_code: ConfigError, PreflightError.exit_code: PreflightError}
+                    raise refused.get(child.returncode, ModelError)(
+                        f"the supervisor ended ({child.returncode}) before the server answered: {problem}",
+                        hint=f"{log} says why.",
+                    )
+                await asyncio.sleep(0.5)
+    except TimeoutError as error:
+        raise ModelTimeoutError(
+            f"the server did not answer within {limit_s:.0f} s",
+            hint=f"{log} says why. process {child.pid} still looks after it: pantheon server stop ends both.",
+        ) from error
     say(f"process {child.pid} looks after it; pantheon server stop ends both", "good")
     return None
