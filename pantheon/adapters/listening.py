@@ -1,8 +1,10 @@
 """Tells whether somebody listens at an address, and clears away what a server that is gone left there.
 
 Invariants:
-- the path of a socket is removed only where a connection to it is refused, and nobody has it bound either: a server
-  that loads has bound its socket and takes no connection yet;
+- the path of a socket is removed only where a connection to it is refused, and nobody of this network namespace has it
+  bound either: a server that loads has bound its socket and takes no connection yet;
+- nobody is seen who has bound an address of TCP and does not listen, nor who has bound a socket in another network
+  namespace and does not listen: the kernel answers for them as for nobody;
 - what is no socket is somebody's file.
 """
 
@@ -18,7 +20,7 @@ UNIX_SOCKETS = Path("/proc/net/unix")
 
 
 def is_taken(uds: str, host: str, port: int) -> bool:
-    """Tell whether somebody has an address: takes connections, or has bound its socket. Blocks.
+    """Tell whether somebody takes connections at an address, or has bound its Unix socket. Blocks.
 
     Args:
         uds: path of a Unix socket; empty asks about ``host`` and ``port``.
