@@ -21,6 +21,8 @@ TIMER_UNIT = "pantheon-night@.timer"
 TIMER_DROP_IN = "window.conf"
 DROP_IN = f"{DAEMON_UNIT}.d/repository.conf"
 SYSTEM_UNITS, SYSTEM_SYSUSERS, SYSTEM_TMPFILES = "etc/systemd/system", "etc/sysusers.d", "etc/tmpfiles.d"
+MAKE_FOLDERS = (("systemd-sysusers", "pantheon.conf"), ("systemd-tmpfiles", "--create", "pantheon.conf"))
+"""Commands that make the services' users, and the folders that belong to them."""
 MANIFEST = "pantheon/installed.json"
 """Below ``/etc``, or below the user's configuration."""
 HOMES = ("/home", "/root", "/run/user")
@@ -81,11 +83,12 @@ def plan_system(shipped: Mapping[str, bytes], served: Served) -> Installation:
     return Installation(
         files=files,
         commands=(
-            ("systemd-sysusers", "pantheon.conf"),
-            ("systemd-tmpfiles", "--create", "pantheon.conf"),
+            *MAKE_FOLDERS,
             ("systemctl", "daemon-reload"),
         ),
         next_steps=(
+            "where the installation ran no commands (--root, or systemd has not booted), on the machine itself: "
+            + " && ".join(" ".join(words) for words in MAKE_FOLDERS),
             f"let pantheon-runner read {served.repository} and write to: {', '.join(served.writable)}",
             "put the key that signs the batches into /etc/pantheon/keys/night.ed25519, readable by root only",
             f"systemctl enable --now pantheon-signer.service {DAEMON_UNIT}",
