@@ -7,6 +7,8 @@ import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from pantheon.core.units import Served, escape_path, on_calendar, plan_user
 from pantheon.core.window import Day, Hours
 from pantheon.shell.cli import night_work
 from pantheon.shell.cli.night_work import _drained_by_signals
+from pantheon.shell.window_wiring import Bounds
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
 PATHS = (
@@ -144,3 +147,32 @@ async def test_a_night_that_is_drained_already_is_not_cut_off_by_the_window_s_en
             os.kill(os.getpid(), signal.SIGTERM)
             await ended.wait()
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_night_of_a_daemon_is_ended_by_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """The same times on its command line: that of a timer is over with its window, a daemon's has somebody who asks."""
+    end = datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+    class Waits:
+        def __init__(self, *, stopping: asyncio.Event, finish_by: datetime, **rest: object) -> None:
+            self.stopping, self.finish_by = stopping, finish_by
+
+        async def run(self, *plan: object) -> bool:
+            await asyncio.sleep(0)
+            return self.stopping.is_set()
+
+    monkeypatch.setattr(night_work, "Night", Waits)
+    services = SimpleNamespace(clock=SimpleNamespace(now=lambda: end))
+    opened: Any = SimpleNamespace(services=services, owner="me")
+    config = SimpleNamespace(slots={}, paced=False, night=SimpleNamespace(lease_s=60, dispatch="readiness"))
+    project: Any = SimpleNamespace(config=config)
+    plan: Any = SimpleNamespace(
+        left_aside=(), drift=(), resumed=False, record=SimpleNamespace(id="n"), tasks=()
+    )
+    drained: Any = await night_work._watched(
+        project, opened, plan, Bounds(end, end, ends=ends), landing=None, stop_s=240
+    )
+    assert drained is ends
