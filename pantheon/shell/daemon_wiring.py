@@ -27,11 +27,11 @@ from pantheon.shell.daemon import Daemon
 from pantheon.shell.daemon_outlook import Rules, Say
 from pantheon.shell.environment import environment
 from pantheon.shell.hours_wiring import landing_hours, zone_of
-from pantheon.shell.night_word_wiring import record_file, refusal_file
+from pantheon.shell.night_word_wiring import LAST_SEEN, record_file, refusal_file
 from pantheon.shell.queue_wiring import project_queue
 from pantheon.shell.wiring import look_into_store, open_project_store
 
-DAEMON_LOCK, LAST_SEEN = "daemon", "daemon.json"
+DAEMON_LOCK = "daemon"
 NIGHT_COMMAND, REPORT_COMMAND = "night", "report"
 
 
